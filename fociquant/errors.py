@@ -1,0 +1,120 @@
+"""Every error that fociquant raises on purpose.
+
+The tree::
+
+    FociquantError
+    ├── InputError            the user's input is wrong; nothing was started (exit 2)
+    │   ├── StudyError        samples.csv / study.yaml; carries every problem at once
+    │   ├── SettingsError     an unknown key, a value out of range, an unknown preset or model
+    │   └── ImageError        one image file cannot be used
+    │       ├── ImageFormatError      not an image, or of a kind no reader knows
+    │       ├── CorruptImageError     truncated or damaged
+    │       ├── PixelSizeError        the pixel size is unknown
+    │       └── ChannelError          no such channel in this file
+    ├── ModelError            weights that cannot be loaded or are not what they claim
+    ├── ResultsError          the results folder cannot be read, written or continued
+    └── SectionFailed         one section could not be counted (the others go on)
+
+A message says what is wrong, where (file, key or line), and the cure. Context
+known only higher up is added on the way with :func:`add_context`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class FociquantError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class InputError(FociquantError):
+    """The user's input is wrong; nothing was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a study.
+
+    Parameters
+    ----------
+    where : str
+        File with line or key, for example ``samples.csv, line 4, column 'dpi'``.
+    what : str
+        What is wrong, with the offending value.
+    cure : str
+        What the user should write or do.
+    """
+
+    where: str
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what} {self.cure}"
+
+
+class StudyError(InputError):
+    """A study that cannot be run; ``problems`` lists everything found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SettingsError(InputError):
+    """A setting that is unknown, out of range or contradicts another."""
+
+
+class ImageError(InputError):
+    """One image cannot be used."""
+
+
+class ImageFormatError(ImageError):
+    """The file is not an image, or no reader knows its kind."""
+
+
+class CorruptImageError(ImageError):
+    """The file is truncated or damaged."""
+
+
+class PixelSizeError(ImageError):
+    """The pixel size is unknown and was not given."""
+
+
+class ChannelError(ImageError):
+    """The file has no channel of that name or index."""
+
+
+class ModelError(FociquantError):
+    """Weights that cannot be loaded, or are not what they claim to be."""
+
+
+class ResultsError(FociquantError):
+    """The results folder cannot be read, written or continued."""
+
+
+class SectionFailed(FociquantError):
+    """One section could not be counted; its row in ``sections.csv`` says why."""
+
+
+def add_context(error: FociquantError, context: str) -> FociquantError:
+    """Return an error of the same class whose message begins with `context`.
+
+    Parameters
+    ----------
+    error : FociquantError
+        The error caught. A :class:`StudyError` is returned unchanged: its
+        problems already say where they are.
+    context : str
+        For example the section's name.
+
+    Returns
+    -------
+    FociquantError
+        Raise it ``from`` the original.
+    """
+    if isinstance(error, StudyError):
+        return error
+    return type(error)(f"{context}: {error}")

@@ -1,0 +1,97 @@
+"""Quality flags of a segmented object: the one registry.
+
+A flag says why an object should be looked at, or why it was not counted. Flags
+are combined bitwise in memory and written as names joined by ``;`` (empty: none).
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+
+class CellFlag(IntFlag):
+    """What is special about one segmented object.
+
+    Attributes
+    ----------
+    EDGE
+        Touches the border of the image; its area is a lower bound.
+    OVERSIZE
+        Reaches the end of the halo it was decoded in; its outline may be cut.
+    SATURATED
+        More than 1 % of its marker pixels are at the largest value of the dtype.
+    OFF_TISSUE
+        Its centre lies outside the tissue outline.
+    IN_ARTEFACT
+        Its centre lies in a masked artefact (fold, bubble, out of focus, debris).
+    NO_NUCLEUS
+        No nucleus on it: the nuclear stain is not above its surroundings.
+    DIM_MARKER
+        Marker not above what the section's tissue explains.
+    AUTOFLUORESCENT
+        Marker explained by the autofluorescence channel.
+    TOO_SMALL
+        Smaller than the smallest cell of the settings.
+    TOO_LARGE
+        Larger than the largest cell of the settings.
+    ELONGATED
+        A fibre or an airway lining by shape, not a cell.
+    """
+
+    NONE = 0
+    EDGE = 1
+    OVERSIZE = 2
+    SATURATED = 4
+    OFF_TISSUE = 8
+    IN_ARTEFACT = 16
+    NO_NUCLEUS = 32
+    DIM_MARKER = 64
+    AUTOFLUORESCENT = 128
+    TOO_SMALL = 256
+    TOO_LARGE = 512
+    ELONGATED = 1024
+
+
+REJECTING = (
+    CellFlag.OFF_TISSUE
+    | CellFlag.IN_ARTEFACT
+    | CellFlag.NO_NUCLEUS
+    | CellFlag.DIM_MARKER
+    | CellFlag.AUTOFLUORESCENT
+    | CellFlag.TOO_SMALL
+    | CellFlag.TOO_LARGE
+    | CellFlag.ELONGATED
+)
+"""An object with any of these is kept in the table but not counted."""
+
+
+def flag_names(flags: int) -> str:
+    """Names of the set bits in registry order, lower case, joined by ``;``.
+
+    Raises
+    ------
+    ValueError
+        If a bit is set that no flag owns.
+    """
+    value = int(flags)
+    known = [flag for flag in CellFlag if flag and value & flag]
+    if sum(known) != value:
+        raise ValueError(f"unknown flag bits in {value}")
+    return ";".join(str(flag.name).lower() for flag in known)
+
+
+def parse_flags(text: str) -> CellFlag:
+    """The inverse of :func:`flag_names`.
+
+    Raises
+    ------
+    ValueError
+        If a name is not in the registry.
+    """
+    result = CellFlag.NONE
+    for name in filter(None, text.split(";")):
+        try:
+            result |= CellFlag[name.upper()]
+        except KeyError:
+            raise ValueError(f"unknown flag {name!r}") from None
+    return result

@@ -1,0 +1,166 @@
+"""The frozen records that rooms hand to each other, and the table schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Box:
+    """A half-open rectangle of pixels: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``.
+
+    Raises
+    ------
+    ValueError
+        If ``y1 < y0`` or ``x1 < x0``.
+    """
+
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+
+    def __post_init__(self) -> None:
+        if self.y1 < self.y0 or self.x1 < self.x0:
+            raise ValueError(f"a box cannot end before it begins: {self}")
+
+    @classmethod
+    def of_shape(cls, shape: tuple[int, int]) -> Box:
+        """The whole of an image of this (height, width)."""
+        return cls(0, 0, shape[0], shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return (self.y1 - self.y0) * (self.x1 - self.x0)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """(rows, columns) to index the last two axes of an array."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def expand(self, by: int) -> Box:
+        """Grown by `by` pixels on every side (may leave the image)."""
+        return Box(self.y0 - by, self.x0 - by, self.y1 + by, self.x1 + by)
+
+    def shift(self, dy: int, dx: int) -> Box:
+        """Moved by (`dy`, `dx`) pixels."""
+        return Box(self.y0 + dy, self.x0 + dx, self.y1 + dy, self.x1 + dx)
+
+    def intersect(self, other: Box) -> Box:
+        """The common part; an empty box (area 0) where there is none."""
+        y0, x0 = max(self.y0, other.y0), max(self.x0, other.x0)
+        return Box(y0, x0, max(y0, min(self.y1, other.y1)), max(x0, min(self.x1, other.x1)))
+
+    def contains(self, other: Box) -> bool:
+        """Whether `other` lies wholly inside."""
+        return (
+            self.y0 <= other.y0
+            and self.x0 <= other.x0
+            and other.y1 <= self.y1
+            and other.x1 <= self.x1
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One row of the sample sheet: a section image and the mouse it came from.
+
+    Parameters
+    ----------
+    name : str
+        Unique in the study and a safe file name.
+    image : pathlib.Path
+        Absolute path of the image.
+    image_text : str
+        The path as the sheet has it; written to tables, so that results do not
+        depend on where the study lies.
+    mouse, group : str
+        The experimental unit and its arm; text, never parsed.
+    dpi : float
+        Days post infection.
+    negative_control : bool
+        Known to hold no labelled cell.
+    batch : str
+        Staining or scan batch, ``""`` if the sheet has none.
+    extra : mapping of str to str
+        Every other column of the sheet, carried through to every table.
+    """
+
+    name: str
+    image: Path
+    image_text: str
+    mouse: str
+    group: str
+    dpi: float
+    negative_control: bool = False
+    batch: str = ""
+    extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Which channel of the files plays which part; a name or an index each.
+
+    Parameters
+    ----------
+    marker : str or int
+        The label of the cancer cells (HER2, PyMT, GFP …).
+    nucleus : str, int or None
+        The nuclear stain.
+    autofluorescence : str, int or None
+        An unstained channel, if there is one.
+    phenotype : mapping of str to (str or int)
+        Name of the phenotype (``Ki67``) to its channel.
+    """
+
+    marker: str | int
+    nucleus: str | int | None = None
+    autofluorescence: str | int | None = None
+    phenotype: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+
+    def roles(self) -> dict[str, str | int]:
+        """Role name to channel, in the fixed order marker, nucleus, autofluorescence, phenotypes.
+
+        Phenotypes keep the order of the study file; roles that are not used are absent.
+        """
+        fixed = {
+            "marker": self.marker,
+            "nucleus": self.nucleus,
+            "autofluorescence": self.autofluorescence,
+        }
+        present = {role: channel for role, channel in fixed.items() if channel is not None}
+        return present | dict(self.phenotype)
+
+
+CELL_COLUMNS: tuple[str, ...] = (
+    "section", "cell", "y_um", "x_um", "area_um2", "focus", "positive", "flags",
+)  # fmt: skip
+"""Columns of ``cells.parquet`` that are always there; ``<channel>_mean`` and
+``<phenotype>_positive`` follow."""
+
+FOCUS_COLUMNS: tuple[str, ...] = (
+    "section", "mouse", "focus", "class", "cells", "area_um2", "y_um", "x_um",
+)  # fmt: skip
+"""Columns of ``foci.csv`` that are always there; ``<phenotype>_positive`` follow."""
+
+SECTION_COLUMNS: tuple[str, ...] = (
+    "section", "image", "mouse", "group", "dpi", "status", "reason", "tissue_mm2", "cells", "foci",
+)  # fmt: skip
+"""Columns of ``sections.csv`` that are always there."""
+
+MOUSE_COLUMNS: tuple[str, ...] = (
+    "mouse", "group", "dpi", "sections", "sections_failed", "tissue_mm2", "parenchyma_mm2",
+    "cells", "cells_per_mm2", "solitary", "clusters", "micrometastases", "macrometastases",
+    "foci_area_mm2", "reviewed",
+)  # fmt: skip
+"""Columns of ``mice.csv`` that are always there; ``<phenotype>_positive`` and
+``<phenotype>_pct`` follow."""

@@ -1,0 +1,300 @@
+"""Every setting of fociquant, and the only home of its defaults.
+
+Settings are frozen pydantic models: an unknown key or an impossible value is an
+error that names the key. The unit is part of every name. A preset (a file of
+``configs/``) and then the study file override the defaults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fociquant.errors import Problem, SettingsError
+
+Room = Literal["prepare", "segment", "measure", "gate", "foci"]
+"""The rooms whose settings change a result; order as the work flows."""
+
+ROOMS: tuple[Room, ...] = ("prepare", "segment", "measure", "gate", "foci")
+
+
+class _Frozen(BaseModel):
+    """Frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PrepareSettings(_Frozen):
+    """Facts of a whole section, found once at low resolution."""
+
+    overview_um_per_px: float = Field(8.0, ge=1.0, le=64.0)
+    """Pixel size of the overview on which tissue is found, µm."""
+    airspace_closing_um: float = Field(60.0, ge=0.0, le=1000.0)
+    """Air spaces up to about this width belong to the lung's outline, µm."""
+    min_tissue_piece_mm2: float = Field(0.02, ge=0.0)
+    """Smaller pieces of tissue are debris, mm²."""
+    scale_sample_tiles: int = Field(64, ge=1, le=4096)
+    """Full-resolution tiles sampled on a fixed lattice for intensity statistics."""
+
+
+class SegmentSettings(_Frozen):
+    """How pixels become objects."""
+
+    model: str = "compact"
+    """Embedded model, a Cellpose model name, or the path of a weights file."""
+    diameter_um: float = Field(12.0, gt=0.5, le=200.0)
+    """Typical cell diameter, µm; images are resampled so that it suits the model."""
+    cellprob_threshold: float = Field(0.0, ge=-6.0, le=6.0)
+    """Pixels above this logit belong to a cell."""
+    flow_threshold: float = Field(0.4, ge=0.0, le=10.0)
+    """Objects whose flows disagree by more with a true cell's are dropped; 0 keeps all."""
+    min_area_um2: float = Field(12.0, ge=0.0)
+    """Smaller objects are noise, µm²."""
+    flow_steps: int = Field(200, ge=10, le=2000)
+    """Euler steps of Cellpose's dynamics."""
+
+
+class MeasureSettings(_Frozen):
+    """How objects become rows."""
+
+    ring_inner_um: float = Field(2.0, ge=0.0, le=50.0)
+    """Gap between an object and the ring of its local background, µm."""
+    ring_outer_um: float = Field(8.0, gt=0.0, le=200.0)
+    """Outer edge of that ring, µm from the object."""
+
+    @model_validator(mode="after")
+    def _ring_has_width(self) -> MeasureSettings:
+        if self.ring_outer_um <= self.ring_inner_um:
+            raise ValueError("ring_outer_um must be larger than ring_inner_um")
+        return self
+
+
+class GateSettings(_Frozen):
+    """Which objects are labelled cancer cells."""
+
+    marker_snr: float = Field(4.0, ge=0.0)
+    """Marker excess over local background, in robust standard deviations of the tissue."""
+    nucleus_snr: float = Field(2.0, ge=0.0)
+    """Nuclear stain over its tissue background, in robust standard deviations; 0 asks for none."""
+    autofluorescence_ratio: float = Field(2.0, ge=0.0)
+    """Marker must exceed this multiple of what the autofluorescence channel predicts."""
+    min_area_um2: float = Field(25.0, ge=0.0)
+    """Smallest cancer-cell profile, µm²."""
+    max_area_um2: float = Field(1200.0, gt=0.0)
+    """Largest cancer-cell profile, µm²."""
+    min_solidity: float = Field(0.7, ge=0.0, le=1.0)
+    """Area over convex area; lower is a fibre or an airway lining."""
+    phenotype_snr: float = Field(4.0, ge=0.0)
+    """Phenotype marker in the cell over its tissue background, robust standard deviations."""
+
+
+class FociSettings(_Frozen):
+    """Which cells form one focus, and the focus's class."""
+
+    link_um: float = Field(20.0, ge=0.0, le=1000.0)
+    """Cells whose outlines are at most this far apart form one focus, µm edge to edge."""
+    profile: str = "chia2025"
+    """Named profile of ``configs/foci/``, or the path of one."""
+
+
+class Settings(_Frozen):
+    """All settings that can change a result."""
+
+    prepare: PrepareSettings = PrepareSettings()
+    segment: SegmentSettings = SegmentSettings()
+    measure: MeasureSettings = MeasureSettings()
+    gate: GateSettings = GateSettings()
+    foci: FociSettings = FociSettings()
+
+    def fingerprint(self, *rooms: Room) -> str:
+        """sha256 (hex) of the settings of these rooms (default: all), stable across versions of Python."""
+        chosen = rooms or ROOMS
+        content = {room: getattr(self, room).model_dump(mode="json") for room in chosen}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ComputeSettings(_Frozen):
+    """How the work is scheduled; never changes a result."""
+
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
+    workers: int = Field(0, ge=0)
+    """Worker processes; 0: threads of this process."""
+    scheduler: str | None = None
+    """Address of an existing Dask scheduler."""
+    threads: int = Field(0, ge=0)
+    """Threads in this process; 0: one per core."""
+    block_px: int = Field(2048, ge=256)
+    """Edge of a block, px; rounded up to whole decode cells."""
+    exhaustive: bool = False
+    """Look at every block, without screening."""
+    fresh: bool = False
+    """Forget earlier results in the folder."""
+
+
+class FociClass(_Frozen):
+    """One class of a profile; the first class whose limits a focus meets is its class."""
+
+    name: str
+    """As in ``foci.csv``, singular."""
+    column: str
+    """Its column in ``mice.csv``, plural."""
+    max_cells: int | None = None
+    """At most this many cells (inclusive); absent: any number."""
+    below_mm2: float | None = None
+    """Area below this (exclusive), mm²; absent: any area."""
+
+
+class FociProfile(_Frozen):
+    """A named, versioned set of focus classes."""
+
+    name: str
+    version: int = Field(1, ge=1)
+    source: str = ""
+    """Where the limits come from."""
+    classes: tuple[FociClass, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _last_class_takes_all(self) -> FociProfile:
+        last = self.classes[-1]
+        if last.max_cells is not None or last.below_mm2 is not None:
+            raise ValueError("the last class must be without limits, so that every focus has a class")
+        names = [c.name for c in self.classes]
+        if len(set(names)) != len(names) or len({c.column for c in self.classes}) != len(names):
+            raise ValueError("two classes share a name or a column")
+        return self
+
+
+def configs_dir() -> Path:
+    """The folder of presets: shipped inside the package, or ``configs/`` of a checkout."""
+    packaged = Path(str(files("fociquant"))) / "_data" / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "configs"
+
+
+def find_config(name: str, *, kind: Literal["preset", "foci"], base: Path | None = None) -> Path:
+    """Path of a preset or a foci profile.
+
+    Parameters
+    ----------
+    name : str
+        A bare name (looked up in ``configs/`` or ``configs/foci/``) or a path
+        ending in ``.yaml``, relative to `base`.
+    kind : {'preset', 'foci'}
+        What is looked for.
+    base : Path, optional
+        Folder that relative paths start from; default the current one.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such file; the message lists the names there are.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name) if base is None else base / name
+        if path.is_file():
+            return path
+        raise SettingsError(f"{kind} file {path} does not exist. Check the path.")
+    folder = configs_dir() / "foci" if kind == "foci" else configs_dir()
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name in names:
+        return folder / f"{name}.yaml"
+    raise SettingsError(f"unknown {kind} {name!r}. Known: {', '.join(names)}; or give a .yaml path.")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read safely.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, is not YAML, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}.")
+    return content
+
+
+def validation_problems(error: ValidationError, where: str) -> list[Problem]:
+    """One :class:`Problem` per pydantic error, naming the dotted key and the value."""
+    problems = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            what, cure = f"unknown key {key!r}.", "Remove it or correct its spelling."
+        else:
+            what = f"{item['msg']} (got {item['input']!r})."
+            cure = "Correct the value."
+        problems.append(Problem(f"{where}, key {key!r}", what, cure))
+    return problems
+
+
+def load_settings(preset: str | None, overrides: Mapping[str, Any], *, base: Path | None = None) -> Settings:
+    """Defaults, then a preset, then `overrides`.
+
+    Parameters
+    ----------
+    preset : str or None
+        Preset name or path, see :func:`find_config`.
+    overrides : mapping
+        Room name to mapping of settings, as in the study file.
+    base : Path, optional
+        Folder that a relative preset path starts from.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    SettingsError
+        Unknown preset, unknown key, impossible value; one line per problem.
+    """
+    merged: dict[str, Any] = {}
+    layers = [("study.yaml", overrides)]
+    if preset is not None:
+        path = find_config(preset, kind="preset", base=base)
+        layers.insert(0, (path.name, read_yaml(path)))
+    for source, layer in layers:
+        for room, values in layer.items():
+            if room in ("name", "description"):
+                continue
+            if not isinstance(values, Mapping):
+                raise SettingsError(f"{source}, key {room!r}: expected 'key: value' lines below it.")
+            merged[room] = merged.get(room, {}) | dict(values)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        lines = [str(problem) for problem in validation_problems(error, "settings")]
+        raise SettingsError("\n".join(lines)) from error
+
+
+def load_profile(name: str, *, base: Path | None = None) -> FociProfile:
+    """A foci profile by name or path.
+
+    Raises
+    ------
+    SettingsError
+        Unknown name, unknown key, or limits that leave a focus without a class.
+    """
+    path = find_config(name, kind="foci", base=base)
+    try:
+        return FociProfile.model_validate(read_yaml(path))
+    except ValidationError as error:
+        lines = [str(problem) for problem in validation_problems(error, path.name)]
+        raise SettingsError("\n".join(lines)) from error
