@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
+from fociquant.units import PixelSize
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Box:
@@ -139,6 +143,63 @@ class Channels:
         }
         present = {role: channel for role, channel in fixed.items() if channel is not None}
         return present | dict(self.phenotype)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStats:
+    """Intensity facts of one channel over a whole section, in raw counts.
+
+    Parameters
+    ----------
+    low, high : float
+        What becomes 0 and 1 at the network's input; ``high > low``.
+    background : float
+        Median over tissue.
+    spread : float
+        Robust standard deviation (1.4826 MAD) over tissue, > 0: noise and texture.
+    noise : float
+        Robust standard deviation of the pixel noise alone, >= 0.
+    saturation : float
+        Largest value that the file's dtype can hold; ``inf`` for floats.
+    """
+
+    low: float
+    high: float
+    background: float
+    spread: float
+    noise: float
+    saturation: float
+
+
+@dataclass(frozen=True, slots=True)
+class SectionFacts:
+    """What was found once for a whole section, at low resolution.
+
+    Parameters
+    ----------
+    stats : mapping of str to ChannelStats
+        Per role (``marker``, ``nucleus``, ``autofluorescence``, a phenotype's name).
+    tissue_mm2 : float
+        Area inside the lung's outline, air spaces included, mm²; 0 without tissue.
+    parenchyma_mm2 : float
+        The same without the air, mm².
+    outline : numpy.ndarray of bool, shape (h, w)
+        Inside the lung's outline, on the overview grid.
+    artefact : numpy.ndarray of bool, shape (h, w)
+        Not to be counted (folds, bubbles, out of focus), on the overview grid.
+    overview_px : PixelSize
+        Pixel size of that grid; its origin is the image's.
+    autofluorescence_slope : float or None
+        Marker counts per autofluorescence count in unlabelled tissue; None without the channel.
+    """
+
+    stats: Mapping[str, ChannelStats]
+    tissue_mm2: float
+    parenchyma_mm2: float
+    outline: np.ndarray
+    artefact: np.ndarray
+    overview_px: PixelSize
+    autofluorescence_slope: float | None = None
 
 
 CELL_COLUMNS: tuple[str, ...] = (
