@@ -1,1 +1,15 @@
-"""Room: foci."""
+"""Rows to foci: which positive cells belong together, and what the group is called.
+
+No pixels are read here. A *focus* is a metastatic focus: cancer cells in tissue
+whose outlines are at most ``link_um`` apart, edge to edge, linked singly across
+the whole section, so that no tile border can cut one.
+
+>>> from fociquant.foci import find_foci
+>>> result = find_foci(cells, link_um=20.0, profile=profile, phenotypes=["Ki67"])  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from fociquant.foci._find import FociResult, find_foci
+
+__all__ = ["FociResult", "find_foci"]
