@@ -1,0 +1,28 @@
+"""Synthetic fluorescence sections of mouse lung, with truth."""
+
+from fociquant.testing.lung.randomise import draw_recipe
+from fociquant.testing.lung.recipe import (
+    CHANNELS,
+    Artefacts,
+    Camera,
+    CellLook,
+    Light,
+    LungRecipe,
+    TissueLook,
+    infect,
+)
+from fociquant.testing.lung.training import TrainingScene, training_scene
+
+__all__ = [
+    "CHANNELS",
+    "Artefacts",
+    "Camera",
+    "CellLook",
+    "Light",
+    "LungRecipe",
+    "TissueLook",
+    "TrainingScene",
+    "draw_recipe",
+    "infect",
+    "training_scene",
+]

@@ -1,0 +1,185 @@
+"""Domain randomisation: recipes over the whole range that a scan may meet, and beyond."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fociquant.testing.lung.recipe import (
+    Artefacts,
+    Camera,
+    CellLook,
+    Light,
+    LungRecipe,
+    TissueLook,
+)
+
+MIN_SNR = 3.0
+"""Membrane over the noise of the tissue below it; dimmer cells cannot be outlined by anyone."""
+
+
+def _log(rng: np.random.Generator, low: float, high: float) -> float:
+    """Log-uniform."""
+    return float(low * (high / low) ** rng.random())
+
+
+def _flat(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(rng.uniform(low, high))
+
+
+def draw_recipe(rng: np.random.Generator, infected: bool | None = None) -> LungRecipe:
+    """A random recipe: brightness over two decades, every look of marker and tissue.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of chance.
+    infected : bool, optional
+        Whether tissue is consolidated; default drawn, every other one.
+
+    Returns
+    -------
+    LungRecipe
+        With the marker at least :data:`MIN_SNR` above the noise.
+    """
+    if infected is None:
+        infected = bool(rng.random() < 0.5)
+    return LungRecipe(
+        tissue=_tissue(rng, infected=infected),
+        cells=_cells(rng),
+        light=_light(rng),
+        camera=_camera(rng),
+        artefacts=_artefacts(rng),
+    )
+
+
+def _tissue(rng: np.random.Generator, *, infected: bool) -> TissueLook:
+    consolidated = _flat(rng, 0.15, 1.0) if infected else 0.0
+    return TissueLook(
+        alveolus_um=_log(rng, 26, 85),
+        septum_um=_log(rng, 2.5, 9) * (1.25 if infected else 1),
+        septum_gap_fraction=_flat(rng, 0.0, 0.45),
+        warp_um=_flat(rng, 4, 24),
+        consolidated_fraction=consolidated,
+        consolidated_patch_um=_log(rng, 90, 500),
+        consolidated_gain=_flat(rng, 0.7, 3.0),
+        nucleus_um=_flat(rng, 5.0, 8.5),
+        septal_nucleus_spacing_um=_log(rng, 7.5, 20),
+        parenchymal_nucleus_spacing_um=_log(rng, 7.0, 14),
+        airway_spacing_um=_log(rng, 260, 900),
+        airway_probability=_flat(rng, 0.1, 0.8),
+        airway_radius_um=_log(rng, 30, 120),
+        epithelium_um=_flat(rng, 9, 20),
+        vessel_spacing_um=_log(rng, 110, 300),
+        vessel_probability=_flat(rng, 0.1, 0.8),
+        vessel_radius_um=_log(rng, 8, 32),
+        red_cell_fill=_flat(rng, 0.0, 1.0),
+        macrophages_per_mm2=_log(rng, 5, 400),
+        macrophages_per_mm2_consolidated=_log(rng, 30, 900),
+        macrophage_um=_flat(rng, 10, 19),
+        elastin_per_mm2=_log(rng, 20, 600),
+        host_ki67_fraction=_flat(rng, 0, 0.03),
+        host_ki67_fraction_consolidated=_flat(rng, 0, 0.25),
+        texture=_flat(rng, 0.08, 0.5),
+    )
+
+
+def _cells(rng: np.random.Generator) -> CellLook:
+    """Membrane ring (half of the draws), cytoplasm, cap, or puncta."""
+    kind = rng.choice(4, p=(0.5, 0.2, 0.15, 0.15))
+    membrane = (
+        _flat(rng, 0.7, 1.0),
+        _flat(rng, 0.0, 0.35),
+        _flat(rng, 0.7, 1.0),
+        _flat(rng, 0.1, 0.6),
+    )
+    cytoplasm = (
+        _flat(rng, 0.02, 0.45),
+        _flat(rng, 0.6, 1.0),
+        _flat(rng, 0.05, 0.4),
+        _flat(rng, 0.1, 0.5),
+    )
+    puncta = (
+        _flat(rng, 0.0, 0.25),
+        _flat(rng, 0.0, 0.25),
+        _flat(rng, 0, 0.2),
+        _flat(rng, 0.25, 0.6),
+    )
+    return CellLook(
+        diameter_um=_flat(rng, 9.5, 17),
+        diameter_cv=_flat(rng, 0.04, 0.24),
+        irregularity=_log(rng, 0.02, 0.26),
+        elongation=_log(rng, 0.02, 0.30),
+        roughness=_flat(rng, 0.0, 0.07),
+        packing=_flat(rng, 0.74, 0.98),
+        nucleus_fraction=_flat(rng, 0.42, 0.74),
+        nucleus_missing_fraction=_flat(rng, 0.0, 0.08),
+        membrane_um=_log(rng, 0.4, 1.8),
+        membrane=membrane[kind],
+        cytoplasm=cytoplasm[kind],
+        puncta=puncta[kind],
+        cap=_flat(rng, 0.6, 1.1) if kind == 2 else _flat(rng, 0.0, 0.45),
+        brightness_cv=_log(rng, 0.08, 0.55),
+        ki67_fraction=_flat(rng, 0.0, 0.9),
+    )
+
+
+def _light(rng: np.random.Generator) -> Light:
+    """Marker from 25 to 4000 photo-electrons; autofluorescence in it from none to more than it."""
+    marker = _log(rng, 25, 4000)
+    in_marker = _log(rng, 0.015, 1.3) * marker
+    bright_in_marker = in_marker * _log(rng, 0.8, 8)
+    share = _log(rng, 0.15, 1.5)
+    glass = [_log(rng, 2, 40) for _ in range(4)]
+    glass[0] = marker * _log(rng, 0.004, 0.25)
+    noise = np.sqrt(in_marker + glass[0] + 20.0)
+    marker = max(marker, MIN_SNR * float(noise), 25.0)
+    nucleus = _log(rng, 60, 3000)
+    bleed = np.eye(4) + rng.random((4, 4)) ** 3 * 0.08 * (1 - np.eye(4))
+    bleed[0, 1] = rng.random() ** 3 * 0.35 * marker / nucleus
+    return Light(
+        marker_e=marker,
+        marker_unspecific_e=in_marker * _flat(rng, 0.0, 0.6),
+        marker_epithelium_e=marker * rng.random() ** 2 * 0.9 * (rng.random() < 0.6),
+        nucleus_e=nucleus,
+        cell_nucleus_gain=_log(rng, 0.45, 1.8),
+        ki67_e=_log(rng, 40, 2000),
+        ki67_unspecific_e=_log(rng, 2, 60),
+        tissue_af_e=in_marker / share,
+        bright_af_e=bright_in_marker / share,
+        tissue_spectrum=(share, _log(rng, 0.02, 0.6), 1.0, _log(rng, 0.05, 0.8)),
+        bright_spectrum=(
+            share * _log(rng, 0.4, 1.6),
+            _log(rng, 0.02, 0.5),
+            1.0,
+            _log(rng, 0.1, 1.2),
+        ),
+        bleed=tuple(tuple(float(v) for v in row) for row in bleed),
+        glass_e=(glass[0], glass[1], glass[2], glass[3]),
+    )
+
+
+def _camera(rng: np.random.Generator) -> Camera:
+    psf = [_log(rng, 0.2, 0.9) for _ in range(4)]
+    bits = int(rng.choice((8, 12, 16), p=(0.25, 0.25, 0.5)))
+    per_e = {8: _log(rng, 0.05, 0.8), 12: _log(rng, 0.3, 3), 16: _log(rng, 0.5, 12)}[bits]
+    return Camera(
+        psf_um=(psf[0], psf[1], psf[2], psf[3]),
+        shading=_flat(rng, 0.0, 0.45),
+        field_px=int(rng.integers(400, 2600)),
+        gain_step=_log(rng, 0.002, 0.06),
+        read_noise_e=_log(rng, 1, 8),
+        counts_per_e=per_e,
+        offset_counts=_flat(rng, 0, 12) if bits == 8 else _log(rng, 20, 800),
+        bits=bits,
+    )
+
+
+def _artefacts(rng: np.random.Generator) -> Artefacts:
+    return Artefacts(
+        debris_per_mm2=_log(rng, 0.3, 25),
+        folds_per_mm2=_log(rng, 0.5, 6) if rng.random() < 0.15 else 0.0,
+        fold_width_um=_log(rng, 12, 60),
+        out_of_focus_per_mm2=_log(rng, 1, 8) if rng.random() < 0.12 else 0.0,
+        out_of_focus_radius_um=_log(rng, 40, 140),
+        out_of_focus_sigma_um=_flat(rng, 1.0, 2.4),
+    )
