@@ -142,7 +142,7 @@ def draw_cells(
     level = (0.65 + 0.6 * rng.random(n)) * positive
     return Cells(
         shapes,
-        np.exp(look.brightness_cv * rng.standard_normal(n)).astype(np.float32),
+        np.clip(np.exp(look.brightness_cv * rng.standard_normal(n)), 0.45, 3).astype(np.float32),
         (rng.random(n) * 2 * np.pi).astype(np.float32),
         _draw_nuclei(rng, look, n),
         (0.75 + 0.5 * rng.random(n)).astype(np.float32),

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from fociquant.testing.lung.canvas import Canvas
-from fociquant.testing.lung.noise import hash01, sub_seed, texture_window
+from fociquant.testing.lung.noise import hash_columns, texture_window
 from fociquant.testing.lung.tissue import Tissue, TissueMaps, Tubes, lattice
 
 ANGLES, VARIANTS = 16, 8
@@ -56,7 +56,7 @@ def scatter(
 ) -> Points:
     """One point per cell of a jittered lattice, over the canvas and a margin."""
     i, j = lattice(canvas.bounds_um(pad_um), spacing_um)
-    u = np.stack([hash01(tissue.seed, kind, k, i, j) for k in range(6)], axis=1)
+    u = hash_columns(tissue.seed, 6, kind, i, j)
     y, x = (i + u[:, 0]) * spacing_um, (j + u[:, 1]) * spacing_um
     return Points(y, x, u[:, 2] * np.pi, np.ones(len(y), dtype=bool), u[:, 3:])
 
@@ -299,8 +299,3 @@ def paint_strand(
         np.floor(y[::stride]).astype(int), np.floor(x[::stride]).astype(int), strict=True
     ):
         blit_max(plane, dot, int(py) - half, int(px) - half)
-
-
-def seeded(tissue: Tissue, kind: int) -> int:
-    """A seed for a use named by `kind`."""
-    return sub_seed(tissue.seed, kind)

@@ -7,15 +7,20 @@ whatever is built on it looks the same in every tile it falls into.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 TEXTURE_PX = 768
 """Period of the texture bank, px."""
 
+SLICE_PX = 256
+"""Windows up to this size are cut without a copy: each texture is stored this much longer."""
+
 TEXTURE_SCALES_PX = (0.7, 1.2, 2.0, 3.5, 6.0, 11.0, 20.0)
 """Correlation lengths (Gaussian sigma) in the bank, px."""
 
+_BORDERS_PX = tuple((a * b) ** 0.5 for a, b in pairwise(TEXTURE_SCALES_PX))
 _MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -40,15 +45,27 @@ def hash01(seed: int, *coords: np.ndarray | int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float64
-        In [0, 1), of the broadcast shape.
+        In [0, 1), of the broadcast shape, at least 1-D.
     """
-    state = _mix(np.asarray([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64) + _GOLDEN)[0]
-    total: np.ndarray = np.asarray(state, dtype=np.uint64)
+    return _to_unit(_hash(seed, *coords))
+
+
+def hash_columns(seed: int, columns: int, *coords: np.ndarray | int) -> np.ndarray:
+    """Several independent numbers per point: float64 in [0, 1), shape (n, columns)."""
+    steps = np.arange(1, columns + 1, dtype=np.uint64) * _GOLDEN
+    return _to_unit(_mix(_hash(seed, *coords)[:, None] + steps))
+
+
+def _hash(seed: int, *coords: np.ndarray | int) -> np.ndarray:
+    total = np.asarray([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
     for coord in coords:
-        step = np.asarray(coord, dtype=np.int64).astype(np.uint64)
-        with np.errstate(over="ignore"):
-            total = _mix(np.atleast_1d((total ^ step) * _GOLDEN + _GOLDEN))
-    return (total >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        step = np.atleast_1d(np.asarray(coord, dtype=np.int64)).view(np.uint64)
+        total = _mix((total ^ step) * _GOLDEN + _MIX1)
+    return total
+
+
+def _to_unit(bits: np.ndarray) -> np.ndarray:
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def sub_seed(seed: int, *parts: int) -> int:
@@ -112,7 +129,8 @@ def _texture(level: int, granular: bool) -> np.ndarray:
     fy, fx = np.fft.fftfreq(TEXTURE_PX)[:, None], np.fft.rfftfreq(TEXTURE_PX)[None, :]
     response = np.exp(-2 * (np.pi * sigma) ** 2 * (fy**2 + fx**2))
     smooth = np.fft.irfft2(np.fft.rfft2(white) * response, s=white.shape)
-    texture = ((smooth - smooth.mean()) / smooth.std()).astype(np.float32)
+    period = ((smooth - smooth.mean()) / smooth.std()).astype(np.float32)
+    texture = np.pad(period, (0, SLICE_PX), mode="wrap")
     texture.setflags(write=False)
     return texture
 
@@ -136,10 +154,13 @@ def texture_window(
     Returns
     -------
     numpy.ndarray of float32
-        Zero mean and unit variance over one period.
+        Zero mean and unit variance over one period; may be a read-only view.
     """
-    level = int(np.argmin(np.abs(np.log(np.asarray(TEXTURE_SCALES_PX) / max(scale_px, 1e-3)))))
+    level = sum(scale_px > border for border in _BORDERS_PX)
     texture = _texture(level, granular)
+    if max(shape) <= SLICE_PX:
+        y0, x0 = int(y0) % TEXTURE_PX, int(x0) % TEXTURE_PX
+        return texture[y0 : y0 + shape[0], x0 : x0 + shape[1]]
     rows = np.arange(y0, y0 + shape[0]) % TEXTURE_PX
     cols = np.arange(x0, x0 + shape[1]) % TEXTURE_PX
-    return texture[rows][:, cols]
+    return texture[rows[:, None], cols]

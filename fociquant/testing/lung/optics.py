@@ -92,7 +92,7 @@ def expose(electrons: np.ndarray, camera: Camera, rng: np.random.Generator) -> n
     noise = rng.standard_normal(electrons.shape, dtype=np.float32)
     noise *= np.sqrt(electrons + np.float32(camera.read_noise_e**2))
     electrons += noise
-    electrons *= np.float32(camera.counts_per_e)
+    electrons *= np.asarray(camera.counts_per_e, dtype=np.float32)[:, None, None]
     electrons += np.float32(camera.offset_counts)
     np.rint(electrons, out=electrons)
     return np.clip(electrons, 0, 2**camera.bits - 1, out=electrons)

@@ -43,11 +43,12 @@ def draw_recipe(rng: np.random.Generator, infected: bool | None = None) -> LungR
     """
     if infected is None:
         infected = bool(rng.random() < 0.5)
+    tissue, light = _tissue(rng, infected=infected), _light(rng)
     return LungRecipe(
-        tissue=_tissue(rng, infected=infected),
+        tissue=tissue,
         cells=_cells(rng),
-        light=_light(rng),
-        camera=_camera(rng),
+        light=light,
+        camera=_camera(rng, _brightest(light, tissue)),
         artefacts=_artefacts(rng),
     )
 
@@ -131,7 +132,7 @@ def _light(rng: np.random.Generator) -> Light:
     share = _log(rng, 0.15, 1.5)
     glass = [_log(rng, 2, 40) for _ in range(4)]
     glass[0] = marker * _log(rng, 0.004, 0.25)
-    noise = np.sqrt(in_marker + glass[0] + 20.0)
+    noise = np.sqrt(in_marker + glass[0] + 20.0 + (0.2 * in_marker) ** 2)
     marker = max(marker, MIN_SNR * float(noise), 25.0)
     nucleus = _log(rng, 60, 3000)
     bleed = np.eye(4) + rng.random((4, 4)) ** 3 * 0.08 * (1 - np.eye(4))
@@ -158,25 +159,40 @@ def _light(rng: np.random.Generator) -> Light:
     )
 
 
-def _camera(rng: np.random.Generator) -> Camera:
+def _brightest(light: Light, tissue: TissueLook) -> tuple[float, ...]:
+    """About the light of the brightest things in each channel, photo-electrons."""
+    own = (light.marker_e, light.nucleus_e, 0.0, light.ki67_e)
+    return tuple(
+        own[k]
+        + light.tissue_af_e * light.tissue_spectrum[k] * max(1.0, 0.7 * tissue.consolidated_gain)
+        + 0.4 * light.bright_af_e * light.bright_spectrum[k]
+        + light.glass_e[k]
+        for k in range(4)
+    )
+
+
+def _camera(rng: np.random.Generator, brightest: tuple[float, ...]) -> Camera:
+    """Exposure set per channel: the brightest things fill 1-120 % of the range."""
     psf = [_log(rng, 0.2, 0.9) for _ in range(4)]
     bits = int(rng.choice((8, 12, 16), p=(0.25, 0.25, 0.5)))
-    per_e = {8: _log(rng, 0.05, 0.8), 12: _log(rng, 0.3, 3), 16: _log(rng, 0.5, 12)}[bits]
+    least = {8: 0.2, 12: 0.06, 16: 0.01}[bits]
+    full = 2**bits - 1
+    per_e = [full * _log(rng, least, 1.2) / light for light in brightest]
     return Camera(
         psf_um=(psf[0], psf[1], psf[2], psf[3]),
         shading=_flat(rng, 0.0, 0.45),
         field_px=int(rng.integers(400, 2600)),
         gain_step=_log(rng, 0.002, 0.06),
         read_noise_e=_log(rng, 1, 8),
-        counts_per_e=per_e,
-        offset_counts=_flat(rng, 0, 12) if bits == 8 else _log(rng, 20, 800),
+        counts_per_e=(per_e[0], per_e[1], per_e[2], per_e[3]),
+        offset_counts=_flat(rng, 0, 12) if bits == 8 else _log(rng, 20, 0.1 * full),
         bits=bits,
     )
 
 
 def _artefacts(rng: np.random.Generator) -> Artefacts:
     return Artefacts(
-        debris_per_mm2=_log(rng, 0.3, 25),
+        debris_per_mm2=_log(rng, 0.2, 8),
         folds_per_mm2=_log(rng, 0.5, 6) if rng.random() < 0.15 else 0.0,
         fold_width_um=_log(rng, 12, 60),
         out_of_focus_per_mm2=_log(rng, 1, 8) if rng.random() < 0.12 else 0.0,

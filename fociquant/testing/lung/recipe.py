@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 CHANNELS: tuple[str, str, str, str] = ("HER2", "DAPI", "AF", "Ki67")
 """Channel names in file order: marker, nuclei, unstained autofluorescence, proliferation."""
 
@@ -161,8 +159,8 @@ class Camera:
     """Relative standard deviation of brightness between neighbouring fields."""
     read_noise_e: float = 3.0
     """Standard deviation."""
-    counts_per_e: float = 4.0
-    """Conversion."""
+    counts_per_e: tuple[float, float, float, float] = (4.0, 4.0, 4.0, 4.0)
+    """Conversion, per channel (exposure and display scaling differ between channels)."""
     offset_counts: float = 200.0
     """Dark level."""
     bits: int = 16

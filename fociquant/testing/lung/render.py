@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fociquant.testing.lung import host, optics
+from fociquant.testing.lung.artefacts import focus_loss, fold_gain
 from fociquant.testing.lung.canvas import Canvas
 from fociquant.testing.lung.cells import Cells, Stain, draw_cells, stain
 from fociquant.testing.lung.noise import noise_grid, sub_seed, texture_window
@@ -219,9 +220,9 @@ def _macrophages(
 def macrophage_look(diameter_um: float) -> CellLook:
     """Pigmented macrophages as cells: granular all over, no membrane ring."""
     return CellLook(
-        diameter_um=diameter_um, diameter_cv=0.2, irregularity=0.16, elongation=0.15, roughness=0.05,
-        nucleus_fraction=0.46, membrane=0.08, cytoplasm=0.42, puncta=0.34, cap=0.1,
-        brightness_cv=0.5, ki67_fraction=0.0,
+        diameter_um=diameter_um, diameter_cv=0.2, irregularity=0.16, elongation=0.15,
+        roughness=0.05, nucleus_fraction=0.46, membrane=0.08, cytoplasm=0.42,
+        puncta=0.34, cap=0.1, brightness_cv=0.5, ki67_fraction=0.0,
     )  # fmt: skip
 
 
@@ -244,8 +245,6 @@ def _through_optics(
     recipe: LungRecipe, tissue: Tissue, canvas: Canvas, planes: np.ndarray
 ) -> np.ndarray:
     """Folds, bleed-through, blur, patches out of focus, shading."""
-    from fociquant.testing.lung.artefacts import fold_gain, focus_loss
-
     gain = fold_gain(recipe.artefacts, tissue.seed, canvas)
     if gain is not None:
         planes *= canvas.upsample(gain)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fociquant.testing.lung.canvas import Canvas, window
-from fociquant.testing.lung.noise import hash01, noise_at, noise_grid, sub_seed
+from fociquant.testing.lung.noise import hash_columns, noise_at, noise_grid, sub_seed
 from fociquant.testing.lung.recipe import TissueLook
 from fociquant.testing.lung.shapes import outline_factor
 
@@ -177,9 +177,8 @@ class Tissue:
         """Centres of air spaces in warped coordinates, µm."""
         a = self.look.alveolus_um
         i, j = lattice(bounds, a)
-        y = (i + 0.1 + 0.8 * hash01(self.seed, 11, i, j)) * a
-        x = (j + 0.1 + 0.8 * hash01(self.seed, 12, i, j)) * a
-        return y, x
+        u = hash_columns(self.seed, 2, 11, i, j)
+        return (i + 0.1 + 0.8 * u[:, 0]) * a, (j + 0.1 + 0.8 * u[:, 1]) * a
 
     def _septa(self, canvas: Canvas, consolidated: np.ndarray) -> np.ndarray:
         look, ys, xs = self.look, canvas.node_y, canvas.node_x
@@ -281,7 +280,7 @@ class Tissue:
     ) -> Tubes:
         """One candidate per lattice cell, wholly inside its cell: tubes never overlap."""
         i, j = lattice(bounds, spacing)
-        u = [hash01(self.seed, kind + k, i, j) for k in range(10)]
+        u = list(hash_columns(self.seed, 11, kind, i, j).T)
         r = np.minimum(radius * np.exp(spread * 2 * (u[3] + u[4] - 1) * 1.2), 0.42 * spacing)
         waves = np.stack(u[4:10], axis=1).astype(np.float32) - 0.5
         waves *= np.array([0.5, 0.5, 0.2, 0.2, 0.12, 0.12], dtype=np.float32)
@@ -289,7 +288,7 @@ class Tissue:
         y = (i + 0.5 + 2 * room * (u[1] - 0.5)) * spacing
         x = (j + 0.5 + 2 * room * (u[2] - 0.5)) * spacing
         wall = np.clip(0.16 * r, 2.0, 14.0)
-        seed = (hash01(self.seed, kind + 15, i, j) * 2**48).astype(np.int64)
+        seed = (u[10] * 2**48).astype(np.int64)
         tubes = Tubes(y, x, r, wall, waves, seed)
         return tubes.take(u[0] < probability)
 

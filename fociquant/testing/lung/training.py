@@ -76,7 +76,7 @@ def training_scene(rng: np.random.Generator, shape: tuple[int, int] = (512, 512)
         recipe.tissue, seed=int(rng.integers(0, 2**62)), outline=_outline(rng, box, px_um)
     )
     canvas = Canvas.around(box, px_um=px_um, margin_um=margin_um(recipe, px_um))
-    cells = _cells(rng, recipe, box, px_um)
+    cells = _cells(rng, recipe, tissue, box, px_um)
     labels, stained = _draw_cells(recipe, cells, canvas)
     drawn = draw(recipe, tissue, canvas, labels, stained)
     core = box.shift(-canvas.box.y0, -canvas.box.x0).slices
@@ -99,7 +99,9 @@ def _outline(rng: np.random.Generator, box: Box, px_um: float) -> Outline:
     return Outline(centre, (size, size), wave_um=float(rng.uniform(5, 40)))
 
 
-def _cells(rng: np.random.Generator, recipe: LungRecipe, box: Box, px_um: float) -> Cells | None:
+def _cells(
+    rng: np.random.Generator, recipe: LungRecipe, tissue: Tissue, box: Box, px_um: float
+) -> Cells | None:
     """Solitary cells, clusters and foci anywhere on the scene; None for an empty one."""
     if rng.random() < EMPTY_FRACTION:
         return None
@@ -109,9 +111,15 @@ def _cells(rng: np.random.Generator, recipe: LungRecipe, box: Box, px_um: float)
     for size in _group_sizes(rng, room):
         spread = look.packing * rng.uniform(0.95, 1.06)
         packed = pack(rng, size, spacing_um=look.diameter_um * spread, lobes=rng.uniform(0, 0.35))
-        at = rng.random(2) * box.shape + (box.y0, box.x0)
-        centres.append(packed + at * px_um)
+        centres.append(packed + _somewhere(rng, tissue, box, px_um))
     return draw_cells(rng, look, np.concatenate(centres))
+
+
+def _somewhere(rng: np.random.Generator, tissue: Tissue, box: Box, px_um: float) -> np.ndarray:
+    """A place on the scene, µm (y, x); in the lung, if one of eight throws falls on it."""
+    at = (rng.random((8, 2)) * box.shape + (box.y0, box.x0)) * px_um
+    inside = tissue.inside_lung_um(at[:, 0], at[:, 1]) > 8
+    return at[int(np.argmax(inside))]
 
 
 def _group_sizes(rng: np.random.Generator, room: int) -> list[int]:
