@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from fociquant.io.label_writer import write_labels
 from fociquant.io.pyramid_writer import write_ome_tiff
+from fociquant.io.registry import open_image
+from fociquant.io.section import SectionImage
 
-__all__ = ["write_labels", "write_ome_tiff"]
+__all__ = ["SectionImage", "open_image", "write_labels", "write_ome_tiff"]

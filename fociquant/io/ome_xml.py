@@ -1,0 +1,171 @@
+"""What an OME-XML block says about its images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from fociquant.errors import ImageFormatError
+from fociquant.io.metadata import pixel_size_from
+from fociquant.units import PixelSize
+
+MAX_XML_CHARS = 64 * 2**20
+"""A larger block is no microscope's."""
+
+MAX_CHANNELS = 4096
+"""More channels than this are a damaged block."""
+
+SIDE_IMAGES = ("label", "macro", "thumbnail", "overview")
+"""Images whose name has one of these words are not the section."""
+
+CLEARLY_LARGER = 16
+"""An image this many times larger (in pixels) than every other one is the section."""
+
+
+@dataclass(frozen=True)
+class OmeImage:
+    """One ``Image`` element.
+
+    Parameters
+    ----------
+    name : str
+    size_y, size_x, size_c, size_z, size_t : int
+        ``size_c`` counts the samples of colour planes.
+    pixel_size : PixelSize or None
+        None if missing, without a unit of length, or implausible.
+    channel_names : tuple of (str or None)
+        One per ``Channel`` element.
+    planes : mapping of int to (int, str or None)
+        Channel to directory number and file name (None: this file); empty: in order.
+    """
+
+    name: str
+    size_y: int
+    size_x: int
+    size_c: int
+    size_z: int
+    size_t: int
+    pixel_size: PixelSize | None
+    channel_names: tuple[str | None, ...]
+    planes: dict[int, tuple[int, str | None]]
+
+
+def looks_like_ome(text: str) -> bool:
+    """Whether a text is an OME-XML block."""
+    return text.lstrip()[:1] == "<" and ("<OME" in text[:4096] or ":OME" in text[:4096])
+
+
+def parse_ome(text: str | bytes, path: Path) -> tuple[tuple[OmeImage, ...], str | None]:
+    """The images of a block, and the name of the companion file that has them instead.
+
+    Raises
+    ------
+    ImageFormatError
+        Not well-formed, or with entities, which could expand without bound.
+    """
+    if len(text) > MAX_XML_CHARS:
+        raise ImageFormatError(f"{path}: its OME-XML is larger than 64 MB. Export it again.")
+    try:
+        root = fromstring(text)
+        images = tuple(
+            _image(image, pixels)
+            for image in _children(root, "Image")
+            for pixels in _children(image, "Pixels")
+        )
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise ImageFormatError(
+            f"{path}: its OME-XML cannot be read ({str(error)[:160]}). Export the image again."
+        ) from error
+    for reference in _children(root, "BinaryOnly"):
+        return images, reference.get("MetadataFile")
+    return images, None
+
+
+def choose_image(images: tuple[OmeImage, ...], path: Path) -> OmeImage:
+    """The one image that is the section; labels, macro images and thumbnails are not.
+
+    Raises
+    ------
+    ImageFormatError
+        None, or several that could be; or more than one Z plane or time point.
+    """
+    candidates = [
+        image for image in images if not any(word in image.name.lower() for word in SIDE_IMAGES)
+    ] or list(images)
+    if not candidates:
+        raise ImageFormatError(f"{path}: its OME-XML describes no image. Export it again.")
+    ranked = sorted(candidates, key=lambda image: image.size_y * image.size_x, reverse=True)
+    areas = [image.size_y * image.size_x for image in ranked]
+    if len(ranked) > 1 and areas[0] < CLEARLY_LARGER * areas[1]:
+        names = ", ".join(repr(image.name) for image in candidates[:8])
+        raise ImageFormatError(
+            f"{path}: holds {len(candidates)} images ({names}). "
+            "Export each section as a file of its own."
+        )
+    check_flat(path, ranked[0].size_z, ranked[0].size_t)
+    return ranked[0]
+
+
+def check_flat(path: Path, size_z: int, size_t: int) -> None:
+    """Refuse stacks and movies, which have no one pixel per place.
+
+    Raises
+    ------
+    ImageFormatError
+        More than one Z plane or time point.
+    """
+    for size, what in ((size_z, "focal planes (Z)"), (size_t, "time points (T)")):
+        if size > 1:
+            raise ImageFormatError(
+                f"{path}: has {size} {what}; fociquant counts in one plane. Save a maximum "
+                "projection, or the plane you want, as OME-TIFF "
+                "(Fiji: Image > Stacks > Z Project…, or Image > Duplicate…)."
+            )
+
+
+def _children(element: Element, name: str) -> Iterator[Element]:
+    return (child for child in element if child.tag.rsplit("}")[-1] == name)
+
+
+def _image(image: Element, pixels: Element) -> OmeImage:
+    size = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "XYCZT"}
+    if not 1 <= size["C"] <= MAX_CHANNELS:
+        raise ValueError(f"SizeC is {size['C']}")
+    names = tuple(channel.get("Name") for channel in _children(pixels, "Channel"))
+    return OmeImage(
+        image.get("Name") or image.get("ID") or "",
+        size["Y"],
+        size["X"],
+        size["C"],
+        size["Z"],
+        size["T"],
+        _pixel_size(pixels),
+        names,
+        _planes(pixels, size["C"]),
+    )
+
+
+def _pixel_size(pixels: Element) -> PixelSize | None:
+    y, x = pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX")
+    units = {pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX"}
+    if y is None or x is None or len(units) != 1:
+        return None
+    return pixel_size_from(float(y), float(x), units.pop())
+
+
+def _planes(pixels: Element, size_c: int) -> dict[int, tuple[int, str | None]]:
+    """Channel to (directory, file); valid for one Z plane and time point only."""
+    planes: dict[int, tuple[int, str | None]] = {}
+    for data in _children(pixels, "TiffData"):
+        names = [uuid.get("FileName") for uuid in _children(data, "UUID")]
+        first, directory = int(data.get("FirstC", 0)), int(data.get("IFD", 0))
+        default = 1 if "IFD" in data.attrib else size_c
+        count = min(int(data.get("PlaneCount", default)), size_c - first)
+        for step in range(count):
+            planes[first + step] = (directory + step, names[0] if names else None)
+    return planes

@@ -1,0 +1,395 @@
+"""The section image: levels, channels, pixel size, and a direct way to its pixels."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import weakref
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import dask.array as da
+import numpy as np
+
+from fociquant.errors import (
+    ChannelError,
+    CorruptImageError,
+    FociquantError,
+    ImageError,
+    PixelSizeError,
+)
+from fociquant.io.metadata import reduction
+from fociquant.model import Box
+from fociquant.units import PixelSize
+
+CACHE_BYTES = 128 * 2**20
+"""Decoded tiles kept per image, bytes; the newest tile is kept whatever its size."""
+
+CHUNK_PX = 2048
+"""Dask chunks are whole tiles, about this large along each side."""
+
+MAX_SEGMENT_BYTES = 2**30
+"""A stored piece that must be decoded whole may not be larger than this, bytes."""
+
+READ_ERRORS = (
+    ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, OSError,
+    EOFError, MemoryError, AssertionError, struct.error, zlib.error,
+)  # fmt: skip
+"""What parsers and codecs raise on damaged data."""
+
+
+class Level(Protocol):
+    """One resolution of an image, as a reader provides it.
+
+    Pixels are stored in groups of channels (one page, one chunk of channels), and each group in
+    a grid of tiles.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    tile_shape: tuple[int, int]
+
+    def place(self, channel: int) -> tuple[int, int]:
+        """(group, index in the group) of a channel."""
+
+    def decode(self, group: int, row: int, column: int) -> np.ndarray:
+        """Decode one tile, shape (channels of the group, h, w), cut at the image's border.
+
+        May raise any of ``READ_ERRORS``. Called by several threads at once.
+        """
+
+
+class TileCache:
+    """The most recently used tiles, within a budget of bytes; safe between threads."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget, self._used = budget, 0
+        self._tiles: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[int, ...]) -> np.ndarray | None:
+        """The tile, now the most recent one; None if it is not kept."""
+        with self._lock:
+            tile = self._tiles.get(key)
+            if tile is not None:
+                self._tiles.move_to_end(key)
+            return tile
+
+    def put(self, key: tuple[int, ...], tile: np.ndarray) -> None:
+        """Keep a tile, dropping the least recently used ones."""
+        with self._lock:
+            if key not in self._tiles:
+                self._tiles[key] = tile
+                self._used += tile.nbytes
+            while self._used > self._budget and len(self._tiles) > 1:
+                self._used -= self._tiles.popitem(last=False)[1].nbytes
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._tiles.clear()
+            self._used = 0
+
+
+@dataclass(frozen=True, eq=False)
+class SectionImage:
+    """One section image, opened lazily. Made by :func:`fociquant.io.open_image`.
+
+    Parameters
+    ----------
+    path : Path
+        The file or, for OME-Zarr, the folder.
+    format : str
+        ``"OME-TIFF"``, ``"TIFF"`` or ``"OME-Zarr"``.
+    channel_names : tuple of str
+        Unique. A channel without a name is called ``channel 0`` (its index), the samples of a
+        colour image ``Red``, ``Green``, ``Blue``; a name used twice is numbered everywhere.
+    pixel_size : PixelSize or None
+        Of level 0; None if the file does not say. Never invented.
+    pyramid : tuple of Level
+        Finest first, all with the same channels and dtype.
+    closers : tuple of callables
+        Called once by :meth:`close`.
+    make_fingerprint : callable
+        Computes :attr:`fingerprint`.
+
+    Notes
+    -----
+    A context manager. Can be pickled: the copy opens the same path again, and refuses if the
+    file has changed meanwhile. All methods may be called by several threads.
+    """
+
+    path: Path
+    format: str
+    channel_names: tuple[str, ...]
+    pixel_size: PixelSize | None
+    pyramid: tuple[Level, ...] = field(repr=False)
+    closers: tuple[Callable[[], None], ...] = field(repr=False)
+    make_fingerprint: Callable[[], str] = field(repr=False)
+    _cache: TileCache = field(default_factory=lambda: TileCache(CACHE_BYTES), repr=False)
+    _closed: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, Y, X) of level 0, px."""
+        return self.pyramid[0].shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels, in this computer's byte order."""
+        return self.pyramid[0].dtype
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the file's size and sampled bytes; identical copies have the same.
+
+        See :func:`fociquant.io.files.fingerprint_files` for what it detects.
+        """
+        return self.make_fingerprint()
+
+    @cached_property
+    def levels(self) -> tuple[da.Array, ...]:
+        """Lazy arrays (C, Y, X), finest first; one channel per chunk, chunks of whole tiles."""
+        return tuple(self._dask_level(number) for number in range(len(self.pyramid)))
+
+    def level_pixel_size(self, level: int, base: PixelSize | None = None) -> PixelSize:
+        """The pixel size of a level, from its shape and the size at level 0.
+
+        What files say of their reduced levels is not used. See
+        :func:`fociquant.io.metadata.reduction` for sides that do not divide.
+
+        Parameters
+        ----------
+        level : int
+            0 is the finest.
+        base : PixelSize, optional
+            Size at level 0, instead of the file's.
+
+        Raises
+        ------
+        PixelSizeError
+            Neither the file nor the caller knows the size.
+        """
+        size = base or self.pixel_size
+        if size is None:
+            raise PixelSizeError(
+                f"{self.path}: the file does not say its pixel size. "
+                "Write it in study.yaml, for example 'pixel_size_um: 0.325'."
+            )
+        (_, height, width), (_, reduced_height, reduced_width) = (
+            self.shape,
+            self.pyramid[level].shape,
+        )
+        return size.scaled(reduction(height, reduced_height), reduction(width, reduced_width))
+
+    def channel_index(self, channel: str | int) -> int:
+        """The index of a channel by name or index.
+
+        A name matches exactly first, then without regard to case where only one does; an int, or
+        digits that are no channel's name, are an index from 0.
+
+        Raises
+        ------
+        ChannelError
+            No such channel; the message lists those there are.
+        """
+        if isinstance(channel, str):
+            found = self._named(channel)
+            if found is not None:
+                return found
+        text = str(channel).strip()
+        if text.isascii() and text.isdigit() and int(text) < len(self.channel_names):
+            return int(text)
+        there = ", ".join(f"{index}: {name!r}" for index, name in enumerate(self.channel_names))
+        raise ChannelError(
+            f"{self.path}: no channel {channel!r}. The file has {there}. "
+            "Write one of these names, or its index, under 'channels:' in study.yaml."
+        )
+
+    def _named(self, channel: str) -> int | None:
+        if channel in self.channel_names:
+            return self.channel_names.index(channel)
+        folded = channel.strip().casefold()
+        alike = [i for i, name in enumerate(self.channel_names) if name.casefold() == folded]
+        return alike[0] if len(alike) == 1 else None
+
+    def read(self, box: Box, channels: Sequence[int], level: int = 0) -> np.ndarray:
+        """Pixels of a box, decoded directly (no Dask).
+
+        Parameters
+        ----------
+        box : Box
+            In pixels of that level, inside it.
+        channels : sequence of int
+            Indices, in the order wanted.
+        level : int
+            0 is the finest.
+
+        Returns
+        -------
+        numpy.ndarray, shape (len(channels), h, w)
+            As stored, in the file's dtype.
+
+        Raises
+        ------
+        CorruptImageError
+            A tile cannot be decoded; the message has the level and the tile's place.
+        ValueError
+            The box leaves the level, or the image was closed.
+        """
+        source = self.pyramid[level]
+        self._check_request(box, channels, source)
+        pixels = np.empty((len(channels), *box.shape), source.dtype)
+        if not pixels.size:
+            return pixels
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for position, channel in enumerate(channels):
+            group, sample = source.place(int(channel))
+            wanted.setdefault(group, []).append((position, sample))
+        height, width = source.tile_shape
+        for row in range(box.y0 // height, -(-box.y1 // height)):
+            for column in range(box.x0 // width, -(-box.x1 // width)):
+                y, x = row * height, column * width
+                cut = box.intersect(Box(y, x, y + height, x + width))
+                into, out_of = cut.shift(-box.y0, -box.x0).slices, cut.shift(-y, -x).slices
+                for group, pairs in wanted.items():
+                    tile = self._tile(level, group, row, column)
+                    for position, sample in pairs:
+                        pixels[position][into] = tile[sample][out_of]
+        return pixels
+
+    def _check_request(self, box: Box, channels: Sequence[int], source: Level) -> None:
+        if self._closed.is_set():
+            raise ValueError(f"{self.path} was closed.")
+        if not Box.of_shape(source.shape[1:]).contains(box):
+            raise ValueError(f"{box} leaves the image of {source.shape[1]} × {source.shape[2]} px.")
+        if any(not 0 <= channel < source.shape[0] for channel in channels):
+            raise ValueError(f"channels {list(channels)} are not all below {source.shape[0]}.")
+
+    def _tile(self, level: int, group: int, row: int, column: int) -> np.ndarray:
+        key = (level, group, row, column)
+        tile = self._cache.get(key)
+        if tile is None:
+            tile = self._decoded(*key)
+            self._cache.put(key, tile)
+        return tile
+
+    def _decoded(self, level: int, group: int, row: int, column: int) -> np.ndarray:
+        source = self.pyramid[level]
+        try:
+            return source.decode(group, row, column)
+        except FociquantError:
+            raise
+        except READ_ERRORS as error:
+            y, x = row * source.tile_shape[0], column * source.tile_shape[1]
+            raise CorruptImageError(
+                f"{self.path}: level {level}, the tile at ({y}, {x}) px cannot be read "
+                f"({_reason(error)}). The file is damaged; copy or export it again."
+            ) from error
+
+    def _dask_level(self, level: int) -> da.Array:
+        source = self.pyramid[level]
+        sides = [
+            min(size, tile * max(1, CHUNK_PX // tile))
+            for size, tile in zip(source.shape[1:], source.tile_shape, strict=True)
+        ]
+        return da.from_array(
+            _LevelView(self, level),
+            chunks=(1, *sides),
+            name=f"section-{self.fingerprint[:24]}-{level}",
+            meta=np.empty((0, 0, 0), source.dtype),
+        )
+
+    def close(self) -> None:
+        """Close the file; reading afterwards raises ValueError. May be called twice."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._cache.clear()
+        for closer in self.closers:
+            closer()
+
+    def __enter__(self) -> SectionImage:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Callable[..., SectionImage], tuple[Path, str]]:
+        return reopen, (self.path, self.fingerprint)
+
+
+class _LevelView:
+    """What Dask slices: one level as an array-like."""
+
+    ndim = 3
+
+    def __init__(self, image: SectionImage, level: int) -> None:
+        self._image, self._level = image, level
+        self.shape, self.dtype = image.pyramid[level].shape, image.pyramid[level].dtype
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Slices with any step, and integers, as NumPy understands them."""
+        keys = tuple(key) + (slice(None),) * (3 - len(key))
+        picked = [np.arange(size)[one] for size, one in zip(self.shape, keys, strict=True)]
+        wanted = [np.atleast_1d(one) for one in picked]
+        if any(len(one) == 0 for one in wanted):
+            pixels = np.empty(tuple(len(one) for one in wanted), self.dtype)
+        else:
+            (y0, y1), (x0, x1) = ((int(one.min()), int(one.max()) + 1) for one in wanted[1:])
+            pixels = self._image.read(Box(y0, x0, y1, x1), wanted[0].tolist(), self._level)
+            pixels = pixels[:, wanted[1] - y0][:, :, wanted[2] - x0]
+        return pixels.reshape([len(one) for one in picked if one.ndim])
+
+
+_reopened: weakref.WeakValueDictionary[tuple[Path, str], SectionImage] = (
+    weakref.WeakValueDictionary()
+)
+_reopen_lock = threading.Lock()
+
+
+def reopen(path: Path, fingerprint: str) -> SectionImage:
+    """Open the image of a pickle; copies in one process share one open file.
+
+    Raises
+    ------
+    ImageError
+        The file has changed, or cannot be opened here.
+    """
+    from fociquant.io.registry import open_image  # the registry knows the readers, they know this
+
+    with _reopen_lock:
+        image = _reopened.get((path, fingerprint))
+        if image is not None and not image._closed.is_set():
+            return image
+        image = open_image(path)
+        if image.fingerprint != fingerprint:
+            image.close()
+            raise ImageError(f"{path}: the file changed while it was being used. Start again.")
+        _reopened[path, fingerprint] = image
+        return image
+
+
+def _reason(error: BaseException) -> str:
+    """One short line of what a codec or parser says."""
+    text = " ".join(str(error).split())
+    return text[:160] or type(error).__name__
+
+
+def damaged(path: Path, what: str, error: BaseException) -> CorruptImageError:
+    """The error for a file whose structure a parser cannot follow."""
+    return CorruptImageError(
+        f"{path}: {what} cannot be read ({_reason(error)}). The file is truncated or damaged; "
+        "copy or export it again."
+    )
