@@ -1,0 +1,108 @@
+"""What a reader must know before quoting a number, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from fociquant.report._dots import is_complete, is_control
+
+SMALLEST_GROUP = 4
+"""With 4 and 3 mice an exact Mann-Whitney test cannot go below P = 0.057."""
+
+ZERO_UPPER_LIMIT = 3.0
+"""One-sided 95 % limit of a Poisson mean after a count of zero: -ln 0.05 = 2.996."""
+
+
+def caveats(
+    mice: pd.DataFrame,
+    sections: pd.DataFrame,
+    *,
+    has_autofluorescence: bool,
+    profile_name: str,
+) -> list[str]:
+    """Sentences that apply to this study, the most general first.
+
+    Parameters
+    ----------
+    mice, sections : pandas.DataFrame
+        The tables of the results.
+    has_autofluorescence : bool
+        Whether the study named an autofluorescence channel.
+    profile_name : str
+        The foci profile.
+    """
+    lines = [
+        "The mouse is the unit: n is the number of mice. Cells, foci and sections of one mouse "
+        "are not independent and must not be used as n."
+    ]
+    lines += _about_review(mice)
+    lines += _about_sections(mice, sections)
+    lines += _about_controls(mice, sections, has_autofluorescence=has_autofluorescence)
+    lines += _about_numbers(mice)
+    lines += [
+        f"The classes of foci are those of the profile '{profile_name}'. No definition of a "
+        "micrometastasis is shared between laboratories: name the profile with the numbers.",
+        "Cells are profiles in thin sections, not cells in a lung. Infected lungs inflate "
+        "differently, so cells per mm² and total cells can disagree: report both.",
+    ]
+    return lines
+
+
+def _about_review(mice: pd.DataFrame) -> Iterator[str]:
+    reviewed = int((mice["reviewed"] != "no").sum())
+    if reviewed == 0:
+        yield "All counts are automatic. Nobody has reviewed them."
+    elif reviewed < len(mice):
+        yield f"{reviewed} of {len(mice)} mice were reviewed; the other counts are automatic."
+
+
+def _about_sections(mice: pd.DataFrame, sections: pd.DataFrame) -> Iterator[str]:
+    failed = int((sections["status"] != "done").sum())
+    if failed:
+        names = ", ".join(mice.loc[mice["sections_failed"] > 0, "mouse"].astype(str))
+        yield (
+            f"{failed} of {len(sections)} sections could not be counted. Their mice ({names}) "
+            "have smaller sums or none, and are left out of means; the reasons are below."
+        )
+    complete = mice[is_complete(mice) & ~is_control(mice)]
+    numbers = sorted(set(complete["sections"].astype(int)))
+    if len(numbers) > 1:
+        yield (
+            f"Mice differ in their number of sections ({numbers[0]} to {numbers[-1]}): their sums "
+            "are not comparable. Compare cells per mm², or cut equal numbers."
+        )
+
+
+def _about_controls(
+    mice: pd.DataFrame, sections: pd.DataFrame, *, has_autofluorescence: bool
+) -> Iterator[str]:
+    if not has_autofluorescence:
+        yield (
+            "There is no autofluorescence channel. Autofluorescence is stronger in infected "
+            "lungs, so false cells may be more frequent in the infected groups."
+        )
+    control = sections["control"].fillna("") if "control" in sections.columns else pd.Series([""])
+    if not (control != "").any():
+        yield (
+            "There are no negative-control sections, so the number of false cells per section is "
+            "not known. Infected lungs without tumour are the best control."
+        )
+    elif is_control(mice).any():
+        yield "Negative-control mice are listed and drawn, but are in no mean."
+
+
+def _about_numbers(mice: pd.DataFrame) -> Iterator[str]:
+    counted = mice[is_complete(mice) & ~is_control(mice)]
+    sizes = counted.groupby(["dpi", "group"]).size()
+    if len(sizes) and int(sizes.min()) < SMALLEST_GROUP:
+        yield (
+            f"Some groups have {int(sizes.min())} mice. With 4 and 3 mice an exact rank test "
+            "cannot give P below 0.057, whatever the difference."
+        )
+    if (counted["cells"] == 0).any():
+        yield (
+            "A count of 0 is not proof of absence: it is compatible with up to "
+            f"{ZERO_UPPER_LIMIT:.1f} cells expected in as many sections (one-sided 95 %)."
+        )

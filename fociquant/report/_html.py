@@ -1,0 +1,130 @@
+"""Small pieces of HTML; every text from outside is escaped here and nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+STYLE = """
+body { font: 15px/1.5 system-ui, "Segoe UI", Arial, sans-serif; color: #1a1a1a;
+  max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+.lead { color: #555; margin-top: 0; }
+figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; }
+figcaption { color: #555; font-size: .9rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
+  vertical-align: top; }
+th { border-bottom: 2px solid #888; white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+tr.bad td { background: #fdeee6; }
+.note { border-left: 4px solid #D55E00; padding: .2rem 1rem; background: #fdf6f2; }
+@media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; }
+  .scroll { overflow: visible; } table { font-size: .5rem; }
+  th, td { padding: .1rem .2rem; } }
+"""
+
+_WORD = r"[^\s/\\'\",;:()]+"
+_ABSOLUTE_PATH = re.compile(
+    r"(?:(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|\\\\|/)|file:/+)"
+    rf"(?:(?:[^\s/\\'\",;:().]+ ){{0,3}}{_WORD}[\\/])+"
+)
+"""An absolute path up to its last separator; the name after it stays. Folders may have up
+to three spaces in their names, unless a dot comes before one (that is the end of a file)."""
+
+MIME = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+def text(value: object) -> str:
+    """Escaped text of a value, with the folders of absolute paths left out."""
+    return html.escape(_ABSOLUTE_PATH.sub("", str(value)), quote=True)
+
+
+def number(value: float) -> str:
+    """Whole numbers as they are, others with four significant digits."""
+    if float(value).is_integer():
+        return f"{int(value)}"
+    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.4e}"
+
+
+def cell(value: object) -> str:
+    """One table cell's content; empty for a missing value."""
+    if value is None or value is pd.NA:
+        return ""
+    if isinstance(value, (str, bool)) or not hasattr(value, "__float__"):
+        return text(value)
+    return "" if math.isnan(float(value)) else number(float(value))
+
+
+def table(frame: pd.DataFrame, *, bad: Sequence[bool] | None = None) -> str:
+    """A table; rows marked in `bad` are shaded. Says so where there are no rows."""
+    if not len(frame):
+        return "<p>None.</p>"
+    kinds = [
+        ' class="number"' if pd.api.types.is_numeric_dtype(frame[name]) else ""
+        for name in frame.columns
+    ]
+    heads = "".join(f"<th{k}>{text(n)}</th>" for n, k in zip(frame.columns, kinds, strict=True))
+    marked = bad if bad is not None else [False] * len(frame)
+    rows = []
+    for values, is_bad in zip(frame.itertuples(index=False, name=None), marked, strict=True):
+        cells = "".join(f"<td{k}>{cell(v)}</td>" for v, k in zip(values, kinds, strict=True))
+        shade = ' class="bad"' if is_bad else ""
+        rows.append(f"<tr{shade}>{cells}</tr>")
+    body = "\n".join(rows)
+    return (
+        f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def facts(values: Mapping[str, object]) -> str:
+    """A nested mapping as two columns, its keys joined by dots."""
+    rows = [{"": key, "value": value} for key, value in _flat(values)]
+    return table(pd.DataFrame(rows, columns=["", "value"], dtype=object))
+
+
+def _flat(values: Mapping[str, object], above: str = "") -> Iterable[tuple[str, str]]:
+    """Dotted keys and texts, in the mapping's order."""
+    for key, value in values.items():
+        name = f"{above}.{key}" if above else str(key)
+        if isinstance(value, Mapping):
+            yield from _flat(value, name)
+        elif isinstance(value, (list, tuple)):
+            yield name, ", ".join(str(one) for one in value)
+        else:
+            yield name, "" if value is None else str(value)
+
+
+def items(lines: Iterable[str]) -> str:
+    """A list of paragraphs."""
+    return "<ul>\n" + "\n".join(f"<li>{text(line)}</li>" for line in lines) + "\n</ul>"
+
+
+def picture(path: Path, *, caption: str) -> str:
+    """An image file as a figure within the page."""
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    source = f"data:{MIME[path.suffix]};base64,{content}"
+    return (
+        f'<figure><img alt="{text(caption)}" src="{source}">'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
+    )
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """A whole document that loads nothing from anywhere and runs nothing."""
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    head = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    )
+    return head + "\n".join(body) + "\n</body>\n</html>\n"

@@ -1,0 +1,81 @@
+"""Colours, markers and the way figures become files."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+REFERENCE_COLOUR = "#000000"
+"""The reference group is black in every figure."""
+
+GROUP_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Palette of Okabe and Ito (2008), told apart with any colour vision; without its yellow,
+which is lost on paper."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Groups differ in shape too, for a black-and-white print; the reference is a circle."""
+
+CONTROL_COLOUR = "#7F7F7F"
+"""Negative-control mice."""
+
+DOTS_PER_INCH = 200
+"""Of the PNG files."""
+
+_RC = {
+    "text.parse_math": False,  # a group named '$a' is text
+    "svg.hashsalt": "fociquant",  # the same ids in every run
+    "svg.fonttype": "none",  # text stays editable
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 9.0,
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Matplotlib's own defaults plus ours, whatever the user's are; restored afterwards."""
+    with matplotlib.style.context(["default", _RC]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def group_styles(groups: Sequence[str], reference_group: str | None) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each group; the reference keeps its own in every figure."""
+    others = [group for group in groups if group != reference_group]
+    styles = {
+        group: (GROUP_COLOURS[i % len(GROUP_COLOURS)], MARKERS[(i + 1) % len(MARKERS)])
+        for i, group in enumerate(others)
+    }
+    return {group: styles.get(group, (REFERENCE_COLOUR, MARKERS[0])) for group in groups}
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write ``stem.png`` and ``stem.svg``; the same figure gives the same bytes.
+
+    Must be called inside :func:`figure_style`.
+    """
+    FigureCanvasAgg(figure)
+    paths = []
+    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+        memory = io.BytesIO()
+        figure.savefig(memory, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=metadata)
+        path = stem.with_name(stem.name + suffix)
+        write_atomically(path, memory.getvalue())
+        paths.append(path)
+    return paths
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write under a temporary name, then rename, so that no half file is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,0 +1,135 @@
+"""Figures: what is drawn, where, and that the same table gives the same bytes."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fociquant.report import write_figures
+from fociquant.report._dots import dot_panel, legend_entries
+from fociquant.report._style import GROUP_COLOURS, figure_style, group_styles
+
+
+def mice(rows: list[tuple]) -> pd.DataFrame:
+    names = ["mouse", "group", "dpi", "cells", "sections_failed", "control"]
+    table = pd.DataFrame(rows, columns=names).astype({"cells": "Int64"})
+    for column in ("solitary", "clusters", "micrometastases", "macrometastases"):
+        table[column] = table["cells"]
+    return table
+
+
+ROWS = [
+    ("a", "PBS", 3, 0, 0, ""), ("b", "PBS", 3, 4, 0, ""), ("c", "IAV", 3, 100, 0, ""),
+    ("d", "IAV", 3, 300, 0, ""), ("e", "IAV", 3, 7, 1, ""), ("f", "IAV", 9, None, 3, ""),
+    ("g", "PBS", 9, 3, 0, ""), ("h", "WT", 9, 2, 0, "negative"),
+]  # fmt: skip
+
+
+def panel(table: pd.DataFrame):
+    styles = group_styles(list(dict.fromkeys(table["group"])), "PBS")
+    with figure_style():
+        ax = Figure().add_subplot()
+        dot_panel(ax, table, value="cells", styles=styles)
+    return ax, styles
+
+
+def dots(ax) -> list[float]:
+    return sorted(float(y) for c in ax.collections for _, y in _points(c))
+
+
+def _points(collection):
+    return collection.get_offsets() if hasattr(collection, "get_sizes") and len(
+        collection.get_sizes()) else []  # fmt: skip
+
+
+def test_every_mouse_with_a_count_is_one_dot():
+    ax, _ = panel(mice(ROWS))
+    assert dots(ax) == [0, 2, 3, 4, 7, 100, 300]
+
+
+def test_zero_has_its_place_below_one_on_a_logarithmic_axis():
+    ax, _ = panel(mice(ROWS))
+    assert ax.get_yscale() == "symlog"
+    zero, one, ten, hundred = (ax.transData.transform((0, v))[1] for v in (0, 1, 10, 100))
+    assert zero < one < ten
+    assert hundred - ten == pytest.approx(ten - one)
+    assert ax.get_ylim()[0] < 0
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels[:3] == ["0", "1", "10"]
+
+
+def test_means_leave_out_incomplete_mice_and_controls():
+    ax, _ = panel(mice(ROWS))
+    means = sorted(float(y) for line in ax.lines for y in line.get_ydata() if len(
+        line.get_xdata()) and line.get_color() in {"#000000", *GROUP_COLOURS})  # fmt: skip
+    assert means == [2.0, 3.0, 200.0]
+
+
+def test_the_reference_is_black_and_groups_differ_in_colour_and_shape():
+    styles = group_styles(["IAV", "PBS", "KO"], "PBS")
+    assert styles["PBS"] == ("#000000", "o")
+    assert len({colour for colour, _ in styles.values()}) == 3
+    assert len({marker for _, marker in styles.values()}) == 3
+
+
+def test_the_legend_explains_only_what_is_drawn():
+    _, styles = panel(mice(ROWS))
+    labels = [label.strip() for label in legend_entries(mice(ROWS), styles)[1]]
+    assert labels[:3] == ["PBS", "IAV", "WT"]
+    assert "a section failed; not in the mean" in labels
+    assert "negative control; not in the mean" in labels
+    assert len(legend_entries(mice(ROWS[:2]), {"PBS": ("#000000", "o")})[1]) == 2
+
+
+def test_files_are_written_and_the_same_every_time(tmp_path):
+    first = write_figures(mice(ROWS), out_dir=tmp_path / "a", reference_group="PBS")
+    again = write_figures(mice(ROWS), out_dir=tmp_path / "b" / "c", reference_group="PBS")
+    names = ["time_course.png", "time_course.svg", "foci_classes.png", "foci_classes.svg"]
+    assert [path.name for path in first] == names
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in again]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(names)
+    with Image.open(first[0]) as image:
+        image.load()
+        assert np.asarray(image.convert("L")).std() > 10
+
+
+def test_the_users_matplotlib_settings_neither_matter_nor_change(tmp_path):
+    options = {"reference_group": "PBS", "class_columns": []}
+    plain = write_figures(mice(ROWS), out_dir=tmp_path / "a", **options)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        before = dict(matplotlib.rcParams)
+        styled = write_figures(mice(ROWS), out_dir=tmp_path / "b", **options)
+        assert dict(matplotlib.rcParams) == before
+    assert [p.read_bytes() for p in plain] == [p.read_bytes() for p in styled]
+
+
+@pytest.mark.parametrize("name", ["<b>&", "$x^{", "_hidden", "=1+1", "Größe", "ヒト", "a\\b%"])
+def test_any_group_name_is_text(tmp_path, name):
+    rows = [("m", name, 3, 5, 0, ""), ("n", "PBS", 3, 5, 0, "")]
+    paths = write_figures(mice(rows), out_dir=tmp_path, reference_group="PBS", class_columns=[])
+    texts = [node.text for node in ET.parse(paths[1]).iter("{http://www.w3.org/2000/svg}text")]
+    assert f"n {name}" in texts
+    assert name in [str(text).strip() for text in texts]
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [("a", "PBS", 3, None, 3, "")], [("a", "PBS", 0.5, 0, 0, "")]], ids=len
+)
+def test_nothing_to_draw_is_still_a_figure(tmp_path, rows):
+    paths = write_figures(mice(rows), out_dir=tmp_path, reference_group=None, class_columns=[])
+    assert paths[0].stat().st_size > 1000
+
+
+def test_classes_of_another_profile_can_be_drawn(tmp_path):
+    table = mice(ROWS).assign(lesions=1, clusters=pd.NA)
+    paths = write_figures(
+        table, out_dir=tmp_path, reference_group="PBS", class_columns=["clusters", "lesions", "no"]
+    )
+    text = paths[-1].read_text(encoding="utf-8")
+    assert "lesions" in text and "clusters" not in text

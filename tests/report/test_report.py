@@ -1,0 +1,157 @@
+"""The HTML report: complete, escaped, self-contained, without traces of the machine."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from fociquant.report import write_report
+from fociquant.report._caveats import caveats
+from fociquant.report._html import cell, text
+
+EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+
+
+def mice(**changes) -> pd.DataFrame:
+    rows = [
+        {"mouse": "m1", "group": "PBS", "dpi": 3, "sections": 3, "sections_failed": 0, "cells": 0},
+        {"mouse": EVIL, "group": "IAV", "dpi": 3, "sections": 2, "sections_failed": 1, "cells": 9},
+    ]
+    table = pd.DataFrame(rows).assign(solitary=1, reviewed="no", control="", rate=0.12345678)
+    return table.assign(**changes)
+
+
+def sections(**changes) -> pd.DataFrame:
+    rows = [
+        {"section": "s1", "image": "a/s1.tif", "mouse": "m1", "status": "done", "reason": ""},
+        {"section": "s2", "image": "a/s2.tif", "mouse": EVIL, "status": "failed",
+         "reason": "/home/jane/study/a/s2.tif: the file ends early & is lost"},
+    ]  # fmt: skip
+    return pd.DataFrame(rows).assign(control="", **changes)
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def report(tmp_path, **changes) -> str:
+    figures = [
+        tmp_path / f"{name}.{kind}" for name in ("time_course", "b") for kind in ("png", "svg")
+    ]
+    tmp_path.mkdir(exist_ok=True)
+    for path in figures:
+        path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    options = {
+        "study_name": f"study {EVIL}", "mice": mice(), "sections": sections(),
+        "groups": pd.DataFrame({"group": ["IAV"], "mean": [9.0]}), "figures": figures,
+        "run": {"settings": {"foci": {"link_um": 20.0}}, "model": {"path": "C:\\Users\\jane\\w.pt"},
+                "versions": {EVIL: "1"}, "list": ["/opt/a/x.tif", 2], "none": None},
+        "has_autofluorescence": False, "profile_name": "chia2025",
+    }  # fmt: skip
+    path = write_report(tmp_path / "out" / "report.html", **(options | changes))
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_report_is_one_well_formed_file_that_runs_and_loads_nothing(tmp_path):
+    page = report(tmp_path)
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    names = {tag for tag, _ in tags.tags}
+    assert names.isdisjoint({"script", "link", "iframe", "object", "a"})
+    assert [a["src"][:26] for tag, a in tags.tags if tag == "img"] == [
+        "data:image/svg+xml;base64,"
+    ] * 2
+    assert not any(key.startswith("on") for _, attributes in tags.tags for key in attributes)
+
+
+def test_names_are_escaped_and_folders_left_out(tmp_path):
+    page = report(tmp_path)
+    assert "<script" not in page and "&lt;script&gt;alert(&#x27;x&#x27;)" in page
+    assert "jane" not in page and "/opt" not in page and "tmp" not in page
+    assert "s2.tif: the file ends early &amp; is lost" in page
+    assert "w.pt" in page
+    assert "a/s1.tif" in page
+
+
+def test_failures_and_settings_are_in_it(tmp_path):
+    page = report(tmp_path)
+    assert "Sections that could not be counted" in page
+    assert page.count('<tr class="bad">') == 2
+    assert "<td>settings.foci.link_um</td><td>20.0</td>" in page
+    assert "<td>none</td><td></td>" in page
+    assert "2 mice, 2 groups, 1 time points; 1 of 2 sections counted, 9 positive cells." in page
+    assert '<td class="number">0.1235</td>' in page
+
+
+def test_the_same_arguments_give_the_same_bytes(tmp_path):
+    assert report(tmp_path / "a") == report(tmp_path / "b")
+
+
+def test_an_empty_study_has_a_report(tmp_path):
+    page = report(tmp_path, mice=mice().iloc[:0], sections=sections().iloc[:0], figures=[])
+    assert "0 mice, 0 groups, 0 time points; 0 of 0 sections counted, 0 positive cells." in page
+
+
+def lines(mice_table: pd.DataFrame, section_table: pd.DataFrame, *, autofluorescence=True) -> str:
+    options = {"has_autofluorescence": autofluorescence, "profile_name": "chia2025"}
+    return "\n".join(caveats(mice_table, section_table, **options))
+
+
+def test_caveats_follow_from_the_study():
+    found = lines(mice(), sections(), autofluorescence=False)
+    assert found.startswith("The mouse is the unit")
+    assert "Nobody has reviewed them" in found
+    assert "1 of 2 sections could not be counted" in found
+    assert "no autofluorescence channel" in found
+    assert "no negative-control sections" in found
+    assert "Some groups have 1 mice" in found
+    assert "A count of 0 is not proof of absence" in found
+
+
+def test_caveats_that_do_not_apply_are_not_there():
+    whole = pd.concat([mice(sections_failed=0, sections=3, cells=5, reviewed="yes", mouse=str(i))
+                       for i in range(4)])  # fmt: skip
+    found = lines(whole, sections(status="done").assign(control="negative"))
+    for words in ("reviewed", "could not be", "autofluor", "no negative", "Some groups", "of 0"):
+        assert words not in found
+    assert "1 of 2 mice were reviewed" in lines(mice(reviewed=["no", "yes"]), sections())
+    unequal = mice(sections_failed=0, sections=[3, 2])
+    assert "number of sections (2 to 3)" in lines(unequal, sections())
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("/home/a b/c.tif", "c.tif"), ("/x/y.tif and a/b", "y.tif and a/b"),
+        ("C:\\Users\\Jane Doe\\c.tif", "c.tif"),
+        ("/home/jane/c.tif", "c.tif"), ("C:\\x\\y\\c.tif", "c.tif"),
+        ("\\\\server\\share\\c.tif", "c.tif"), ("file:///home/j/c.tif", "c.tif"),
+        ("in '/data/j/c.tif'", "in &#x27;c.tif&#x27;"), ("images/c.tif", "images/c.tif"),
+        ("3/4 and 1 / 2", "3/4 and 1 / 2"), ("µm/px", "µm/px"), ("../x/c.tif", "../x/c.tif"),
+    ],
+)  # fmt: skip
+def test_only_folders_of_absolute_paths_are_left_out(value, shown):
+    assert text(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(3, "3"), (3.0, "3"), (0.00001234, "1.2340e-05"), (123456.5, "1.2346e+05"), (float("nan"), ""),
+     (pd.NA, ""), (None, ""), ("007", "007"), (True, "True"), (90.12345, "90.12")],
+)  # fmt: skip
+def test_numbers_are_short_and_text_is_kept(value, shown):
+    assert cell(value) == shown
