@@ -43,7 +43,9 @@ def group_table(
         `GROUP_COLUMNS`. ``fold_change`` is the ratio of means, empty where it
         would mean nothing; ``fold_change_note`` then says why. It is never infinite.
     """
-    counted = mice[mice["control"] == ""] if "control" in mice.columns else mice
+    counted = mice
+    if "control" in mice.columns:
+        counted = mice[mice["control"].isna() | (mice["control"] == "")]
     rows: list[dict[str, Any]] = [
         {"group": group, "dpi": dpi, **_describe(own, value)}
         for (dpi, group), own in counted.groupby(["dpi", "group"], sort=True)

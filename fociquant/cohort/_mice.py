@@ -121,7 +121,7 @@ def _used_sections(own: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The sections of a mouse that make its row, done or not, and its control role."""
     if "control" not in own.columns:
         return own, ""
-    control = own["control"].fillna("") == NEGATIVE
+    control = (own["control"] == NEGATIVE).to_numpy(dtype=bool, na_value=False)
     return (own, NEGATIVE) if control.all() else (own[~control], "")
 
 
@@ -177,7 +177,7 @@ def _sums(
 def _carried(own: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
     """Sheet columns of a mouse; differing values joined by ``|`` in natural order."""
     present = [name for name in names if name in own.columns]
-    values = {name: set(own[name].fillna("").astype(str)) for name in present}
+    values = {name: set(own[name].astype(object).fillna("").astype(str)) for name in present}
     return {name: "|".join(sorted(some, key=natural_key)) for name, some in values.items()}
 
 

@@ -83,8 +83,7 @@ def _about_controls(
             "There is no autofluorescence channel. Autofluorescence is stronger in infected "
             "lungs, so false cells may be more frequent in the infected groups."
         )
-    control = sections["control"].fillna("") if "control" in sections.columns else pd.Series([""])
-    if not (control != "").any():
+    if not is_control(sections).any():
         yield (
             "There are no negative-control sections, so the number of false cells per section is "
             "not known. Infected lungs without tumour are the best control."

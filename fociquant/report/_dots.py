@@ -21,10 +21,10 @@ Styles = Mapping[str, tuple[str, str]]
 
 
 def is_control(mice: pd.DataFrame) -> pd.Series:
-    """Which mice are negative controls; bool, aligned to `mice`."""
+    """Which mice (or sections) are negative controls; bool, aligned to `mice`."""
     if "control" not in mice.columns:
         return pd.Series(False, index=mice.index)
-    return mice["control"].fillna("") != ""
+    return mice["control"].notna() & (mice["control"] != "")
 
 
 def is_complete(mice: pd.DataFrame) -> pd.Series:

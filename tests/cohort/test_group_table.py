@@ -64,6 +64,11 @@ def test_no_mice_gives_no_groups_and_a_table_from_a_file_is_the_same():
     text = mice(ROWS).to_csv(index=False)
     read = pd.read_csv(io.StringIO(text), dtype={"mouse": str, "group": str, "control": str},
                        keep_default_na=False, na_values={"cells": [""]})  # fmt: skip
+    assert group_table(pd.read_csv(io.StringIO(text)), reference_group="PBS").equals(
+        group_table(read, reference_group="PBS")
+    )
+    blank = mice(ROWS[:4]).assign(control=np.nan)
+    assert group_table(blank, reference_group="PBS")["mice"].tolist() == [2, 2]
     pd.testing.assert_frame_equal(
         group_table(read, reference_group="PBS"), group_table(mice(ROWS), reference_group="PBS")
     )

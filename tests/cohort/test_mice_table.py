@@ -160,6 +160,12 @@ def test_a_sheet_column_may_not_hide_a_result():
         mice([section("a", "m")], extras=["cells"])
 
 
+def test_blank_columns_read_from_a_file_are_empty_text():
+    table = mice([section("a", "m", control=np.nan, batch=np.nan, sex=None)])
+    assert table[["control", "batch", "sex"]].iloc[0].tolist() == ["", "", ""]
+    assert table["cells"].tolist() == [4]
+
+
 def test_dpi_keeps_its_type():
     assert mice([section("a", "m", dpi=6)])["dpi"].dtype == np.int64
     assert mice([section("a", "m", dpi=0.5)])["dpi"].tolist() == [0.5]

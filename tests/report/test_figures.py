@@ -71,6 +71,15 @@ def test_means_leave_out_incomplete_mice_and_controls():
     assert means == [2.0, 3.0, 200.0]
 
 
+def test_a_blank_control_column_read_from_a_file_marks_no_control():
+    ax, styles = panel(mice(ROWS).assign(control=np.nan))
+    labels = [
+        label.strip() for label in legend_entries(mice(ROWS).assign(control=np.nan), styles)[1]
+    ]
+    assert "negative control; not in the mean" not in labels
+    assert dots(ax) == [0, 2, 3, 4, 7, 100, 300]
+
+
 def test_the_reference_is_black_and_groups_differ_in_colour_and_shape():
     styles = group_styles(["IAV", "PBS", "KO"], "PBS")
     assert styles["PBS"] == ("#000000", "o")
