@@ -1,0 +1,230 @@
+"""The section at a few µm per pixel, in bounded memory.
+
+A reduced level of the file is used only if it holds what averaging would give:
+some scanners write zeros there for fluorescence, others every n-th pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fociquant.model import Box
+from fociquant.prepare.sampling import TILE_PX, lattice
+
+MAX_OVERVIEW_PX = 1 << 23
+"""An overview is not made larger than this: 32 MB per channel."""
+
+STRIP_PX = 1 << 22
+"""Pixels per channel read at once."""
+
+PROBE_TILES = 24
+"""Tiles at which a reduced level is compared with the full resolution."""
+
+
+class PixelReader(Protocol):
+    """What is needed of an opened section image."""
+
+    @property
+    def levels(self) -> Sequence[Any]:
+        """Finest first; each has ``.shape`` (C, Y, X) and ``.dtype``."""
+
+    def read(self, box: Box, channels: Sequence[int], level: int = 0) -> np.ndarray:
+        """Pixels (len(channels), h, w) of a box of that level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Channel means on a coarse grid whose origin is the image's.
+
+    Parameters
+    ----------
+    image : numpy.ndarray of float32, shape (n, h, w)
+        Mean raw counts over each block of ``factor`` x ``factor`` pixels (fewer at the far
+        edges); finite.
+    factor : int
+        Full-resolution pixels per overview pixel, along both axes.
+    level : int
+        Level it was made from.
+    refused : tuple of int
+        Finer-fitting levels that do not hold averages of the full resolution.
+    not_finite : int
+        Pixels read that were NaN or infinite.
+    """
+
+    image: np.ndarray
+    factor: int
+    level: int
+    refused: tuple[int, ...]
+    not_finite: int
+
+
+def make_overview(reader: PixelReader, channels: Sequence[int], factor: int) -> Overview:
+    """The overview at about `factor` full-resolution pixels per pixel.
+
+    Parameters
+    ----------
+    reader : PixelReader
+    channels : sequence of int
+    factor : int
+        Wanted reduction, >= 1; made larger for an image of more than
+        :data:`MAX_OVERVIEW_PX` overview pixels.
+
+    Returns
+    -------
+    Overview
+    """
+    height, width = reader.levels[0].shape[1:]
+    factor = max(factor, math.ceil(math.sqrt(height * width / MAX_OVERVIEW_PX)), 1)
+    level, reduction, refused = _choose_level(reader, channels, factor)
+    blocks = max(round(factor / reduction), 1)
+    image, not_finite = _block_means(reader, channels, level, blocks)
+    return Overview(image, reduction * blocks, level, refused, not_finite)
+
+
+def _choose_level(
+    reader: PixelReader, channels: Sequence[int], factor: int
+) -> tuple[int, int, tuple[int, ...]]:
+    """The coarsest sound level that is not coarser than wanted: level, reduction, those refused."""
+    refused: list[int] = []
+    for level in range(len(reader.levels) - 1, 0, -1):
+        reduction = level_reduction(reader, level)
+        if reduction is None or not 1 < reduction <= factor:
+            continue
+        if _is_sound(reader, channels, level, reduction):
+            return level, reduction, tuple(refused)
+        refused.append(level)
+    return 0, 1, tuple(refused)
+
+
+def level_reduction(reader: PixelReader, level: int) -> int | None:
+    """Whole number of full-resolution pixels per pixel of a level; None if it is not whole."""
+    full, reduced = reader.levels[0].shape[1:], reader.levels[level].shape[1:]
+    if min(*full, *reduced) == 0:
+        return None
+    candidates = {round(f / r) for f, r in zip(full, reduced, strict=True) if r > 1} or {
+        round(max(full) / max(reduced))
+    }
+    for n in sorted(candidates):
+        if all(f // n <= r <= -(-f // n) for f, r in zip(full, reduced, strict=True)):
+            return n
+    return None
+
+
+def _is_sound(reader: PixelReader, channels: Sequence[int], level: int, reduction: int) -> bool:
+    """Whether a level holds means of the full resolution, in every channel that shows anything.
+
+    The difference from the mean is compared with the standard deviation inside the
+    blocks: picking one pixel per block differs by about that, averaging by far less.
+    """
+    edge = reduction * max(TILE_PX // reduction, 1)
+    height, width = (size // reduction * reduction for size in reader.levels[0].shape[1:])
+    boxes = lattice((height, width), PROBE_TILES, edge)
+    errors, within, seen = (np.zeros(len(channels)) for _ in range(3))
+    for box in boxes:
+        fine = _nan_for_infinite(reader.read(box, channels, 0))
+        small = Box(*(side // reduction for side in (box.y0, box.x0, box.y1, box.x1)))
+        coarse = _nan_for_infinite(reader.read(small, channels, level))
+        blocks = fine.reshape(len(channels), small.shape[0], reduction, small.shape[1], reduction)
+        means, variances = blocks.mean(axis=(2, 4)), blocks.var(axis=(2, 4))
+        usable = np.isfinite(means) & np.isfinite(coarse)
+        if not _same_emptiness(means, coarse, usable):
+            return False
+        shown = np.ptp(np.where(np.isfinite(fine), fine, 0.0), axis=(1, 2)) > 0
+        errors += shown * np.where(usable, (coarse - means) ** 2, 0.0).sum(axis=(1, 2))
+        within += shown * np.where(usable, variances, 0.0).sum(axis=(1, 2))
+        seen += shown * usable.sum(axis=(1, 2))
+    # Cutting decimals at every halving loses up to half a count each time.
+    rounding = (0.5 + 0.5 * math.log2(reduction)) ** 2 if _is_integer(reader) else 0.0
+    return bool(seen.any()) and bool(np.all(errors <= 0.25 * within + rounding * seen))
+
+
+def _nan_for_infinite(pixels: np.ndarray) -> np.ndarray:
+    values = pixels.astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _same_emptiness(means: np.ndarray, coarse: np.ndarray, usable: np.ndarray) -> bool:
+    """False if a channel varies at full resolution but is constant in the reduced tile."""
+    for mean, value, ok in zip(means, coarse, usable, strict=True):
+        if ok.any() and np.ptp(mean[ok]) > 1.0 and np.ptp(value[ok]) == 0:
+            return False
+    return True
+
+
+def _is_integer(reader: PixelReader) -> bool:
+    return np.dtype(reader.levels[0].dtype).kind in "iub"
+
+
+def _block_means(
+    reader: PixelReader, channels: Sequence[int], level: int, n: int
+) -> tuple[np.ndarray, int]:
+    """Means over n x n pixels of a level (n, h, w), and how many pixels were not finite.
+
+    Sums of integers are exact, so the cutting into pieces cannot show.
+    """
+    height, width = reader.levels[level].shape[1:]
+    shape = (len(channels), -(-height // n), -(-width // n))
+    sums = np.zeros(shape)
+    integer = _is_integer(reader)
+    counts = np.zeros((1 if integer else shape[0], *shape[1:]), np.float32)
+    not_finite = 0
+    for box in _pieces(reader.levels[level], height, width):
+        pixels = reader.read(box, channels, level)
+        if integer:
+            finite = np.ones((1, *box.shape), bool)
+        else:
+            finite = np.isfinite(pixels)
+            not_finite += int(finite.size - np.count_nonzero(finite))
+            pixels = np.where(finite, pixels, 0)
+        _add_blocks(sums, pixels, box, n)
+        _add_blocks(counts, finite, box, n)
+    means = np.empty(shape, np.float32)
+    for channel in range(shape[0]):
+        count = counts[channel % len(counts)]
+        full = count > 0
+        np.divide(sums[channel], count, out=sums[channel], where=full)
+        rest = np.median(sums[channel][full]) if full.any() else 0.0
+        means[channel] = np.where(full, sums[channel], rest)
+    return means, not_finite
+
+
+def _pieces(level: Any, height: int, width: int) -> Iterator[Box]:
+    """Boxes that cover a level: its own chunks where it says them, cut into flat strips."""
+    chunks = getattr(level, "chunksize", None)
+    ch, cw = chunks[-2:] if chunks else (2048, 2048)
+    rows = max(min(ch, STRIP_PX // max(cw, 1)), 1)
+    for y in range(0, height, ch):
+        for x in range(0, width, cw):
+            for top in range(y, min(y + ch, height), rows):
+                bottom = min(top + rows, y + ch, height)
+                yield Box(top, x, bottom, min(x + cw, width))
+
+
+def _add_blocks(total: np.ndarray, pixels: np.ndarray, box: Box, n: int) -> None:
+    """Add the pixels of a box to the sums of the blocks they lie in, in place."""
+    dtype = np.uint32 if pixels.dtype.kind in "bu" and pixels.dtype.itemsize <= 2 else np.float64
+    rows = _sum_rows(pixels, box.y0, n, dtype)
+    both = _sum_rows(rows.transpose(0, 2, 1), box.x0, n, np.float64).transpose(0, 2, 1)
+    y, x = box.y0 // n, box.x0 // n
+    total[:, y : y + both.shape[1], x : x + both.shape[2]] += both
+
+
+def _sum_rows(pixels: np.ndarray, start: int, n: int, dtype: type) -> np.ndarray:
+    """Sums over runs of `n` rows of (c, h, w), the first row being number `start` of the image."""
+    c, h, w = pixels.shape
+    head = min(-start % n, h)
+    whole = (h - head) // n
+    parts = []
+    if head:
+        parts.append(pixels[:, :head].sum(axis=1, dtype=dtype, keepdims=True))
+    if whole:
+        middle = pixels[:, head : head + whole * n].reshape(c, whole, n, w)
+        parts.append(middle.sum(axis=2, dtype=dtype))
+    if head + whole * n < h:
+        parts.append(pixels[:, head + whole * n :].sum(axis=1, dtype=dtype, keepdims=True))
+    return np.concatenate(parts, axis=1) if parts else np.empty((c, 0, w), dtype)

@@ -1,0 +1,127 @@
+"""Intensity rules: pixel noise, the network's input scale, statistics of a channel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fociquant.model import ChannelStats
+
+LOW_PERCENTILE = 2.0
+"""Becomes 0: air, glass or the darkest tissue; low enough that cells never move it."""
+
+HIGH_PERCENTILE = 99.8
+"""Becomes 1: five cells in a section never reach it, a section full of foci saturates a little."""
+
+MIN_RANGE_NOISES = 20.0
+"""The range is at least this many times the pixel noise: an empty field stays grey."""
+
+QUANTISATION = 1.0 / math.sqrt(12.0)
+"""Standard deviation of rounding to whole counts."""
+
+NOISE_BLOCK_PX = 32
+"""Noise is estimated in blocks of this edge, and the median block counts."""
+
+MAD_TO_SIGMA = 1.4826
+"""Median absolute deviation to standard deviation of a normal distribution."""
+
+
+def channel_scale(samples: np.ndarray, *, noise: float) -> tuple[float, float]:
+    """What becomes 0 and 1 at the network's input.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        Pixels of one channel, any shape, raw counts, air included. Values that are
+        not finite are ignored. With an integer dtype the range is at least one count.
+    noise : float
+        Standard deviation of the pixel noise, see :func:`pixel_noise`.
+
+    Returns
+    -------
+    low, high : float
+        Finite, ``high > low``; (0, 1) if no sample is finite.
+    """
+    values = _finite(samples)
+    if values.size == 0:
+        return 0.0, 1.0
+    low, bright = (float(v) for v in np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)))
+    least = 1.0 if samples.dtype.kind in "iub" else max(abs(low), 1.0) * 1e-6
+    return low, max(bright, low + MIN_RANGE_NOISES * noise, low + least)
+
+
+def pixel_noise(tiles: np.ndarray | Sequence[np.ndarray]) -> float:
+    """Standard deviation of the pixel noise, robust against structure.
+
+    The image is filtered with the difference of two Laplacians, which structure
+    hardly passes (J. Immerkær, Fast noise variance estimation, Comput. Vis. Image
+    Underst. 64:300, 1996); the mean absolute response of each 32-pixel block is a
+    noise estimate, and the median over the blocks that are not constant is returned.
+
+    Parameters
+    ----------
+    tiles : numpy.ndarray, shape (h, w), or a sequence of such
+        Raw counts at full resolution. Blocks with a value that is not finite are left out.
+
+    Returns
+    -------
+    float
+        Raw counts, >= 0; 0 if no block is usable.
+    """
+    parts = [tiles] if isinstance(tiles, np.ndarray) else tiles
+    estimates = np.concatenate([_block_noises(tile) for tile in parts] or [np.empty(0)])
+    estimates = estimates[np.isfinite(estimates) & (estimates > 0)]
+    return float(np.median(estimates)) if estimates.size else 0.0
+
+
+def _block_noises(tile: np.ndarray) -> np.ndarray:
+    if min(tile.shape) < 3:
+        return np.empty(0)
+    image = np.where(np.isfinite(tile), tile, np.nan).astype(np.float64)
+    rows = image[:-2] - 2 * image[1:-1] + image[2:]
+    response = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])
+    h, w = (max(size // NOISE_BLOCK_PX, 1) for size in response.shape)
+    bh, bw = (min(size, NOISE_BLOCK_PX) for size in response.shape)
+    blocks = response[: h * bh, : w * bw].reshape(h, bh, w, bw)
+    return (blocks.mean(axis=(1, 3)) * math.sqrt(math.pi / 2) / 6).ravel()
+
+
+def channel_stats(
+    tiles: Sequence[np.ndarray], tissue: Sequence[np.ndarray], dtype: np.dtype
+) -> ChannelStats:
+    """Statistics of one channel.
+
+    Parameters
+    ----------
+    tiles : sequence of numpy.ndarray, shape (h, w)
+        Sampled pixels, raw counts.
+    tissue : sequence of numpy.ndarray of bool, shape (h, w)
+        Which of them are tissue; if none is, all stand in.
+    dtype : numpy.dtype
+        Of the file.
+
+    Returns
+    -------
+    ChannelStats
+        Finite (except ``saturation`` of floats) whatever the pixels are.
+    """
+    noise = pixel_noise(tiles)
+    samples = np.concatenate([tile.ravel() for tile in tiles] or [np.empty(0, dtype)])
+    low, high = channel_scale(samples, noise=noise)
+    chosen = (
+        _finite(samples[np.concatenate([mask.ravel() for mask in tissue])]) if tiles else samples
+    )
+    chosen = chosen if chosen.size else _finite(samples)
+    background = float(np.median(chosen)) if chosen.size else 0.0
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(chosen - background))) if chosen.size else 0.0
+    floor = QUANTISATION if dtype.kind in "iub" else (high - low) * 1e-6
+    saturation = float(np.iinfo(dtype).max) if dtype.kind in "iu" else math.inf
+    return ChannelStats(low, high, background, max(spread, noise, floor), noise, saturation)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Flat float64 copy without NaN and infinities."""
+    flat = values.ravel().astype(np.float64)
+    return flat[np.isfinite(flat)]

@@ -1,0 +1,239 @@
+"""Facts of synthetic sections whose tissue, scale and pyramid are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from fociquant.model import Box
+from fociquant.prepare import prepare_section
+from fociquant.settings import PrepareSettings
+from fociquant.units import PixelSize
+
+HALF = PixelSize.square(0.5)
+ROLES = {"marker": 0, "nucleus": 1, "autofluorescence": 2}
+SIZE = 640
+
+
+class Reader:
+    """Levels held in memory."""
+
+    def __init__(self, *levels):
+        self.levels = levels
+
+    def read(self, box: Box, channels, level=0):
+        return self.levels[level][(slice(None), *box.slices)][list(channels)]
+
+
+def reduced(image, n):
+    c, h, w = image.shape
+    means = image.reshape(c, h // n, n, w // n, n).mean(axis=(2, 4))
+    return np.round(means).astype(image.dtype)
+
+
+def section(mask, *, seed=0, septum=None, shading=0.0, glass=20.0):
+    """Marker, nucleus, autofluorescence (uint16) of tissue in `mask`, with photon and read noise.
+
+    `septum` (px): tissue is a honeycomb of walls of a third of this pitch; else solid.
+    """
+    rng = np.random.default_rng(seed)
+    h, w = mask.shape
+    y, x = np.mgrid[:h, :w]
+    if septum:
+        mask = mask & ((y % septum < septum / 3) | (x % septum < septum / 3))
+    texture = ndimage.gaussian_filter(rng.normal(size=mask.shape), 4)
+    light = mask * 300 * (1 + 0.2 * texture / texture.std())
+    nuclei = ndimage.maximum_filter(rng.random(mask.shape) < 0.002, 9) & mask
+    shade = 1 - shading * ((y / h - 0.5) ** 2 + (x / w - 0.5) ** 2) * 2
+    planes = [
+        (ndimage.gaussian_filter(plane, 1.2) + glass) * shade
+        for plane in (0.4 * light, 600.0 * nuclei, light)
+    ]
+    noisy = [100 + rng.poisson(plane) + rng.normal(0, 8, plane.shape) for plane in planes]
+    return np.round(noisy).clip(0, 65535).astype(np.uint16)
+
+
+def shape_mask(kind, size=SIZE):
+    y, x = np.mgrid[:size, :size]
+    radius = np.hypot(y - size / 2, x - size / 2)
+    return {
+        "all": np.ones((size, size), bool),
+        "none": np.zeros((size, size), bool),
+        "half": y < size / 2,
+        "disc": radius < size / 3,
+        "ring": (radius < size / 2.6) & (radius > size / 8),
+    }[kind]
+
+
+def prepare(image, roles=ROLES, **settings):
+    reader = image if isinstance(image, Reader) else Reader(image)
+    return prepare_section(reader, roles, HALF, PrepareSettings(**settings))
+
+
+@pytest.mark.parametrize("kind", ["all", "half", "disc"])
+@pytest.mark.parametrize("septum", [None, 100])
+@pytest.mark.parametrize("shading", [0.0, 0.5])
+def test_area_of_a_known_shape(kind, septum, shading):
+    mask = shape_mask(kind)
+    facts = prepare(section(mask, septum=septum, shading=shading)).facts
+    truth = mask.sum() * HALF.area_um2 * 1e-6
+    assert facts.tissue_mm2 == pytest.approx(truth, rel=0.05)
+    if septum is None:
+        assert facts.parenchyma_mm2 == pytest.approx(truth, rel=0.05)
+    else:
+        assert 0.4 * truth < facts.parenchyma_mm2 < 0.9 * truth
+
+
+def test_lumen_of_an_airway_belongs_to_the_outline_and_is_not_parenchyma():
+    mask = shape_mask("ring")
+    facts = prepare(section(mask)).facts
+    filled = ndimage.binary_fill_holes(mask)
+    assert facts.tissue_mm2 == pytest.approx(filled.sum() * 0.25e-6, rel=0.04)
+    assert facts.parenchyma_mm2 == pytest.approx(mask.sum() * 0.25e-6, rel=0.06)
+
+
+@pytest.mark.parametrize("shading", [0.0, 0.5])
+@pytest.mark.parametrize("glass", [20.0, 200.0])
+def test_glass_alone_is_no_tissue(shading, glass):
+    prepared = prepare(section(shape_mask("none"), shading=shading, glass=glass))
+    assert prepared.facts.tissue_mm2 == prepared.facts.parenchyma_mm2 == 0
+    assert "No tissue was found." in prepared.warnings
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+def test_one_channel_is_enough(role):
+    image = section(shape_mask("half"), septum=50)
+    facts = prepare(image, {role: ROLES[role]}).facts
+    assert facts.tissue_mm2 == pytest.approx(SIZE**2 / 2 * 0.25e-6, rel=0.15)
+    assert facts.autofluorescence_slope is None
+
+
+@pytest.mark.parametrize("septum", [100])
+def test_large_bright_foci_do_not_make_the_rest_of_the_lung_glass(septum):
+    image = section(shape_mask("all"), septum=septum).astype(np.float64)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    for cy, cx in ((160, 160), (400, 480)):
+        image[:2, np.hypot(y - cy, x - cx) < 90] += 5000
+    facts = prepare(image.clip(0, 65535).astype(np.uint16)).facts
+    assert facts.tissue_mm2 == pytest.approx(SIZE**2 * 0.25e-6, rel=0.05)
+
+
+def test_a_small_focus_on_the_slide_beside_dim_tissue_stays_inside():
+    image = section(shape_mask("half"), septum=50)
+    image[:2, 100:140, 100:140] += 3000
+    outline = prepare(image).facts.outline
+    assert outline[100 // 16 : 140 // 16, 100 // 16 : 140 // 16].all()
+
+
+def test_debris_is_removed_and_the_setting_says_how_large():
+    mask = shape_mask("disc")
+    mask[20:70, 20:70] = True
+    image = section(mask)
+    corner = np.s_[:8, :8]
+    assert not prepare(image).facts.outline[corner].any()
+    assert prepare(image, min_tissue_piece_mm2=0.0001).facts.outline[corner].any()
+
+
+def test_overview_grid_and_areas_at_the_far_edge():
+    image = section(np.ones((403, 611), bool))
+    facts = prepare(image).facts
+    assert facts.outline.shape == facts.artefact.shape == (26, 39)
+    assert facts.overview_px == PixelSize.square(8.0)
+    assert facts.tissue_mm2 == pytest.approx(403 * 611 * 0.25e-6)
+
+
+def test_slope_is_not_moved_by_labelled_cells():
+    image = section(shape_mask("all"))
+    clean = prepare(image).facts.autofluorescence_slope
+    assert clean == pytest.approx(0.4, rel=0.05)
+    rng = np.random.default_rng(1)
+    for y, x in rng.integers(0, SIZE - 30, (40, 2)):
+        image[0, y : y + 25, x : x + 25] += 4000
+    assert prepare(image).facts.autofluorescence_slope == pytest.approx(clean, rel=0.05)
+
+
+def test_result_is_the_same_from_a_sound_pyramid():
+    image = section(shape_mask("disc"), septum=50)
+    plain = prepare(image)
+    fast = prepare(Reader(image, reduced(image, 4), reduced(image, 16)))
+    assert fast.warnings == plain.warnings == ()
+    assert fast.facts.stats == plain.facts.stats
+    assert fast.facts.tissue_mm2 == pytest.approx(plain.facts.tissue_mm2, rel=0.02)
+
+
+class Watched(Reader):
+    """Remembers which levels were read as a whole."""
+
+    def __init__(self, *levels):
+        super().__init__(*levels)
+        self.pixels = [0] * len(levels)
+
+    def read(self, box, channels, level=0):
+        self.pixels[level] += box.area
+        return super().read(box, channels, level)
+
+
+def test_a_sound_level_spares_reading_the_full_resolution():
+    image = section(shape_mask("half", 1024))
+    reader = Watched(image, reduced(image, 4), reduced(image, 16))
+    prepare(reader, scale_sample_tiles=4)
+    assert reader.pixels[0] < 2.5 * 1024**2
+    assert reader.pixels[2] >= 64**2
+
+
+@pytest.mark.parametrize("damage", ["zero", "nearest", "one channel zero"])
+def test_a_reduced_level_that_lies_is_not_used(damage):
+    image = section(shape_mask("disc"), septum=50)
+    level = {
+        "zero": np.zeros_like(reduced(image, 8)),
+        "nearest": image[:, ::8, ::8].copy(),
+        "one channel zero": reduced(image, 8) * np.array([1, 0, 1], np.uint16)[:, None, None],
+    }[damage]
+    honest, lied_to = prepare(image), prepare(Reader(image, level))
+    assert "level 1" in " ".join(lied_to.warnings)
+    np.testing.assert_array_equal(lied_to.facts.outline, honest.facts.outline)
+    assert lied_to.facts.tissue_mm2 == honest.facts.tissue_mm2
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, np.nan])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("shape", [(300, 200), (1, 1), (2, 900)])
+def test_images_without_contents_give_finite_facts(value, dtype, shape):
+    if dtype is np.uint8 and math.isnan(value):
+        pytest.skip("integers have no NaN")
+    prepared = prepare(np.full((3, *shape), value, dtype))
+    for stats in prepared.facts.stats.values():
+        numbers = (stats.low, stats.high, stats.background, stats.spread, stats.noise)
+        assert all(map(math.isfinite, numbers))
+        assert stats.high > stats.low
+        assert stats.spread > 0
+    assert prepared.facts.tissue_mm2 == 0
+    assert prepared.warnings
+
+
+def test_nan_pixels_are_left_out_and_reported():
+    image = section(shape_mask("disc")).astype(np.float32)
+    clean = prepare(image)
+    image[:, 100:110, 300:400] = np.nan
+    image[0, 5, 5] = np.inf
+    spoilt = prepare(image)
+    assert "3001 pixels" in " ".join(spoilt.warnings)
+    assert spoilt.facts.tissue_mm2 == pytest.approx(clean.facts.tissue_mm2, rel=0.02)
+    assert spoilt.facts.stats["marker"].background == pytest.approx(
+        clean.facts.stats["marker"].background, rel=0.01
+    )
+
+
+def test_eight_bit_crop_of_nuclei_uses_every_pixel():
+    rng = np.random.default_rng(3)
+    image = rng.normal(12, 1.5, (256, 256))
+    y, x = np.mgrid[:256, :256]
+    for cy, cx in rng.integers(10, 246, (40, 2)):
+        image[np.hypot(y - cy, x - cx) < 9] += 90
+    pixels = image.clip(0, 255).astype(np.uint8)
+    stats = prepare(pixels[None], {"marker": 0}).facts.stats["marker"]
+    assert (stats.low, stats.high) == tuple(np.percentile(pixels, (2, 99.8)))
+    assert stats.saturation == 255
