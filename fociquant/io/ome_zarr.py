@@ -126,7 +126,7 @@ class ZarrLevel:
 
     def _check(self) -> None:
         if 0 in self.shape:
-            raise ImageFormatError(f"{self.folder}: shape {self.array.shape}: it has no pixels.")
+            raise ImageFormatError(f"{self.folder}: shape {self.array.shape}: no pixels. {CURE}")
         check_flat(
             self.folder, self._size("z", self.array.shape), self._size("t", self.array.shape)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby
@@ -53,6 +54,7 @@ class OpenTiff:
 
     def __init__(self, file: SharedFile, parsed: tifffile.TiffFile) -> None:
         self.file, self._parsed = file, parsed
+        self._pages: dict[int, tifffile.TiffPage] = {}
 
     @classmethod
     def open(cls, path: Path) -> OpenTiff:
@@ -85,9 +87,14 @@ class OpenTiff:
             There is no such directory, or it is damaged.
         """
         try:
-            return self._parsed.pages[max(index, 0)]
+            return self._parse(max(index, 0))
         except READ_ERRORS as error:
             raise damaged(self.file.path, f"directory {index} of the TIFF", error) from error
+
+    def _parse(self, index: int) -> tifffile.TiffPage:
+        if index not in self._pages:  # tifffile would read it again each time
+            self._pages[index] = self._parsed.pages[index]
+        return self._pages[index]
 
     @property
     def description(self) -> str:
@@ -104,8 +111,9 @@ class OpenTiff:
         """
         for index in range(MAX_PAGES + 1):
             try:
-                page = self._parsed.pages[index]
+                page = self._parse(index)
             except IndexError:
+                self._check_chain(self._pages[index - 1])
                 return
             except READ_ERRORS as error:
                 raise damaged(self.file.path, f"directory {index} of the TIFF", error) from error
@@ -114,6 +122,24 @@ class OpenTiff:
             f"{self.file.path}: has more than {MAX_PAGES} pages: a stack or a movie. "
             "Save the section as an OME-TIFF of its own."
         )
+
+    def _check_chain(self, last: tifffile.TiffPage) -> None:
+        """Refuse a chain of directories that is cut: the planes behind it would just be missing."""
+        big, order = self._parsed.is_bigtiff, self._parsed.byteorder
+        count, entry, offset = ("Q", 20, "Q") if big else ("H", 12, "I")
+        entries = self._number(order + count, last.offset)
+        end = last.offset + struct.calcsize(order + count) + entries * entry
+        following = self._number(order + offset, end)
+        if following not in {0, *(page.offset for page in self._pages.values())}:
+            raise CorruptImageError(
+                f"{self.file.path}: after page {last.index} another should be at byte {following} "
+                f"of {self.file.size}, but is not there: the file is truncated. "
+                "Copy it again from its source."
+            )
+
+    def _number(self, code: str, offset: int) -> int:
+        (value,) = struct.unpack(code, self.file.read_at(offset, struct.calcsize(code)))
+        return int(value)
 
     def imagej_labels(self) -> list[str | None]:
         """Names in ImageJ's slice labels; None where a label only counts planes."""

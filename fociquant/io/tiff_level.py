@@ -174,7 +174,9 @@ def _check_page(ref: PageRef) -> None:
     page, path = ref.page, ref.file.path
     height, width = ref.size
     if height < 1 or width < 1:
-        raise ImageFormatError(f"{path}: the image is {height} × {width} px: it has no pixels.")
+        raise ImageFormatError(
+            f"{path}: the image is {height} × {width} px: no pixels. Export it again."
+        )
     if page.dtype is None or np.dtype(page.dtype).kind not in "biuf":
         raise ImageFormatError(
             f"{path}: pixels of this type ({page.bitspersample}-bit, sample format "
