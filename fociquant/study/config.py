@@ -25,6 +25,7 @@ from fociquant.study.document import Document
 from fociquant.study.naming import leaves_folder
 from fociquant.study.roles import channel_problems, read_channels
 from fociquant.study.spelling import did_you_mean, listed
+from fociquant.study.wrapped import as_problems
 from fociquant.units import PixelSize
 
 TOP_KEYS: tuple[str, ...] = (
@@ -177,15 +178,17 @@ def _preset(document: Document, folder: Path, problems: list[Problem]) -> str | 
     preset = document.text("preset")
     if preset is None or not preset.strip():
         return None
-    problem = _config_problem(preset, "preset", document.where("preset"))
-    if problem is None:
-        try:
-            load_settings(preset, {}, base=folder)
-            return preset
-        except SettingsError as error:
-            problem = Problem(document.where("preset"), f"{error}", "")
-    problems.append(problem)
-    return None
+    where = document.where("preset")
+    problem = _config_problem(preset, "preset", where)
+    if problem is not None:
+        problems.append(problem)
+        return None
+    try:
+        load_settings(preset, {}, base=folder)
+    except SettingsError as error:
+        problems += as_problems(error, where)
+        return None
+    return preset
 
 
 def _config_problem(name: str, kind: str, where: str) -> Problem | None:
@@ -221,7 +224,7 @@ def _merged(
         if isinstance(cause, ValidationError):
             found += _setting_problems(validation_problems(cause, ""), document)
         else:
-            found.append(Problem(document.file, f"{error}", ""))
+            found += as_problems(error, document.file)
     by_place = {problem.where: problem for problem in reversed(found)}
     problems += reversed(by_place.values())
     return settings
@@ -266,13 +269,14 @@ def _profile(
         return None
     where = document.where("foci", "profile")
     problem = _config_problem(name, "foci profile", where)
-    if problem is None:
-        try:
-            return load_profile(name, base=_profile_base(written, document, folder))
-        except SettingsError as error:
-            problem = Problem(where, f"{error}", "")
-    problems.append(problem)
-    return None
+    if problem is not None:
+        problems.append(problem)
+        return None
+    try:
+        return load_profile(name, base=_profile_base(written, document, folder))
+    except SettingsError as error:
+        problems += as_problems(error, where)
+        return None
 
 
 def _profile_base(written: object, document: Document, folder: Path) -> Path:

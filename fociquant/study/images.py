@@ -11,6 +11,9 @@ from fociquant.study.spelling import did_you_mean
 _MAX_LISTED = 5000
 """Folders with more entries are not searched for near names."""
 
+_MAX_SUGGESTIONS = 50
+"""Near names are looked for this often: after that, the whole folder is somewhere else."""
+
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 """One of these makes a folder an image (Zarr 3 and 2)."""
 
@@ -26,6 +29,7 @@ class ImageFinder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._suggestions = 0
         self._listings: dict[Path, list[str]] = {}
 
     def find(self, text: str, where: str) -> tuple[Path | None, Problem | None]:
@@ -65,7 +69,9 @@ class ImageFinder:
 
     def _cure(self, text: str, path: Path) -> str:
         start = "" if is_absolute(text) else f"Paths start from {self._folder}. "
-        return f"{did_you_mean(path.name, self._names(path.parent))}{start}Correct the path."
+        self._suggestions += 1
+        names = self._names(path.parent) if self._suggestions <= _MAX_SUGGESTIONS else []
+        return f"{did_you_mean(path.name, names)}{start}Correct the path."
 
     def _names(self, folder: Path) -> list[str]:
         if folder not in self._listings:

@@ -218,8 +218,9 @@ def _inconsistent_mice(table: Table, file: str) -> Iterator[Problem]:
     for row in table.rows:
         for column in ("group", "dpi"):
             mouse, value = row.cells.get("mouse"), row.cells.get(column)
-            if mouse and value:
-                same = value if column == "group" else str(parse_dpi(value))
+            days = parse_dpi(value) if value and column == "dpi" else None
+            if mouse and value and (column == "group" or days is not None):
+                same = value if days is None else f"{days:g}"
                 seen[mouse, column].setdefault(same, row.line)
     for (mouse, column), lines in seen.items():
         if len(lines) > 1:

@@ -169,7 +169,9 @@ def inspect_study(path: Path) -> Inspection:
         Never raises for anything that the user wrote.
     """
     file = path / STUDY_FILE if exists(path) and path.is_dir() else path
-    text, problems = read_text(file, what="the study file", cure=_NO_STUDY, max_bytes=MAX_STUDY_BYTES)
+    text, problems = read_text(
+        file, what="the study file", cure=_NO_STUDY, max_bytes=MAX_STUDY_BYTES
+    )
     if not problems and file.suffix.lower() not in (".yaml", ".yml"):
         problems = [Problem(file.name, "a study file ends in .yaml.", _NO_STUDY)]
     document = Document(file.name)
@@ -200,7 +202,9 @@ def _read_sheet(
         cure = "Move the file, or write its absolute path."
         return folder / "samples.csv", Table(), [Problem(where, what, cure)]
     path = locate(config.samples, folder)
-    text, problems = read_text(path, what="the sample sheet", cure=_NO_SHEET, max_bytes=MAX_SHEET_BYTES)
+    text, problems = read_text(
+        path, what="the sample sheet", cure=_NO_SHEET, max_bytes=MAX_SHEET_BYTES
+    )
     if problems:
         return path, Table(), problems
     table, problems = read_table(text, path.name, known=REQUIRED + OPTIONAL)

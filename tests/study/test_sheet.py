@@ -172,8 +172,21 @@ def test_a_mouse_has_one_group_and_one_dpi(tmp_path: Path) -> None:
     assert (
         "line 3, column 'group': mouse 'm1' has more than one group: PBS (line 2), IAV" in found[0]
     )
-    assert "line 5, column 'dpi': mouse 'm2' has more than one dpi: 9.0 (line 4), 15.0" in found[1]
+    assert "line 5, column 'dpi': mouse 'm2' has more than one dpi: 9 (line 4), 15.0" in found[1]
     assert "different names" in found[0]
+
+
+def test_a_dpi_that_is_no_number_is_one_problem(tmp_path: Path) -> None:
+    assert "'x' is not" in only(tmp_path, f"{HEADER}\na.tif,m1,PBS,3\nb.tif,m1,PBS,x\n")
+
+
+def test_many_absent_images_are_listed_in_bounded_time(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"section_{number}.ome.tif").touch()
+    rows = "".join(f"sektion_{n}.ome.tif,m{n},PBS,3\n" for n in range(2000))
+    found = problems(tmp_path, f"{HEADER}\n{rows}")
+    assert len(found) == 2000
+    assert "Did you mean 'section_0.ome.tif'" in found[0]
 
 
 def test_same_image_through_two_spellings_and_a_link(tmp_path: Path) -> None:
@@ -240,8 +253,13 @@ def test_notes_on_what_looks_like_a_slip(tmp_path: Path) -> None:
     inspection = inspect_study(path)
     assert inspection.study is not None
     notes = "\n".join(str(note) for note in inspection.notes)
-    for part in ("'1.00E+05' looks like", "'03-Jan' looks like", "'m07' (line 4), 'm7' (line 5)",
-                 "'PBS' (line 2), 'pbs' (line 3)", "column 'sex'", "differs between sections"):  # fmt: skip
+    for part in (
+        "'1.00E+05' looks like",
+        "'03-Jan' looks like",
+        "'m07' (line 4), 'm7' (line 5)",
+        "'PBS' (line 2), 'pbs' (line 3)",
+        "column 'sex': differs between sections",
+    ):
         assert part in notes
     assert len(inspection.notes) == 5
 

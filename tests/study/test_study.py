@@ -74,7 +74,8 @@ def test_pixel_size(tmp_path: Path, value: str, size: PixelSize) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["0,325", "'0.325'", "0", "-1", ".nan", ".inf", "true", "[1]", "[1, 2, 3]", "{y: 1}", "[1, x]"]
+    "value",
+    ["0,325", "'0.325'", "0", "-1", ".nan", ".inf", "true", "[1]", "[1, 2, 3]", "{y: 1}", "[1, x]"],
 )  # fmt: skip
 def test_pixel_size_that_is_none(tmp_path: Path, value: str) -> None:
     (message,) = problems(tmp_path, f"{CHANNELS}pixel_size_um: {value}\n")
@@ -108,7 +109,8 @@ def test_all_problems_of_a_bad_study_file_at_once(tmp_path: Path) -> None:
     for part in (
         "line 1, key 'nane': unknown key 'nane'. Did you mean 'name'?",
         "line 2, key 'preset': unknown preset 'her2_fi'. Did you mean 'her2_if'?",
-        "line 3, key 'reference_group': 'PSB' is not a group of the sample sheet. Did you mean 'PBS'?",
+        "line 3, key 'reference_group': 'PSB' is not a group of the sample sheet. "
+        "Did you mean 'PBS'?",
         "line 5, key 'channels.markers': unknown key 'markers'. Did you mean 'marker'?",
         "line 4, key 'channels.marker': no channel is named.",
         "line 7, key 'channels.autofluorescence': 'DAPI' is already the nucleus.",
@@ -144,12 +146,12 @@ def test_problems_of_both_files_come_together(tmp_path: Path) -> None:
         ("", ["key 'channels': is missing"]),
         ("name: a\nname: b\n" + CHANNELS, ["line 2, key 'name': the key is already on line 1"]),
         (f"name: &a x\nsamples: *a\n{CHANNELS}", ["line 1", "an alias"]),
-        (f"name: !!python/object:os.system x\n{CHANNELS}", ["line 1, key 'name'", "no plain value"]),
+        (f"name: !!python/object:os.system x\n{CHANNELS}", ["line 1, key 'name'", "no plain"]),
         (f"name: !!set {{a, b}}\n{CHANNELS}", ["the tag 'tag:yaml.org,2002:set'"]),
         (f"name: a\n---\nname: b\n{CHANNELS}", ["expected a single document"]),
         (f"name: [1]\n{CHANNELS}", ["key 'name': is a list"]),
         (f"? {{a: 1}}\n: 2\n{CHANNELS}", ["a key that is not text"]),
-        ("[" * 5000, ["study.yaml"]),
+        ("[" * 2000, ["study.yaml"]),
         ("name: \x07\n", ["is not a text file"]),
         ("channels: {marker: -1}\n", ["-1 is no channel index"]),
         ("channels: {marker: x, phenotype: [a]}\n", ["phenotype: {Ki67: Ki67}"]),
@@ -249,3 +251,21 @@ def test_ajcc_sizes_are_discs_of_the_clinic_s_diameters() -> None:
     _, cluster, micro, _ = load_profile("ajcc").classes
     assert cluster.below_mm2 == pytest.approx(math.pi * 0.1**2, rel=1e-5)
     assert micro.below_mm2 == pytest.approx(math.pi * 1.0**2, rel=1e-5)
+
+
+def test_the_examples_of_the_guide(tmp_path: Path) -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "study_files.md"
+    text = guide.read_text(encoding="utf-8")
+    sheet, yaml = (
+        text.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("csv", "yaml")
+    )
+    (tmp_path / "slides").mkdir()
+    for name in ("PBS_m1_s1", "IAV_m2_s1", "IAV_m2_s2", "wildtype"):
+        (tmp_path / "slides" / f"{name}.ome.tif").touch()
+    study = load_study(study_in(tmp_path, yaml, sheet=sheet))
+    assert list(study.mice) == ["007", "1E5", "3-1"]
+    assert study.settings.gate.marker_snr == 5.0
+    for preset in PRESETS:
+        assert f"`{preset}`" in text
+    for profile in PROFILES:
+        assert f"`{profile}`" in text

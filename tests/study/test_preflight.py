@@ -1,0 +1,146 @@
+"""Checks of a study together with its images."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fociquant.errors import Problem
+from fociquant.io import write_ome_tiff
+from fociquant.run.preflight import check_study, first_facts, preflight
+from fociquant.units import PixelSize
+
+CHANNELS = "channels: {marker: HER2, nucleus: DAPI, phenotype: {Ki67: Ki67}}\n"
+NAMES = ("DAPI", "HER2", "Ki67")
+
+
+def image(
+    path: Path, names: tuple[str, ...] = NAMES, um: float | None = 0.5, dtype: str = "uint16"
+) -> None:
+    seed = sum(map(ord, str(path.name)))
+    pixels = np.random.default_rng(seed).integers(0, 200, (len(names), 40, 50)).astype(dtype)
+    size = None if um is None else PixelSize.square(um)
+    write_ome_tiff(path, pixels, channel_names=names, pixel_size=size)
+
+
+def study(folder: Path, *images: str, yaml: str = CHANNELS) -> Path:
+    rows = [f"{name},m{i},{'PBS' if i % 2 else 'IAV'},3" for i, name in enumerate(images)]
+    (folder / "samples.csv").write_text("\n".join(["image,mouse,group,dpi", *rows, ""]))
+    (folder / "study.yaml").write_text(yaml)
+    return folder / "study.yaml"
+
+
+def texts(problems: list[Problem] | tuple[Problem, ...]) -> str:
+    return "\n".join(map(str, problems))
+
+
+def test_a_sound_study_and_its_summary(tmp_path: Path) -> None:
+    for name in ("a.ome.tif", "b.ome.tif", "c.ome.tif"):
+        image(tmp_path / name)
+    path = study(tmp_path, "a.ome.tif", "b.ome.tif", "c.ome.tif",
+                 yaml=CHANNELS + "reference_group: PBS\n")  # fmt: skip
+    found = preflight(path)
+    assert (found.problems, found.notes) == ((), ())
+    summary = found.summary()
+    assert (summary["mice"], summary["sections"], summary["pixel_sizes_um"]) == (3, 3, ["0.5"])
+    assert summary["arms"] == [
+        {"group": "PBS", "dpi": 3.0, "mice": 1}, {"group": "IAV", "dpi": 3.0, "mice": 2},
+    ]  # fmt: skip
+    assert found.images[0].roles == {"marker": 1, "nucleus": 0, "Ki67": 2}
+    assert found.images[0].shape == (3, 40, 50)
+
+
+def test_everything_wrong_with_images_at_once(tmp_path: Path) -> None:
+    image(tmp_path / "good.tif")
+    image(tmp_path / "no_ki67.tif", ("DAPI", "HER2"))
+    image(tmp_path / "other.tif", ("DAPI", "HER-2", "Ki67"), um=None)
+    shutil.copy(tmp_path / "good.tif", tmp_path / "copy.tif")
+    (tmp_path / "text.tif").write_text("no image")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "good.tif").read_bytes()[:300])
+    path = study(tmp_path, "good.tif", "no_ki67.tif", "other.tif", "copy.tif", "text.tif",
+                 "cut.tif", "absent.tif", yaml=CHANNELS + "foci: {link_um: -1}\n")  # fmt: skip
+    problems = check_study(path)
+    text = texts(problems)
+    for part in (
+        "samples.csv, line 8, column 'image': image 'absent.tif' does not exist.",
+        "study.yaml, line 2, key 'foci.link_um'",
+        "samples.csv, line 6, column 'image', text.tif:",
+        "samples.csv, line 7, column 'image', cut.tif:",
+        "key 'channels.phenotype.Ki67': no channel 'Ki67' in section 'no_ki67'.",
+        "key 'channels.marker': no channel 'HER2' in section 'other'. Did you mean 'HER-2'? "
+        "There the channels are 'DAPI', 'HER-2', 'Ki67'.",
+        "key 'pixel_size_um': no pixel size in section 'other', and none in the study. "
+        "Write the microscope's µm per pixel",
+        "samples.csv, line 5, column 'image': the file is a copy of that of section 'good'",
+    ):
+        assert part in text
+    assert len(problems) == 8
+    assert all(problem.what and problem.cure for problem in problems)
+    assert len(check_study(path, open_images=False)) == 2
+
+
+def test_alike_images_make_one_problem(tmp_path: Path) -> None:
+    names = [f"{letter}.tif" for letter in "abcdefg"]
+    for name in names:
+        image(tmp_path / name, ("DAPI", "Ki67"), um=None)
+    problems = check_study(study(tmp_path, *names))
+    assert len(problems) == 2
+    assert "no channel 'HER2' in any of the 7 images" in texts(problems)
+    assert "no pixel size in any of the 7 images" in texts(problems)
+
+
+def test_pixel_size_from_the_study(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif", um=None)
+    image(tmp_path / "b.tif", um=0.25)
+    found = preflight(study(tmp_path, "a.tif", "b.tif", yaml=CHANNELS + "pixel_size_um: 0.5\n"))
+    assert found.problems == ()
+    (note,) = found.notes
+    assert "0.5 µm is used, though the file says 0.25 µm in section 'b'" in str(note)
+    assert found.summary()["pixel_sizes_um"] == ["0.5"]
+
+
+def test_differing_sizes_and_types_are_notes(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif", um=0.5)
+    image(tmp_path / "b.tif", um=0.25, dtype="uint8")
+    image(tmp_path / "c.tif", um=0.5004)
+    found = preflight(study(tmp_path, "a.tif", "b.tif", "c.tif"))
+    assert found.problems == ()
+    assert "sections differ in pixel size: 0.25 µm (1), 0.5 µm (1)" in texts(found.notes)
+    assert "different types: uint16, uint8" in texts(found.notes)
+
+
+def test_name_and_index_of_one_channel(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    yaml = "channels: {marker: HER2, nucleus: 1}\n"
+    (problem,) = check_study(study(tmp_path, "a.tif", yaml=yaml))
+    assert "key 'channels.nucleus': is the channel of 'marker' in section 'a'" in str(problem)
+
+
+def test_missing_marker_is_answered_with_the_channels_there(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    found = preflight(study(tmp_path, "a.tif", yaml="channels: {nucleus: DAPI}\n"))
+    assert "no channel is named" in texts(found.problems)
+    assert "the images have 'DAPI', 'HER2', 'Ki67'" in texts(found.notes)
+    assert found.summary() == {}
+
+
+def test_further_checks_see_the_study(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    path = study(tmp_path, "a.tif", yaml=CHANNELS + "segment: {model: nonesuch}\n")
+    found = preflight(
+        path, checks=[lambda s: [Problem("study.yaml", f"no {s.settings.segment.model}.", "Fix.")]]
+    )
+    assert texts(found.problems) == "study.yaml: no nonesuch. Fix."
+
+
+@pytest.mark.parametrize("names", [["bad.tif", "a.tif"], ["a.tif"]])
+def test_first_facts_pass_over_damaged_files(tmp_path: Path, names: list[str]) -> None:
+    image(tmp_path / "a.tif")
+    (tmp_path / "bad.tif").write_bytes(b"II*\0")
+    facts = first_facts(tmp_path / name for name in names)
+    assert facts is not None
+    assert facts.channel_names == NAMES
+    assert first_facts([tmp_path / "bad.tif"]) is None
