@@ -11,7 +11,9 @@ from fociquant.testing.lung.recipe import (
     TissueLook,
     infect,
 )
+from fociquant.testing.lung.scene import SectionScene
 from fociquant.testing.lung.training import TrainingScene, training_scene
+from fociquant.testing.lung.truth import SectionTruth
 
 __all__ = [
     "CHANNELS",
@@ -20,6 +22,8 @@ __all__ = [
     "CellLook",
     "Light",
     "LungRecipe",
+    "SectionScene",
+    "SectionTruth",
     "TissueLook",
     "TrainingScene",
     "draw_recipe",

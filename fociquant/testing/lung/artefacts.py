@@ -10,10 +10,13 @@ from fociquant.testing.lung.recipe import Artefacts
 from fociquant.testing.lung.tissue import lattice
 
 
-def fold_gain(artefacts: Artefacts, seed: int, canvas: Canvas) -> np.ndarray | None:
+def fold_gain(
+    artefacts: Artefacts, seed: int, canvas: Canvas, *, grow_um: float = 0.0
+) -> np.ndarray | None:
     """Brightness of folded tissue relative to flat tissue, on coarse nodes; None: no fold.
 
-    A fold is a wavy band across one lattice cell, tissue lying double in its middle.
+    A fold is a wavy band across one lattice cell, tissue lying double in its middle;
+    `grow_um` widens it.
     """
     if artefacts.folds_per_mm2 <= 0:
         return None
@@ -32,13 +35,20 @@ def fold_gain(artefacts: Artefacts, seed: int, canvas: Canvas) -> np.ndarray | N
         )
         length = (0.25 + 0.5 * u[4][k]) * spacing
         width = half * np.clip(1.2 * (1 - np.abs(along) / length), 0, 1)
-        inside = np.clip((width - np.abs(across + wavy)) / 3 + 0.5, 0, 1) * (np.abs(along) < length)
+        inside = np.clip((width + grow_um - np.abs(across + wavy)) / 3 + 0.5, 0, 1) * (
+            np.abs(along) < length + grow_um
+        )
         gain = np.maximum(gain, (1 + 1.1 * inside).astype(np.float32))
     return gain if gain.max() > 1 else None
 
 
-def focus_loss(artefacts: Artefacts, seed: int, canvas: Canvas) -> np.ndarray | None:
-    """Weight of the blurred image (0-1) on coarse nodes; None where all is in focus."""
+def focus_loss(
+    artefacts: Artefacts, seed: int, canvas: Canvas, *, grow_um: float = 0.0
+) -> np.ndarray | None:
+    """Weight of the blurred image (0-1) on coarse nodes; None where all is in focus.
+
+    `grow_um` makes the patches larger.
+    """
     if artefacts.out_of_focus_per_mm2 <= 0:
         return None
     spacing = 1000.0 / np.sqrt(artefacts.out_of_focus_per_mm2)
@@ -50,6 +60,6 @@ def focus_loss(artefacts: Artefacts, seed: int, canvas: Canvas) -> np.ndarray | 
     for k in range(len(i)):
         dy = (canvas.node_y - (i[k] + u[0][k]) * spacing)[:, None] / radius
         dx = (canvas.node_x - (j[k] + u[1][k]) * spacing)[None, :] / radius
-        inside = np.clip((1 - np.hypot(dy, dx) + wavy) * 4, 0, 1)
+        inside = np.clip((1 + grow_um / radius - np.hypot(dy, dx) + wavy) * 4, 0, 1)
         loss = np.maximum(loss, inside.astype(np.float32))
     return loss if loss.max() > 0 else None

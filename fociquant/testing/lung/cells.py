@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 from skimage.measure import label as connected
 
+from fociquant.model import Box
 from fociquant.testing.lung.noise import TEXTURE_PX, texture_window
 from fociquant.testing.lung.recipe import CellLook
 from fociquant.testing.lung.shapes import Raster, Shapes, draw_waves, rasterise
@@ -47,6 +48,11 @@ class Cells:
         """A subset, by index or mask."""
         rest = (getattr(self, f.name)[index] for f in fields(self) if f.name != "shapes")
         return Cells(self.shapes.take(index), *rest)
+
+    def moved(self, dy_um: float, dx_um: float) -> Cells:
+        """The same cells elsewhere."""
+        s = self.shapes
+        return replace(self, shapes=replace(s, y_um=s.y_um + dy_um, x_um=s.x_um + dx_um))
 
     @classmethod
     def join(cls, parts: list[Cells]) -> Cells:
@@ -210,13 +216,18 @@ MIN_VISIBLE = 0.35
 """A cell that shows less of itself, hidden by neighbours, does not exist."""
 
 
+def patch_box(y_um: np.ndarray, x_um: np.ndarray, reach_um: np.ndarray, px_um: float) -> Box:
+    """Global pixels that hold all of these shapes."""
+    low = [int(np.floor((c - reach_um).min() / px_um)) - 2 for c in (y_um, x_um)]
+    high = [int(np.ceil((c + reach_um).max() / px_um)) + 2 for c in (y_um, x_um)]
+    return Box(low[0], low[1], high[0], high[1])
+
+
 def focus_raster(cells: Cells, look: CellLook, *, px_um: float) -> tuple[Raster, tuple[int, int]]:
     """The raster of one focus on its own patch, and the patch's corner (global px)."""
     s = cells.shapes
-    y0, y1 = (s.y_um - s.reach_um).min() / px_um, (s.y_um + s.reach_um).max() / px_um
-    x0, x1 = (s.x_um - s.reach_um).min() / px_um, (s.x_um + s.reach_um).max() / px_um
-    origin = int(np.floor(y0)) - 2, int(np.floor(x0)) - 2
-    shape = int(np.ceil(y1)) + 2 - origin[0], int(np.ceil(x1)) + 2 - origin[1]
+    box = patch_box(s.y_um, s.x_um, s.reach_um, px_um)
+    origin, shape = (box.y0, box.x0), box.shape
     raster = rasterise(s, origin_px=origin, shape_px=shape, px_um=px_um, roughness=look.roughness)
     return raster, origin
 
@@ -238,6 +249,15 @@ class Stain:
     nucleus: np.ndarray
     ki67: np.ndarray
     body: np.ndarray
+
+    def moved(self, source: Box, target: Box) -> Stain:
+        """The part that falls on another box, with indices of that box."""
+        rows = self.index // source.shape[1] + (source.y0 - target.y0)
+        cols = self.index % source.shape[1] + (source.x0 - target.x0)
+        height, width = target.shape
+        inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+        values = (a[inside] for a in (self.marker, self.nucleus, self.ki67, self.body))
+        return Stain((rows * width + cols)[inside], *values)
 
 
 def stain(
@@ -273,7 +293,11 @@ def stain(
         origin_px[0] + 91, origin_px[1] + 17, labels.shape, scale_px=max(0.7, scale), granular=True
     ).ravel()[index]
     puncta = look.puncta * np.clip(spots, 0, 5) * (1 - 0.8 * nucleus)
-    marker = (look.membrane * ring * (1 + 0.12 * grain) + cytoplasm + puncta) * cells.gain[who]
+    patchy = texture_window(
+        origin_px[0] + 233, origin_px[1] + 57, labels.shape, scale_px=0.1 * look.diameter_um / px_um
+    ).ravel()[index]
+    ring *= np.clip(1 + 0.28 * patchy + 0.12 * grain, 0.1, None)
+    marker = (look.membrane * ring + cytoplasm + puncta) * cells.gain[who]
     glow = nucleus * (0.85 + 0.16 * grain)
     return Stain(
         index, marker, glow * cells.nucleus_gain[who], glow * cells.ki67[who], np.ones_like(marker)

@@ -73,7 +73,8 @@ def nuclei(tissue: Tissue, canvas: Canvas, maps: TissueMaps) -> Points:
     parts += [_round_tube(tissue, tubes) for tubes in _each(tissue.airways(canvas))]
     parts += [_round_tube(tissue, tubes) for tubes in _each(tissue.vessels(canvas))]
     found = Points.join(parts)
-    return found.take(canvas.holds(found.y_um, found.x_um))
+    found = found.take(canvas.holds(found.y_um, found.x_um))
+    return found.take(canvas.sample(maps.lung, found.y_um, found.x_um) > 1)
 
 
 def _septal(tissue: Tissue, canvas: Canvas, maps: TissueMaps) -> Points:
@@ -90,7 +91,7 @@ def _septal(tissue: Tissue, canvas: Canvas, maps: TissueMaps) -> Points:
     free = np.ones(len(points), dtype=bool)
     if tube is not None:
         free = canvas.sample(tube, points.y_um, points.x_um) < 0
-    return points.take(on_wall & normal & free)
+    return points.take(on_wall & normal & free & (points.luck[:, 0] < 0.78))
 
 
 def _each(tubes: Tubes) -> list[Tubes]:
@@ -271,13 +272,21 @@ def strands(
         length = length_um[0] * (length_um[1] / length_um[0]) ** points.luck[k, 0]
         if not canvas.holds(points.y_um[k], points.x_um[k], length):
             continue
-        t = np.arange(0, length, max(0.35, 0.7 * canvas.px_um))
-        turn = bend * np.sin(t / length * (2 + 5 * points.luck[k, 1]) + 6 * points.luck[k, 2])
-        heading = 2 * points.angle[k] + turn + bend * (points.luck[k, 1] - 0.5) * t / length
-        y = points.y_um[k] + np.cumsum(np.sin(heading)) * (t[1] - t[0] if len(t) > 1 else 0)
-        x = points.x_um[k] + np.cumsum(np.cos(heading)) * (t[1] - t[0] if len(t) > 1 else 0)
+        pace = max(0.35, 0.7 * canvas.px_um)
+        t = np.arange(0, length, pace)
+        heading = 2 * points.angle[k] + _curl(t, bend, points.luck[k])
+        y = points.y_um[k] + np.cumsum(np.sin(heading)) * pace
+        x = points.x_um[k] + np.cumsum(np.cos(heading)) * pace
         chains.append((y, x, float(points.luck[k, 2])))
     return chains
+
+
+def _curl(t_um: np.ndarray, bend: float, luck: np.ndarray) -> np.ndarray:
+    """Heading along a strand, rad: a steady bend, and waves of irregular length."""
+    steady = bend * 2 * (luck[1] - 0.5) * t_um / 60.0
+    waves = (23.0 + 40 * luck[2], 9.0 + 13 * luck[1])
+    turns = (np.sin(t_um / wave + 40 * luck[1]) for wave in waves)
+    return steady + bend * sum(a * turn for a, turn in zip((0.5, 0.25), turns, strict=True))
 
 
 def paint_strand(

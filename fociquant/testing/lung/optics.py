@@ -95,4 +95,5 @@ def expose(electrons: np.ndarray, camera: Camera, rng: np.random.Generator) -> n
     electrons *= np.asarray(camera.counts_per_e, dtype=np.float32)[:, None, None]
     electrons += np.float32(camera.offset_counts)
     np.rint(electrons, out=electrons)
-    return np.clip(electrons, 0, 2**camera.bits - 1, out=electrons)
+    np.clip(electrons, 0, 2**camera.bits - 1, out=electrons)
+    return np.abs(electrons, out=electrons)  # no negative zeros

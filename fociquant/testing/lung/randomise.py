@@ -43,7 +43,8 @@ def draw_recipe(rng: np.random.Generator, infected: bool | None = None) -> LungR
     """
     if infected is None:
         infected = bool(rng.random() < 0.5)
-    tissue, light = _tissue(rng, infected=infected), _light(rng)
+    tissue = _tissue(rng, infected=infected)
+    light = _light(rng, tissue)
     return LungRecipe(
         tissue=tissue,
         cells=_cells(rng),
@@ -59,7 +60,7 @@ def _tissue(rng: np.random.Generator, *, infected: bool) -> TissueLook:
         alveolus_um=_log(rng, 26, 85),
         septum_um=_log(rng, 2.5, 9) * (1.25 if infected else 1),
         septum_gap_fraction=_flat(rng, 0.0, 0.45),
-        warp_um=_flat(rng, 4, 24),
+        warp_um=_flat(rng, 5, 36),
         consolidated_fraction=consolidated,
         consolidated_patch_um=_log(rng, 90, 500),
         consolidated_gain=_flat(rng, 0.7, 3.0),
@@ -124,15 +125,19 @@ def _cells(rng: np.random.Generator) -> CellLook:
     )
 
 
-def _light(rng: np.random.Generator) -> Light:
-    """Marker from 25 to 4000 photo-electrons; autofluorescence in it from none to more than it."""
+def _light(rng: np.random.Generator, tissue: TissueLook) -> Light:
+    """Marker from 25 to 4000 photo-electrons; autofluorescence in it from none to more than it.
+
+    Bright tissue is fine, but its unevenness must leave the marker visible.
+    """
     marker = _log(rng, 25, 4000)
-    in_marker = _log(rng, 0.015, 1.3) * marker
+    uneven = 0.6 * tissue.texture * max(1.0, tissue.consolidated_gain)
+    in_marker = min(_log(rng, 0.015, 1.3), 1 / (MIN_SNR * uneven)) * marker
     bright_in_marker = in_marker * _log(rng, 0.8, 8)
     share = _log(rng, 0.15, 1.5)
     glass = [_log(rng, 2, 40) for _ in range(4)]
     glass[0] = marker * _log(rng, 0.004, 0.25)
-    noise = np.sqrt(in_marker + glass[0] + 20.0 + (0.2 * in_marker) ** 2)
+    noise = np.sqrt(in_marker + glass[0] + 20.0)
     marker = max(marker, MIN_SNR * float(noise), 25.0)
     nucleus = _log(rng, 60, 3000)
     bleed = np.eye(4) + rng.random((4, 4)) ** 3 * 0.08 * (1 - np.eye(4))
@@ -154,24 +159,24 @@ def _light(rng: np.random.Generator) -> Light:
             1.0,
             _log(rng, 0.1, 1.2),
         ),
-        bleed=tuple(tuple(float(v) for v in row) for row in bleed),
+        bleed=tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in bleed),
         glass_e=(glass[0], glass[1], glass[2], glass[3]),
     )
 
 
-def _brightest(light: Light, tissue: TissueLook) -> tuple[float, ...]:
+def _brightest(light: Light, tissue: TissueLook) -> list[float]:
     """About the light of the brightest things in each channel, photo-electrons."""
     own = (light.marker_e, light.nucleus_e, 0.0, light.ki67_e)
-    return tuple(
+    return [
         own[k]
         + light.tissue_af_e * light.tissue_spectrum[k] * max(1.0, 0.7 * tissue.consolidated_gain)
         + 0.4 * light.bright_af_e * light.bright_spectrum[k]
         + light.glass_e[k]
         for k in range(4)
-    )
+    ]
 
 
-def _camera(rng: np.random.Generator, brightest: tuple[float, ...]) -> Camera:
+def _camera(rng: np.random.Generator, brightest: list[float]) -> Camera:
     """Exposure set per channel: the brightest things fill 1-120 % of the range."""
     psf = [_log(rng, 0.2, 0.9) for _ in range(4)]
     bits = int(rng.choice((8, 12, 16), p=(0.25, 0.25, 0.5)))

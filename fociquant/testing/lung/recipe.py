@@ -26,7 +26,7 @@ class TissueLook:
     """Mean thickness of an alveolar wall."""
     septum_gap_fraction: float = 0.18
     """Part of the walls that is missing: alveoli open into ducts."""
-    warp_um: float = 14.0
+    warp_um: float = 22.0
     """How far walls bend from straight lines."""
     consolidated_fraction: float = 0.0
     """Part of the parenchyma that is consolidated (infected)."""
@@ -92,7 +92,7 @@ class CellLook:
     """Nuclear over cellular diameter."""
     nucleus_missing_fraction: float = 0.0
     """Profiles cut beside the nucleus."""
-    membrane_um: float = 0.9
+    membrane_um: float = 0.75
     """Thickness (Gaussian sigma) of the stained membrane, before blur."""
     membrane: float = 1.0
     """Share of the marker in the membrane."""

@@ -142,12 +142,12 @@ def _bright_light(
     red = red.take(~_covered(canvas, labels, red.y_um, red.x_um))
     host.paint_red_cells(red, canvas, plane)
     fibres = host.strands(
-        tissue, canvas, kind=130, per_mm2=recipe.tissue.elastin_per_mm2, length_um=(8, 45), bend=1.2
+        tissue, canvas, kind=130, per_mm2=recipe.tissue.elastin_per_mm2, length_um=(6, 40), bend=0.5
     )
     for chain in fibres:
         y, x = (np.array([a[len(a) // 2]]) for a in chain[:2])
-        if canvas.sample(maps.depth, y, x)[0] > -6 and maps.lung.max() > 0:
-            host.paint_strand(chain, canvas, plane, width_um=0.6, level=0.3 + 0.7 * chain[2])
+        if canvas.sample(maps.depth, y, x)[0] > -3 and maps.lung.max() > 0:
+            host.paint_strand(chain, canvas, plane, width_um=0.35, level=0.15 + 0.6 * chain[2])
     return plane
 
 
@@ -230,13 +230,15 @@ def _debris(recipe: LungRecipe, tissue: Tissue, canvas: Canvas, planes: np.ndarr
     """Lint: long bright curves, strongest in the blue."""
     chains = host.strands(
         tissue, canvas, kind=150, per_mm2=recipe.artefacts.debris_per_mm2,
-        length_um=(15, 260), bend=1.6,
+        length_um=(3, 420), bend=0.7,
     )  # fmt: skip
     if not chains:
         return
     plane = np.zeros(canvas.shape, dtype=np.float32)
     for chain in chains:
-        host.paint_strand(chain, canvas, plane, width_um=1.0 + 1.5 * chain[2], level=0.6 + chain[2])
+        host.paint_strand(
+            chain, canvas, plane, width_um=0.7 + 1.6 * chain[2] ** 2, level=0.6 + chain[2]
+        )
     for channel, share in enumerate((0.6, 1.2, 0.8, 0.5)):
         planes[channel] += np.float32(share * recipe.light.bright_af_e) * plane
 

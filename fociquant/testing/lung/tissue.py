@@ -25,23 +25,28 @@ class Outline:
     ----------
     centre_um, half_um : tuple of float
         (y, x) centre and half axes; ``None`` half axes mean tissue everywhere.
-    wave_um : float
-        Amplitude of the waves.
+    wave_um, wavelength_um : float
+        Amplitude and length of the waves.
     """
 
     centre_um: tuple[float, float] = (0.0, 0.0)
     half_um: tuple[float, float] | None = None
     wave_um: float = 0.0
+    wavelength_um: float = 260.0
 
-    def inside_um(self, y: np.ndarray, x: np.ndarray, wave: np.ndarray) -> np.ndarray:
+    def inside_um(
+        self, y: np.ndarray, x: np.ndarray, long: np.ndarray, short: np.ndarray
+    ) -> np.ndarray:
         """About the distance inside the outline, µm; negative on glass."""
         if self.half_um is None:
             return np.full(np.broadcast(y, x).shape, FAR_UM, dtype=np.float32)
         dy = np.abs(y - self.centre_um[0]) / self.half_um[0]
         dx = np.abs(x - self.centre_um[1]) / self.half_um[1]
-        rho = (dy**3 + dx**3) ** (1 / 3)
+        rho = (dy**2.4 + dx**2.4) ** (1 / 2.4)
         size = min(self.half_um)
-        return ((1 - rho) * size + self.wave_um * 2 * (wave - 0.5)).astype(np.float32)
+        return ((1 - rho) * size + self.wave_um * 2 * (long - 0.5) + 8 * (short - 0.5)).astype(
+            np.float32
+        )
 
 
 @dataclass(frozen=True)
@@ -132,32 +137,31 @@ class Tissue:
         return TissueMaps(depth, consolidated, epithelium, vessel_wall, lung, lumen)
 
     def _lung(self, canvas: Canvas) -> np.ndarray:
-        wave = noise_grid(canvas.node_y, canvas.node_x, 260.0, sub_seed(self.seed, 1))
-        wave += 0.15 * (
-            noise_grid(canvas.node_y, canvas.node_x, 45.0, sub_seed(self.seed, 2)) - 0.5
-        )
-        return self.outline.inside_um(canvas.node_y[:, None], canvas.node_x[None, :], wave)
+        ys, xs = canvas.node_y, canvas.node_x
+        long = noise_grid(ys, xs, self.outline.wavelength_um, sub_seed(self.seed, 1))
+        short = noise_grid(ys, xs, 70.0, sub_seed(self.seed, 2))
+        return self.outline.inside_um(ys[:, None], xs[None, :], long, short)
 
     def inside_lung_um(self, y_um: np.ndarray, x_um: np.ndarray) -> np.ndarray:
         """Depth inside the lung's outline at points, µm."""
-        wave = noise_at(y_um, x_um, 260.0, sub_seed(self.seed, 1))
-        wave = wave + 0.15 * (noise_at(y_um, x_um, 45.0, sub_seed(self.seed, 2)) - 0.5)
-        return self.outline.inside_um(y_um, x_um, wave)
+        long = noise_at(y_um, x_um, self.outline.wavelength_um, sub_seed(self.seed, 1))
+        short = noise_at(y_um, x_um, 70.0, sub_seed(self.seed, 2))
+        return self.outline.inside_um(y_um, x_um, long, short)
 
     @cached_property
     def _threshold(self) -> float | None:
         fraction = self.look.consolidated_fraction
         if fraction <= 0:
             return None
-        return 0.5 + 0.17 * NormalDist().inv_cdf(float(np.clip(1 - fraction, 1e-3, 1 - 1e-3)))
+        return 0.5 + 0.15 * NormalDist().inv_cdf(float(np.clip(1 - fraction, 1e-3, 1 - 1e-3)))
 
     def consolidated_grid(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         """Degree of consolidation (0-1) at the crossings of `ys` and `xs`."""
         if self._threshold is None:
             return np.zeros((len(ys), len(xs)), dtype=np.float32)
         scale = self.look.consolidated_patch_um
-        big = noise_grid(ys, xs, scale, sub_seed(self.seed, 3))
-        small = noise_grid(ys, xs, scale / 4.3, sub_seed(self.seed, 4))
+        big = noise_grid(ys, xs, 0.8 * scale, sub_seed(self.seed, 3))
+        small = noise_grid(ys, xs, scale / 3.7, sub_seed(self.seed, 4))
         return _step((0.75 * big + 0.25 * small - self._threshold) / 0.08)
 
     def consolidated_at(self, y_um: np.ndarray, x_um: np.ndarray) -> np.ndarray:
@@ -165,8 +169,8 @@ class Tissue:
         if self._threshold is None:
             return np.zeros(len(y_um), dtype=np.float32)
         scale = self.look.consolidated_patch_um
-        big = noise_at(y_um, x_um, scale, sub_seed(self.seed, 3))
-        small = noise_at(y_um, x_um, scale / 4.3, sub_seed(self.seed, 4))
+        big = noise_at(y_um, x_um, 0.8 * scale, sub_seed(self.seed, 3))
+        small = noise_at(y_um, x_um, scale / 3.7, sub_seed(self.seed, 4))
         return _step((0.75 * big + 0.25 * small - self._threshold) / 0.08)
 
     # septa: borders between the nearest two of a jittered lattice of air spaces
@@ -290,7 +294,8 @@ class Tissue:
         wall = np.clip(0.16 * r, 2.0, 14.0)
         seed = (u[10] * 2**48).astype(np.int64)
         tubes = Tubes(y, x, r, wall, waves, seed)
-        return tubes.take(u[0] < probability)
+        inside = self.inside_lung_um(y, x) > 1.3 * r + 20
+        return tubes.take((u[0] < probability) & inside)
 
     def _carve(
         self, canvas: Canvas, tubes: Tubes, depth: np.ndarray, lumen: np.ndarray, lung: np.ndarray
