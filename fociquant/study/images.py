@@ -11,7 +11,7 @@ from fociquant.study.spelling import did_you_mean
 _MAX_LISTED = 5000
 """Folders with more entries are not searched for near names."""
 
-_MAX_SUGGESTIONS = 50
+_MAX_SUGGESTIONS = 20
 """Near names are looked for this often: after that, the whole folder is somewhere else."""
 
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")

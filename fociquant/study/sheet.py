@@ -220,7 +220,7 @@ def _inconsistent_mice(table: Table, file: str) -> Iterator[Problem]:
             mouse, value = row.cells.get("mouse"), row.cells.get(column)
             days = parse_dpi(value) if value and column == "dpi" else None
             if mouse and value and (column == "group" or days is not None):
-                same = value if days is None else f"{days:g}"
+                same = value if days is None else str(days).removesuffix(".0")
                 seen[mouse, column].setdefault(same, row.line)
     for (mouse, column), lines in seen.items():
         if len(lines) > 1:
