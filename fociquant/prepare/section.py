@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,10 +10,10 @@ import numpy as np
 
 from fociquant.model import Box, SectionFacts
 from fociquant.prepare.overview import Overview, PixelReader, make_overview
-from fociquant.prepare.sampling import lattice, tissue_tiles
+from fociquant.prepare.sampling import TILE_PX, grid_shape, lattice, tissue_tiles
 from fociquant.prepare.scale import channel_stats, pixel_noise
 from fociquant.prepare.slope import autofluorescence_slope
-from fociquant.prepare.tissue import Tissue, find_tissue, is_structured
+from fociquant.prepare.tissue import Textures, Tissue, find_tissue, texture, texture_of_noise
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
 
@@ -105,6 +106,9 @@ def _shape(reader: PixelReader) -> tuple[int, int]:
 
 def _read_tiles(reader: PixelReader, channels: Sequence[int], boxes: list[Box]) -> _Samples:
     stacks = [reader.read(box, channels, 0) for box in boxes]
+    if any(stack.any() for stack in stacks):  # tiles of zeros only were never scanned
+        boxes = [box for box, stack in zip(boxes, stacks, strict=True) if stack.any()]
+        stacks = [stack for stack in stacks if stack.any()]
     return _Samples(boxes, [[stack[i] for stack in stacks] for i in range(len(channels))])
 
 
@@ -117,17 +121,27 @@ def _find_tissue(
     settings: PrepareSettings,
 ) -> Tissue:
     used = [i for i, role in enumerate(roles) if role in TISSUE_ROLES] or list(range(len(roles)))
-    textured = [
-        any(is_structured(anywhere.tiles[i][k], noises[i], pixel_size) for i in used)
-        for k in range(len(anywhere.boxes))
-    ]
+    textures = Textures(
+        boxes=[_on_overview(box, overview) for box in anywhere.boxes],
+        values=np.array([[texture(t, pixel_size) for t in anywhere.tiles[i]] for i in used]),
+        noises=np.array([texture_of_noise(noises[i], pixel_size) for i in used]),
+    )
     return find_tissue(
         overview.image[used],
         [noises[i] / overview.factor for i in used],
-        structured=bool(textured) and 2 * sum(textured) >= len(textured),
+        textures,
         pixel_size=pixel_size.scaled(overview.factor, overview.factor),
         settings=settings,
     )
+
+
+def _on_overview(box: Box, overview: Overview) -> Box:
+    """Overview pixels under a full-resolution box; at least one."""
+    height, width = overview.image.shape[1:]
+    y0 = min(box.y0 // overview.factor, height - 1)
+    x0 = min(box.x0 // overview.factor, width - 1)
+    y1 = min(max(box.y1 // overview.factor, y0 + 1), height)
+    return Box(y0, x0, y1, min(max(box.x1 // overview.factor, x0 + 1), width))
 
 
 def _choose_samples(
@@ -140,7 +154,7 @@ def _choose_samples(
 ) -> _Samples:
     """All pixels of a small image; else tiles in tissue, and some everywhere."""
     shape, n = _shape(reader), settings.scale_sample_tiles
-    if sum(box.area for box in anywhere.boxes) == shape[0] * shape[1]:
+    if math.prod(grid_shape(shape, TILE_PX)) <= n:
         return anywhere
     some = lattice(shape, max(n // EVERYWHERE_SHARE, 1))
     inside = tissue_tiles(tissue.outline, factor, shape, n - len(some))

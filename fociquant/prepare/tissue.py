@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from fociquant.model import Box
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
 
@@ -28,6 +29,18 @@ RANGE_PERCENTILES = (0.5, 99.0)
 TWO_GROUPS = 0.8
 """Otsu's criterion (variance between the groups over all variance) is 0.64 for one normal
 distribution, 0.75 for a uniform one (shading), more for two groups."""
+
+ONE_GROUP_SIGMAS = 4.0
+"""Brighter than glass by this many of its standard deviations is not glass."""
+
+LOG_OFFSET = 0.05
+"""Keeps the logarithm from stretching the noise of glass; share of a channel's range."""
+
+MOSTLY_OUTSIDE = 0.1
+"""A tile with less of the outline than this tells of what lies outside."""
+
+LIKE_TISSUE = 0.25
+"""Texture outside, relative to that inside, from which on outside is tissue, too."""
 
 MAX_HOLE_MM2 = 1.0
 """Holes up to this area are lumens of airways and vessels: the widest airway of a mouse lung
@@ -62,11 +75,62 @@ class Tissue:
     parenchyma: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Textures:
+    """What full-resolution tiles on a lattice look like.
+
+    Parameters
+    ----------
+    boxes : sequence of Box
+        Where they lie on the overview.
+    values : numpy.ndarray of float64, shape (n, number of tiles)
+        :func:`texture` of each channel and tile, raw counts.
+    noises : numpy.ndarray of float64, shape (n,)
+        What pixel noise alone would give.
+    """
+
+    boxes: Sequence[Box]
+    values: np.ndarray
+    noises: np.ndarray
+
+    @property
+    def structured(self) -> np.ndarray:
+        """Which tiles have more than noise in a channel, bool (n, number of tiles)."""
+        return (self.values > TEXTURE_NOISES * self.noises[:, None]) & (self.values > 0)
+
+    def on(self, mask: np.ndarray) -> Textures:
+        """The tiles that lie on a mask (h, w) by at least half."""
+        here = np.array([mask[box.slices].mean() >= 0.5 for box in self.boxes], dtype=bool)
+        boxes = [box for box, chosen in zip(self.boxes, here, strict=True) if chosen]
+        return Textures(boxes, self.values[:, here], self.noises)
+
+    def mostly_structured(self) -> bool:
+        """Whether at least half of the tiles have more than noise in some channel."""
+        return bool(self.boxes) and float(self.structured.any(axis=0).mean()) >= 0.5
+
+    def outside_is_tissue(self, outline: np.ndarray) -> bool:
+        """Whether the tiles outside an outline have texture like those inside.
+
+        At least half of them must be structured, and their median must not be far below that
+        of the tiles inside: noise that a camera or a compression has smeared is weak.
+        """
+        covered = np.array([outline[box.slices].mean() for box in self.boxes])
+        outside, inside = covered < MOSTLY_OUTSIDE, covered >= 0.5
+        if not outside.any():
+            return False
+        for values, structured in zip(self.values, self.structured, strict=True):
+            reference = np.median(values[inside]) if inside.any() else 0.0
+            alike = np.median(values[outside]) >= LIKE_TISSUE * reference
+            if structured[outside].mean() >= 0.5 and alike:
+                return True
+        return False
+
+
 def find_tissue(
     overview: np.ndarray,
     noises: Sequence[float],
+    textures: Textures,
     *,
-    structured: bool,
     pixel_size: PixelSize,
     settings: PrepareSettings,
 ) -> Tissue:
@@ -78,9 +142,9 @@ def find_tissue(
         Channels that show tissue, mean raw counts; finite.
     noises : sequence of float
         Noise of each channel on the overview, raw counts, >= 0.
-    structured : bool
-        Whether most of the image has texture at full resolution; decides where the
-        overview shows no two groups of brightness.
+    textures : Textures
+        Of the same channels. Decides where brightness does not: one group of brightness
+        only, or a darker group that is tissue too (beside bright foci).
     pixel_size : PixelSize
         Of the overview.
     settings : PrepareSettings
@@ -89,61 +153,89 @@ def find_tissue(
     -------
     Tissue
     """
-    bright = _bright(overview, noises)
-    if bright is None:
-        bright = np.full(overview.shape[1:], structured)
+    # Exactly zero in every channel: never scanned, and neither glass nor tissue.
+    scanned = (overview != 0).any(axis=0)
+    textures = textures.on(scanned)
+    signal = _combined(overview, noises, scanned)
+    if signal is None:
+        bright = scanned & textures.mostly_structured()
+        return Tissue(bright, bright)
+    threshold, criterion = _otsu(signal[scanned])
+    if criterion < TWO_GROUPS and textures.mostly_structured():
+        return Tissue(scanned, scanned)
+    if criterion < TWO_GROUPS:
+        threshold = _above_one_group(signal[scanned])
+    bright = scanned & (signal > threshold)
     outline = _outline(bright, pixel_size, settings)
+    while textures.outside_is_tissue(outline):
+        threshold, criterion = _otsu(signal[scanned & ~bright])
+        if criterion < TWO_GROUPS:
+            return Tissue(scanned, scanned)
+        bright = scanned & (signal > threshold)
+        outline = _outline(bright, pixel_size, settings)
     return Tissue(outline, bright & outline)
 
 
-def is_structured(tile: np.ndarray, noise: float, pixel_size: PixelSize) -> bool:
-    """Whether a full-resolution tile varies by more than its pixel noise explains.
+def texture(tile: np.ndarray, pixel_size: PixelSize) -> float:
+    """How much a full-resolution tile varies on the scale of nuclei and septa.
 
     Parameters
     ----------
     tile : numpy.ndarray, shape (h, w)
         Raw counts.
-    noise : float
-        Of the tile's channel, raw counts.
     pixel_size : PixelSize
         At full resolution.
+
+    Returns
+    -------
+    float
+        Robust standard deviation, raw counts, of second differences of means over small
+        squares (so that shading, which is smooth, does not count); 0 if the tile is too small.
     """
-    n = max(round(TEXTURE_UM / pixel_size.mean), 1)
+    n = _texture_px(pixel_size)
     h, w = (size // n for size in tile.shape)
     if h < 4 * TEXTURE_LAG or w == 0:
-        return False
+        return 0.0
     blocks = tile[: h * n, : w * n].astype(np.float64).reshape(h, n, w, n)
     means = np.where(np.isfinite(blocks), blocks, np.nan).mean(axis=(1, 3))
-    # Second differences, so that shading, which is smooth, is not taken for structure.
     bends = means[: -2 * TEXTURE_LAG] - 2 * means[TEXTURE_LAG:-TEXTURE_LAG]
     bends = (bends + means[2 * TEXTURE_LAG :]).ravel()
     bends = bends[np.isfinite(bends)]
     if bends.size == 0:
-        return False
+        return 0.0
     low, high = np.percentile(bends, (15.87, 84.13))
-    expected = math.sqrt(6.0) * noise / n
-    return bool((high - low) / 2 > TEXTURE_NOISES * expected and high > low)
+    return float(high - low) / 2
 
 
-def _bright(overview: np.ndarray, noises: Sequence[float]) -> np.ndarray | None:
-    """Pixels of the brighter group; None if there are no two groups."""
-    signal = _combined(overview, noises)
-    if signal is None:
-        return None
-    scaled = np.log(signal + 0.05)
-    threshold, criterion = _otsu(scaled)
-    return scaled > threshold if criterion >= TWO_GROUPS else None
+def texture_of_noise(noise: float, pixel_size: PixelSize) -> float:
+    """What :func:`texture` gives for pixel noise alone, raw counts."""
+    return math.sqrt(6.0) * noise / _texture_px(pixel_size)
 
 
-def _combined(overview: np.ndarray, noises: Sequence[float]) -> np.ndarray | None:
-    """Mean over the channels that show anything, each stretched to 0…1; None without any."""
+def _texture_px(pixel_size: PixelSize) -> int:
+    return max(round(TEXTURE_UM / pixel_size.mean), 1)
+
+
+def _combined(
+    overview: np.ndarray, noises: Sequence[float], scanned: np.ndarray
+) -> np.ndarray | None:
+    """Logarithm of the mean over the channels that show anything; None without any."""
     stretched = []
     for image, noise in zip(overview, noises, strict=True):
-        low, high = np.percentile(image, RANGE_PERCENTILES) if image.size else (0.0, 0.0)
+        low, high = np.percentile(image[scanned], RANGE_PERCENTILES) if scanned.any() else (0, 0)
         if high - low > max(MIN_CONTRAST_NOISES * noise, 1e-6 * abs(high)):
             smooth = ndimage.median_filter(image, size=3, mode="nearest")
             stretched.append(np.clip((smooth - low) / (high - low), 0.0, 1.0))
-    return np.mean(stretched, axis=0) if stretched else None
+    return np.log(np.mean(stretched, axis=0) + LOG_OFFSET) if stretched else None
+
+
+def _above_one_group(signal: np.ndarray) -> float:
+    """Level above which little of a single group of brightness lies: the rest is on glass.
+
+    The width is taken from the darker half, which is glass.
+    """
+    middle, dark = np.percentile(signal, (50.0, 15.87))
+    return float(middle + ONE_GROUP_SIGMAS * max(middle - dark, 0.05))
 
 
 def _otsu(values: np.ndarray) -> tuple[float, float]:

@@ -1,0 +1,202 @@
+"""Scale, noise, lattices, block means and slope, each alone."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fociquant.model import Box
+from fociquant.prepare import channel_scale, pixel_noise, prepare_section
+from fociquant.prepare.overview import level_reduction, make_overview
+from fociquant.prepare.sampling import lattice, tissue_tiles
+from fociquant.prepare.slope import autofluorescence_slope
+from fociquant.settings import PrepareSettings
+from fociquant.units import PixelSize
+
+
+class Array:
+    """A level that says how it is chunked, as lazy arrays do."""
+
+    def __init__(self, data, chunk=None):
+        self.data, self.shape, self.dtype = data, data.shape, data.dtype
+        if chunk:
+            self.chunksize = (1, *chunk)
+
+
+class Reader:
+    def __init__(self, *levels):
+        self.levels = levels
+
+    def read(self, box, channels, level=0):
+        return self.levels[level].data[(slice(None), *box.slices)][list(channels)]
+
+
+@given(
+    arrays(
+        np.float32,
+        st.integers(0, 50),
+        elements=st.floats(width=32, min_value=-1e6, max_value=1e6) | st.just(np.nan),
+    ),
+    st.floats(0, 1000),
+)
+def test_scale_is_always_usable(samples, noise):
+    low, high = channel_scale(samples, noise=noise)
+    assert np.isfinite([low, high]).all()
+    assert high > low
+    if np.isfinite(samples).any():
+        assert high >= low + 20 * noise
+
+
+def test_scale_of_whole_counts_spans_at_least_one():
+    assert channel_scale(np.full(9, 7, np.uint16), noise=0.0) == (7.0, 8.0)
+
+
+def test_scale_of_an_empty_field_does_not_stretch_its_noise():
+    field = np.random.default_rng(0).normal(100, 5, (256, 256))
+    low, high = channel_scale(field, noise=pixel_noise(field))
+    assert high - low == pytest.approx(100, rel=0.05)
+
+
+def test_five_cells_do_not_move_the_scale():
+    field = np.random.default_rng(0).normal(100, 5, (2048, 2048))
+    empty = channel_scale(field, noise=5.0)
+    for k in range(5):
+        field[400 * k : 400 * k + 20, 100:120] = 3000
+    assert channel_scale(field, noise=5.0) == pytest.approx(empty, rel=1e-3)
+
+
+@pytest.mark.parametrize("sigma", [0.8, 5.0, 40.0])
+def test_noise_is_found_under_structure(sigma):
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:256, :256]
+    scene = 300 + y + 200 * ((y // 64 + x // 64) % 2) + rng.normal(0, sigma, y.shape)
+    assert pixel_noise(np.round(scene).astype(np.uint16)) == pytest.approx(sigma, rel=0.15)
+
+
+@pytest.mark.parametrize("tile", [np.zeros((2, 5)), np.zeros((0, 0)), np.full((9, 9), np.nan)])
+def test_noise_where_there_is_nothing_to_measure(tile):
+    assert pixel_noise(tile) == 0.0
+    assert pixel_noise([]) == 0.0
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 70))
+def test_lattice_lies_in_the_image_without_overlap(height, width, n):
+    boxes = lattice((height, width), n)
+    whole = Box(0, 0, height, width)
+    assert 1 <= len(set(boxes)) == len(boxes) <= n
+    assert all(whole.contains(box) and box.area for box in boxes)
+    assert sum(box.area for box in boxes) <= whole.area
+    if -(-height // 256) * -(-width // 256) <= n:
+        assert sum(box.area for box in boxes) == whole.area
+
+
+def test_tissue_tiles_lie_in_tissue_and_all_over_it():
+    mask = np.zeros((400, 400), bool)
+    mask[:, 200:] = True
+    boxes = tissue_tiles(mask, 16, (6400, 6400), 40)
+    assert len(boxes) == 40
+    assert all(box.x0 >= 3200 - 128 for box in boxes)
+    assert np.ptp([box.y0 for box in boxes]) > 5000
+    assert tissue_tiles(np.zeros((400, 400), bool), 16, (6400, 6400), 40) == []
+    assert tissue_tiles(mask, 16, (6400, 6400), 0) == []
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.integers(1, 17),
+    st.integers(1, 17),
+)
+@settings(max_examples=60, deadline=None)
+def test_block_means_do_not_depend_on_the_chunks(height, width, factor, chunk_y, chunk_x):
+    data = np.random.default_rng(height * 41 + width).integers(0, 65535, (2, height, width))
+    data = data.astype(np.uint16)
+    found = make_overview(Reader(Array(data, (chunk_y, chunk_x))), [1, 0], factor)
+    rows, columns = -(-height // factor), -(-width // factor)
+    expected = [
+        [
+            [
+                data[c, r * factor : (r + 1) * factor, k * factor : (k + 1) * factor].mean()
+                for k in range(columns)
+            ]
+            for r in range(rows)
+        ]
+        for c in (1, 0)
+    ]
+    np.testing.assert_array_equal(found.image, np.array(expected, np.float32))
+    assert (found.factor, found.level, found.not_finite) == (factor, 0, 0)
+
+
+def test_block_means_leave_out_what_is_not_finite():
+    data = np.ones((1, 8, 8), np.float32)
+    data[0, :4, :4] = np.nan
+    data[0, 0, 5] = -np.inf
+    found = make_overview(Reader(Array(data)), [0], 4)
+    np.testing.assert_array_equal(found.image, np.ones((1, 2, 2)))
+    assert found.not_finite == 17
+
+
+@pytest.mark.parametrize(
+    ("reduced", "expected"),
+    [((500, 400), 2), ((501, 400), 2), ((63, 50), 16), ((700, 560), None), ((500, 200), None)],
+)
+def test_reduction_of_a_level(reduced, expected):
+    levels = Array(np.zeros((1, 1001, 800))), Array(np.zeros((1, *reduced)))
+    assert level_reduction(Reader(*levels), 1) == expected
+
+
+def test_slope_of_a_line_under_noise_and_labelled_cells():
+    rng = np.random.default_rng(2)
+    af = np.kron(rng.gamma(2.0, 100.0, (64, 64)), np.ones((4, 4)))
+    marker = 30 + 0.7 * af + rng.normal(0, 20, af.shape)
+    marker[:60, :60] += 4000
+    everywhere = [np.ones(af.shape, bool)]
+    assert autofluorescence_slope([marker], [af], everywhere) == pytest.approx(0.7, rel=0.03)
+    assert autofluorescence_slope([500 - marker], [af], everywhere) == 0.0
+    assert autofluorescence_slope([marker], [np.ones_like(af)], everywhere) == 0.0
+    assert autofluorescence_slope([marker], [af], [~everywhere[0]]) == 0.0
+    assert autofluorescence_slope([], [], []) == 0.0
+
+
+class Endless:
+    """A section too large for memory, made while it is read: a disc of striped tissue."""
+
+    class Level:
+        dtype = np.dtype(np.uint16)
+        chunksize = (1, 2048, 2048)
+
+        def __init__(self, side):
+            self.shape = (2, side, side)
+
+    def __init__(self, side):
+        self.side, self.levels = side, (self.Level(side),)
+
+    def read(self, box, channels, level=0):
+        y = np.arange(box.y0, box.y1, dtype=np.float32)[:, None] - self.side / 2
+        x = np.arange(box.x0, box.x1, dtype=np.float32)[None] - self.side / 2
+        inside = y * y + x * x < (self.side / 3) ** 2
+        stripes = ((y % 40 < 20) * np.uint16(150) + np.uint16(100)).astype(np.uint16)
+        plane = inside * stripes + np.uint16(100) + ((y * 7 + x * 13) % 11).astype(np.uint16)
+        return np.broadcast_to(plane, (len(channels), *plane.shape))
+
+
+def test_memory_does_not_grow_with_the_section():
+    side = 8192
+    tracemalloc.start()
+    found = prepare_section(
+        Endless(side),
+        {"marker": 0, "autofluorescence": 1},
+        PixelSize.square(0.325),
+        PrepareSettings(scale_sample_tiles=16),
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6  # the section is 268 MB
+    truth = np.pi * (side / 3 * 0.325) ** 2 * 1e-6
+    assert found.facts.tissue_mm2 == pytest.approx(truth, rel=0.02)
