@@ -98,9 +98,16 @@ def _flat(values: Mapping[str, object], above: str = "") -> Iterable[tuple[str, 
         if isinstance(value, Mapping):
             yield from _flat(value, name)
         elif isinstance(value, (list, tuple)):
-            yield name, ", ".join(str(one) for one in value)
+            yield name, ", ".join(_brief(one) for one in value)
         else:
             yield name, "" if value is None else str(value)
+
+
+def _brief(value: object) -> str:
+    """One entry of a list; mappings as ``key value`` pairs without the empty ones."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return " ".join(f"{key} {one}" for key, one in value.items() if one is not None)
 
 
 def items(lines: Iterable[str]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from fociquant.report import _html as html
 from fociquant.report._caveats import caveats
 from fociquant.report._dots import is_complete
+from fociquant.report._figures import CLASS_COLUMNS, write_figures
 from fociquant.report._style import write_atomically
 
 CAPTIONS = {
@@ -20,7 +22,59 @@ CAPTIONS = {
 """Figure's file stem to caption."""
 
 
+PRINTED = ("fociquant", "python", "packages", "model", "study", "channel_names", "phenotypes",
+           "settings", "settings_sha256", "profile")  # fmt: skip
+"""Entries of ``run.json`` that the report prints: what made the numbers. How the work was
+scheduled and how long it took changes none, and would make equal reports differ."""
+
+
 def write_report(
+    root: Path,
+    *,
+    mice: pd.DataFrame,
+    sections: pd.DataFrame,
+    groups: pd.DataFrame,
+    run: Mapping[str, Any],
+) -> Path:
+    """Write ``figures/`` and ``report.html`` of a results folder.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The results folder.
+    mice, sections, groups : pandas.DataFrame
+        As in ``mice.csv``, ``sections.csv`` and ``groups.csv``.
+    run : mapping
+        As in ``run.json``. Read from it: ``study`` (``name``, ``reference_group``,
+        ``channels``), ``profile`` (``name``, ``classes``); printed: see `PRINTED`.
+
+    Returns
+    -------
+    pathlib.Path
+        ``root/report.html``. The same arguments give the same bytes.
+    """
+    study, profile = run.get("study", {}), run.get("profile", {})
+    columns = [one["column"] for one in profile.get("classes", ())]
+    figures = write_figures(
+        mice,
+        out_dir=root / "figures",
+        reference_group=study.get("reference_group"),
+        class_columns=columns or CLASS_COLUMNS,
+    )
+    return write_page(
+        root / "report.html",
+        study_name=str(study.get("name", "study")),
+        mice=mice,
+        sections=sections,
+        groups=groups,
+        run={key: run[key] for key in PRINTED if key in run},
+        figures=figures,
+        has_autofluorescence="autofluorescence" in study.get("channels", {}),
+        profile_name=str(profile.get("name", "unknown")),
+    )
+
+
+def write_page(
     path: Path,
     *,
     study_name: str,
@@ -32,7 +86,7 @@ def write_report(
     has_autofluorescence: bool,
     profile_name: str,
 ) -> Path:
-    """Write the report of one study.
+    """Write the HTML page of one study.
 
     Names, reasons and settings are escaped; folders of absolute paths are left
     out, so that the file says nothing about the machine. The page loads nothing
@@ -49,8 +103,7 @@ def write_report(
     groups : pandas.DataFrame
         From `fociquant.cohort.group_table`.
     run : mapping
-        Settings and versions to print, nested as in ``run.json``. Leave out what
-        differs between equal runs (timings, dates) to keep the file stable.
+        Settings and versions to print, nested.
     figures : sequence of pathlib.Path
         What `write_figures` returned; of a figure in both forms the SVG is used.
     has_autofluorescence : bool

@@ -10,6 +10,7 @@ import pytest
 from fociquant.report import write_report
 from fociquant.report._caveats import caveats
 from fociquant.report._html import cell, text
+from fociquant.report._report import write_page
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
@@ -61,7 +62,7 @@ def report(tmp_path, **changes) -> str:
                 "versions": {EVIL: "1"}, "list": ["/opt/a/x.tif", 2], "none": None},
         "has_autofluorescence": False, "profile_name": "chia2025",
     }  # fmt: skip
-    path = write_report(tmp_path / "out" / "report.html", **(options | changes))
+    path = write_page(tmp_path / "out" / "report.html", **(options | changes))
     return path.read_text(encoding="utf-8")
 
 
@@ -104,6 +105,27 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path):
 def test_an_empty_study_has_a_report(tmp_path):
     page = report(tmp_path, mice=mice().iloc[:0], sections=sections().iloc[:0], figures=[])
     assert "0 mice, 0 groups, 0 time points; 0 of 0 sections counted, 0 positive cells." in page
+
+
+def test_a_results_folder_gets_figures_and_a_page_from_its_record(tmp_path):
+    record = {
+        "study": {"name": "time course", "reference_group": "PBS",
+                  "channels": {"marker": "HER2", "autofluorescence": "AF"}},
+        "profile": {"name": "mine", "classes": [{"column": "solitary", "max_cells": 1},
+                                                {"column": "clusters", "max_cells": None}]},
+        "fociquant": "0.1.0", "compute": {"threads": 7}, "timings": {"total_s": 12.5},
+    }  # fmt: skip
+    path = write_report(
+        tmp_path, mice=mice(), sections=sections(), groups=pd.DataFrame(), run=record
+    )
+    page = path.read_text(encoding="utf-8")
+    assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == [
+        "foci_classes.png", "foci_classes.svg", "time_course.png", "time_course.svg",
+    ]  # fmt: skip
+    assert "<h1>time course</h1>" in page and "profile &#x27;mine&#x27;" in page
+    assert "column solitary max_cells 1, column clusters" in page
+    assert "no autofluorescence channel" not in page
+    assert "threads" not in page and "12.5" not in page
 
 
 def lines(mice_table: pd.DataFrame, section_table: pd.DataFrame, *, autofluorescence=True) -> str:
