@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fociquant.errors import PixelSizeError
-from fociquant.units import PixelSize
+from fociquant.units import MAX_PIXEL_UM, PixelSize
 
 RGB_NAMES = ("Red", "Green", "Blue", "Alpha")
 """Names of the samples of a colour image."""
 
 MAX_TAG_PIXEL_UM = 20.0
 """TIFF resolution tags that mean larger pixels are print resolutions (72 … 1200 dpi), µm."""
+
+MAX_REDUCTION, MIN_COARSE_PX = 64, 768
+"""Levels reduced more than this are used only if their longer side has so many pixels: with fewer,
+a pixel of a 75 mm slide is above 100 µm, too coarse to see tissue in."""
 
 UM_PER_UNIT = {
     "km": 1e9, "hm": 1e8, "dam": 1e7, "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0,
@@ -40,6 +44,8 @@ def pixel_size_from(y: float | None, x: float | None, unit: str | None) -> Pixel
     """
     factor = um_per_unit(unit)
     if y is None or x is None or factor is None:
+        return None
+    if max(float(y), float(x)) * factor > MAX_PIXEL_UM:
         return None
     try:
         return PixelSize(float(y) * factor, float(x) * factor)
@@ -86,9 +92,12 @@ def is_reduced(full: tuple[int, int], reduced: tuple[int, int]) -> bool:
     """Whether an image of this (height, width) can be a reduced copy of the `full` one.
 
     One factor above 1 must explain both sides, each rounded up or down; thumbnails, labels and
-    macro images of another aspect ratio are not levels.
+    macro images of another aspect ratio are not levels. Levels too coarse to be of use are not
+    taken either.
     """
     if min(reduced) < 1 or reduced[0] > full[0] or reduced[1] > full[1] or reduced == full:
+        return False
+    if max(full) > MAX_REDUCTION * max(reduced) and max(reduced) < MIN_COARSE_PX:
         return False
     lowest = max(big / (small + 1) for big, small in zip(full, reduced, strict=True))
     highest = min(

@@ -349,8 +349,14 @@ class _LevelView:
         else:
             (y0, y1), (x0, x1) = ((int(one.min()), int(one.max()) + 1) for one in wanted[1:])
             pixels = self._image.read(Box(y0, x0, y1, x1), wanted[0].tolist(), self._level)
-            pixels = pixels[:, wanted[1] - y0][:, :, wanted[2] - x0]
+            pixels = _pick(_pick(pixels, wanted[1] - y0, 1), wanted[2] - x0, 2)
         return pixels.reshape([len(one) for one in picked if one.ndim])
+
+
+def _pick(pixels: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+    """``take`` that copies nothing in the usual case, where all are wanted in order."""
+    everything = np.array_equal(indices, np.arange(pixels.shape[axis]))
+    return pixels if everything else pixels.take(indices, axis)
 
 
 _reopened: weakref.WeakValueDictionary[tuple[Path, str], SectionImage] = (

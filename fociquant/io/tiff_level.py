@@ -110,7 +110,7 @@ class _CodedPlane:
         self._columns = math.ceil(page.imagewidth / page.tilewidth) if tiled else 1
         rows = math.ceil(page.imagelength / self.tile_shape[0])
         self._first = part * rows * self._columns
-        self._shape = (*self.tile_shape, 1 if page.planarconfig == 2 else page.samplesperpixel)
+        self._samples = 1 if page.planarconfig == 2 else int(page.samplesperpixel)
         self._tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
 
     def decode(self, y: int, x: int, height: int, width: int) -> np.ndarray:
@@ -120,11 +120,12 @@ class _CodedPlane:
         page = self._ref.page
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if not offset or not count:
-            return np.full((height, width, self._shape[2]), page.nodata, page.dtype)
+            return np.full((height, width, self._samples), page.nodata, page.dtype)
         data = self._ref.file.read_at(offset + self._ref.shift, count)
         pixels = self._decode(data, index, **self._tables)[0][0]
-        if pixels.shape[0] < height or pixels.shape[1] < width:
-            raise ValueError(f"it holds {pixels.shape[:2]} pixels, not {(height, width)}")
+        wanted = height, width, self._samples
+        if pixels.shape[0] < height or pixels.shape[1] < width or pixels.shape[2] != self._samples:
+            raise ValueError(f"it holds {pixels.shape} pixels, not {wanted}")
         return pixels[:height, :width]
 
 

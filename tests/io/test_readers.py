@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fociquant.io import open_image, write_labels, write_ome_tiff
+from fociquant.io.metadata import is_reduced, reduction
 from fociquant.model import Box
 from fociquant.testing.readers import ConformanceError, ExpectedImage, check_reader
 from fociquant.units import PixelSize
@@ -86,6 +87,42 @@ def test_other_compressions(tmp_path, compression):
     tifffile.imwrite(tmp_path / "a.tif", image, compression=compression, tile=(32, 32),
                      photometric="minisblack", **options)  # fmt: skip
     check_reader(open_image, tmp_path / "a.tif", ExpectedImage((image,), fallback(2)))
+
+
+def test_jpeg_tiles_are_decoded_to_red_green_and_blue(tmp_path):
+    """As slide scanners store them: YCbCr, with shared tables."""
+    smooth = np.linspace(0, 255, 128 * 96 * 3).reshape(128, 96, 3).astype("uint8")
+    tifffile.imwrite(tmp_path / "a.tif", smooth, photometric="rgb", compression="jpeg",
+                     tile=(32, 32))  # fmt: skip
+    truth = np.moveaxis(tifffile.imread(tmp_path / "a.tif"), -1, 0)
+    assert np.abs(truth.astype(int) - np.moveaxis(smooth, -1, 0)).max() < 40
+    check_reader(open_image, tmp_path / "a.tif", ExpectedImage((truth,), ("Red", "Green", "Blue")))
+
+
+def test_twelve_bits_are_unpacked(tmp_path):
+    image = pixels((2, 40, 51)) >> 4
+    tifffile.imwrite(tmp_path / "a.tif", image, bitspersample=12, photometric="minisblack")
+    check_reader(open_image, tmp_path / "a.tif", ExpectedImage((image,), fallback(2)))
+
+
+@pytest.mark.parametrize(
+    ("full", "reduced", "level"),
+    [((1001, 2002), (501, 1001), True), ((1001, 2002), (500, 1001), True),
+     ((1001, 2002), (250, 500), True), ((1000, 2000), (500, 900), False),
+     ((1000, 2000), (1000, 2000), False), ((1000, 2000), (2000, 1000), False),
+     ((50000, 61500), (391, 481), False), ((60000, 160000), (469, 1250), True),
+     ((10, 10), (0, 0), False)],
+)  # fmt: skip
+def test_what_counts_as_a_level(full, reduced, level):
+    assert is_reduced(full, reduced) is level
+
+
+@given(st.integers(1, 100_000), st.integers(1, 10), st.booleans())
+def test_whole_factors_are_found_from_rounded_sides(size, power, up):
+    factor = 2 ** min(power, 6)
+    reduced = -(-size // factor) if up else size // factor
+    if reduced > 20 * factor:
+        assert reduction(size, reduced) == factor
 
 
 @pytest.mark.parametrize(
