@@ -28,7 +28,9 @@ ROOMS: tuple[Room, ...] = ("prepare", "segment", "measure", "gate", "foci")
 class _Frozen(BaseModel):
     """Frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class PrepareSettings(_Frozen):
@@ -83,6 +85,8 @@ class GateSettings(_Frozen):
     """Marker excess over local background, in robust standard deviations of the tissue."""
     nucleus_snr: float = Field(2.0, ge=0.0)
     """Nuclear stain over its tissue background, in robust standard deviations; 0 asks for none."""
+    nucleus_fraction: float = Field(0.1, ge=0.0, le=1.0)
+    """Nuclear stain over its tissue background, as a fraction of the brightest nuclei's."""
     autofluorescence_ratio: float = Field(2.0, ge=0.0)
     """Marker must exceed this multiple of what the autofluorescence channel predicts."""
     min_area_um2: float = Field(25.0, ge=0.0)

@@ -1,1 +1,23 @@
-"""Room: store."""
+"""The results folder: layout, atomic writes, tables, label images, what made them."""
+
+from __future__ import annotations
+
+from fociquant.store.folder import ResultsFolder, read_json, write_json
+from fociquant.store.labels import PaintedLabels, write_labels_zarr
+from fociquant.store.objects import has_objects, read_objects, write_objects
+from fociquant.store.tables import read_csv, read_parquet, write_csv, write_parquet
+
+__all__ = [
+    "PaintedLabels",
+    "ResultsFolder",
+    "has_objects",
+    "read_csv",
+    "read_json",
+    "read_objects",
+    "read_parquet",
+    "write_csv",
+    "write_json",
+    "write_labels_zarr",
+    "write_objects",
+    "write_parquet",
+]

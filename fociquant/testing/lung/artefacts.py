@@ -10,12 +10,12 @@ from fociquant.testing.lung.recipe import Artefacts
 from fociquant.testing.lung.tissue import lattice
 
 
-def fold_gain(
+def folded(
     artefacts: Artefacts, seed: int, canvas: Canvas, *, grow_um: float = 0.0
 ) -> np.ndarray | None:
-    """Brightness of folded tissue relative to flat tissue, on coarse nodes; None: no fold.
+    """Where tissue lies double (0-1), on coarse nodes; None: nowhere.
 
-    A fold is a wavy band across one lattice cell, tissue lying double in its middle;
+    A fold is a wavy band across one lattice cell;
     `grow_um` widens it.
     """
     if artefacts.folds_per_mm2 <= 0:
@@ -23,7 +23,7 @@ def fold_gain(
     spacing = 1000.0 / np.sqrt(artefacts.folds_per_mm2)
     i, j = lattice(canvas.bounds_um(spacing), spacing)
     u = [hash01(seed, 160 + k, i, j) for k in range(5)]
-    gain = np.ones((len(canvas.node_y), len(canvas.node_x)), dtype=np.float32)
+    fold = np.zeros((len(canvas.node_y), len(canvas.node_x)), dtype=np.float32)
     wavy = 60 * (noise_grid(canvas.node_y, canvas.node_x, 120.0, sub_seed(seed, 170)) - 0.5)
     for k in range(len(i)):
         angle, half = np.pi * u[2][k], 0.5 * artefacts.fold_width_um * (0.6 + 0.8 * u[3][k])
@@ -38,8 +38,8 @@ def fold_gain(
         inside = np.clip((width + grow_um - np.abs(across + wavy)) / 3 + 0.5, 0, 1) * (
             np.abs(along) < length + grow_um
         )
-        gain = np.maximum(gain, (1 + 1.1 * inside).astype(np.float32))
-    return gain if gain.max() > 1 else None
+        fold = np.maximum(fold, inside.astype(np.float32))
+    return fold if fold.max() > 0 else None
 
 
 def focus_loss(

@@ -144,10 +144,11 @@ DESIGNS: dict[str, Design] = {
         (3.0, 9.0, 15.0),
         mice=2,
         sections=1,
-        size_px=768,
-        enrichment=200.0,
+        size_px=640,
+        pixel_size_um=0.65,
+        enrichment=170.0,
         controls=1,
-        counts_per_e=0.35,
+        counts_per_e=0.12,
     ),
     "dormant-awakened": Design(
         "dormant-awakened", (15.0,), mice=2, sections=1, size_px=2048, enrichment=60.0

@@ -11,6 +11,9 @@ from fociquant.testing.lung.canvas import Canvas
 from fociquant.testing.lung.noise import hash_columns, texture_window
 from fociquant.testing.lung.tissue import Tissue, TissueMaps, Tubes, lattice
 
+PACE_UM = 0.6
+"""Strands are chains of points this far apart."""
+
 ANGLES, VARIANTS = 16, 8
 """Host nuclei are blitted from a bank of this many directions times this many looks."""
 
@@ -65,7 +68,7 @@ def nuclei(tissue: Tissue, canvas: Canvas, maps: TissueMaps) -> Points:
     """Host nuclei of a canvas: on septa, in consolidated tissue, round tubes."""
     look = tissue.look
     parts = [_septal(tissue, canvas, maps)]
-    if look.consolidated_fraction > 0:
+    if maps.consolidated.max() > 0:
         dense = scatter(tissue, canvas, kind=101, spacing_um=look.parenchymal_nucleus_spacing_um)
         degree = canvas.sample(maps.consolidated, dense.y_um, dense.x_um)
         inside = canvas.sample(maps.depth, dense.y_um, dense.x_um) > 1.0
@@ -272,13 +275,19 @@ def strands(
         length = length_um[0] * (length_um[1] / length_um[0]) ** points.luck[k, 0]
         if not canvas.holds(points.y_um[k], points.x_um[k], length):
             continue
-        pace = max(0.35, 0.7 * canvas.px_um)
-        t = np.arange(0, length, pace)
+        t = np.arange(0, length, PACE_UM)
         heading = 2 * points.angle[k] + _curl(t, bend, points.luck[k])
-        y = points.y_um[k] + np.cumsum(np.sin(heading)) * pace
-        x = points.x_um[k] + np.cumsum(np.cos(heading)) * pace
+        y = points.y_um[k] + np.cumsum(np.sin(heading)) * PACE_UM
+        x = points.x_um[k] + np.cumsum(np.cos(heading)) * PACE_UM
         chains.append((y, x, float(points.luck[k, 2])))
     return chains
+
+
+def lint(
+    tissue: Tissue, canvas: Canvas, *, per_mm2: float
+) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Lint and dust that may touch the canvas, as for :func:`strands`."""
+    return strands(tissue, canvas, kind=150, per_mm2=per_mm2, length_um=(3, 420), bend=0.7)
 
 
 def _curl(t_um: np.ndarray, bend: float, luck: np.ndarray) -> np.ndarray:
@@ -303,7 +312,7 @@ def paint_strand(
     half = int(np.ceil(2.5 * sigma))
     axis = np.arange(-half, half + 1, dtype=np.float32)
     dot = np.exp(-0.5 * (axis[:, None] ** 2 + axis[None, :] ** 2) / sigma**2) * np.float32(level)
-    stride = max(1, int(0.6 * sigma * canvas.px_um / max(0.35, 0.7 * canvas.px_um)))
+    stride = max(1, int(0.6 * sigma * canvas.px_um / PACE_UM))
     for py, px in zip(
         np.floor(y[::stride]).astype(int), np.floor(x[::stride]).astype(int), strict=True
     ):

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from fociquant.model import Box
-from fociquant.testing.lung.artefacts import focus_loss, fold_gain
+from fociquant.testing.lung import host
+from fociquant.testing.lung.artefacts import focus_loss, folded
 from fociquant.testing.lung.canvas import Canvas
 from fociquant.testing.lung.cells import Cells, draw_cells, focus_labels, pack
 from fociquant.testing.lung.recipe import LungRecipe
@@ -60,14 +61,23 @@ class _Ground:
         self.allowed = (maps.lung > radius + 4) & (
             maps.lumen < -(recipe.tissue.epithelium_um + radius)
         )
-        fold = fold_gain(recipe.artefacts, tissue.seed, self.canvas, grow_um=2 * radius)
+        fold = folded(recipe.artefacts, tissue.seed, self.canvas, grow_um=2 * radius)
         blurred = focus_loss(recipe.artefacts, tissue.seed, self.canvas, grow_um=2 * radius)
         if fold is not None:
-            self.allowed &= fold <= 1
+            self.allowed &= fold <= 0
         if blurred is not None:
             self.allowed &= blurred <= 0
+        for y, x, _ in host.lint(tissue, self.canvas, per_mm2=recipe.artefacts.debris_per_mm2):
+            self._forbid(y, x, reach_um=2 * radius)
         inside = (maps.lung > 0)[:-1, :-1]
         self.lung_mm2 = float(inside.mean()) * self.size_um[0] * self.size_um[1] * 1e-6
+
+    def _forbid(self, y_um: np.ndarray, x_um: np.ndarray, *, reach_um: float) -> None:
+        """No cells along this line."""
+        reach = int(np.ceil(reach_um / OVERVIEW_UM))
+        for y, x in zip(y_um[::5] / OVERVIEW_UM, x_um[::5] / OVERVIEW_UM, strict=True):
+            rows = slice(max(0, int(y) - reach), max(0, int(y) + reach + 1))
+            self.allowed[rows, max(0, int(x) - reach) : max(0, int(x) + reach + 1)] = False
 
     def takes(self, y_um: np.ndarray, x_um: np.ndarray, reach_um: np.ndarray) -> bool:
         """Whether all these cells lie on allowed ground, clear of the image's border."""
@@ -132,7 +142,7 @@ def plant(
     recipe : LungRecipe
         The look.
     tissue : Tissue
-        The lung; cells keep off airways, vessels, folds and blurred patches.
+        The lung; cells keep off airways, vessels, folds, lint and blurred patches.
     shape_px : tuple of int
         (height, width) of the section.
     px_um : float

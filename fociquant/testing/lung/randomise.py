@@ -132,7 +132,10 @@ def _light(rng: np.random.Generator, tissue: TissueLook) -> Light:
     """
     marker = _log(rng, 25, 4000)
     uneven = 0.6 * tissue.texture * max(1.0, tissue.consolidated_gain)
-    in_marker = min(_log(rng, 0.015, 1.3), 1 / (MIN_SNR * uneven)) * marker
+    in_marker = (
+        min(_log(rng, 0.015, 1.3), 1 / (MIN_SNR * uneven), 1.6 / max(1.0, tissue.consolidated_gain))
+        * marker
+    )
     bright_in_marker = in_marker * _log(rng, 0.8, 8)
     share = _log(rng, 0.15, 1.5)
     glass = [_log(rng, 2, 40) for _ in range(4)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fociquant.testing.lung import host, optics
-from fociquant.testing.lung.artefacts import focus_loss, fold_gain
+from fociquant.testing.lung.artefacts import focus_loss, folded
 from fociquant.testing.lung.canvas import Canvas
 from fociquant.testing.lung.cells import Cells, Stain, draw_cells, stain
 from fociquant.testing.lung.noise import noise_grid, sub_seed, texture_window
@@ -64,6 +64,9 @@ def draw(
     """
     light = recipe.light
     maps = tissue.maps(canvas)
+    fold = folded(recipe.artefacts, tissue.seed, canvas)
+    if fold is not None:
+        maps = _with_fold(maps, fold)
     body = np.zeros(canvas.shape, dtype=np.float32)
     for part in stained:
         body.ravel()[part.index] = part.body
@@ -86,8 +89,22 @@ def draw(
     planes[0] += np.float32(light.marker_e) * marker
     planes[1] += np.float32(light.nucleus_e) * nuclear
     planes[3] += np.float32(light.ki67_e) * ki67
+    if fold is not None:
+        double = canvas.upsample(fold * (maps.lung > 0))
+        for plane, glass in zip(planes, light.glass_e, strict=True):
+            plane += 0.8 * double * np.maximum(plane - np.float32(1.35 * glass), 0)
     _debris(recipe, tissue, canvas, planes)
     return Drawn(_through_optics(recipe, tissue, canvas, planes), ignore)
+
+
+def _with_fold(maps: TissueMaps, fold: np.ndarray) -> TissueMaps:
+    """The maps where tissue lies double: crumpled, no air left, dense with nuclei."""
+    crumpled = np.minimum(6 * fold - 3, maps.lung)
+    return replace(
+        maps,
+        depth=np.maximum(maps.depth, crumpled),
+        consolidated=np.maximum(maps.consolidated, 0.8 * fold),
+    )
 
 
 def _tissue_light(
@@ -228,10 +245,7 @@ def macrophage_look(diameter_um: float) -> CellLook:
 
 def _debris(recipe: LungRecipe, tissue: Tissue, canvas: Canvas, planes: np.ndarray) -> None:
     """Lint: long bright curves, strongest in the blue."""
-    chains = host.strands(
-        tissue, canvas, kind=150, per_mm2=recipe.artefacts.debris_per_mm2,
-        length_um=(3, 420), bend=0.7,
-    )  # fmt: skip
+    chains = host.lint(tissue, canvas, per_mm2=recipe.artefacts.debris_per_mm2)
     if not chains:
         return
     plane = np.zeros(canvas.shape, dtype=np.float32)
@@ -246,10 +260,7 @@ def _debris(recipe: LungRecipe, tissue: Tissue, canvas: Canvas, planes: np.ndarr
 def _through_optics(
     recipe: LungRecipe, tissue: Tissue, canvas: Canvas, planes: np.ndarray
 ) -> np.ndarray:
-    """Folds, bleed-through, blur, patches out of focus, shading."""
-    gain = fold_gain(recipe.artefacts, tissue.seed, canvas)
-    if gain is not None:
-        planes *= canvas.upsample(gain)
+    """Bleed-through, blur, patches out of focus, shading."""
     planes = optics.blur(optics.mix(planes, recipe.light), recipe.camera, px_um=canvas.px_um)
     loss = focus_loss(recipe.artefacts, tissue.seed, canvas)
     if loss is not None:

@@ -1,0 +1,69 @@
+"""What ``run``, ``demo`` and ``recount`` print at the end."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pandas as pd
+
+from fociquant.run.study import Outcome
+
+SHOWN = (
+    "mouse", "group", "dpi", "sections", "sections_failed", "tissue_mm2", "cells", "cells_per_mm2",
+    "solitary", "clusters", "micrometastases", "macrometastases",
+)  # fmt: skip
+"""Columns of ``mice.csv`` that fit on a screen."""
+
+
+def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    """Print the table per mouse and where everything is.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    as_json : bool
+        One JSON object instead.
+    """
+    if as_json:
+        click.echo(json.dumps(_summary(outcome), indent=2, allow_nan=False))
+        return
+    click.echo(mice_text(outcome.tables.mice))
+    click.echo("")
+    folder = outcome.folder
+    for path in (folder.mice, folder.sections, folder.foci, folder.cells):
+        click.echo(f"  {path}")
+    for path in (folder.root / "figures" / "time_course.png", folder.root / "report.html"):
+        if path.exists():
+            click.echo(f"  {path}")
+    if outcome.failed:
+        click.echo(f"{len(outcome.failed)} sections not counted, see sections.csv:", err=True)
+        for row in outcome.tables.sections.itertuples():
+            if row.section in outcome.failed:
+                click.echo(f"  {row.section}: {row.reason}", err=True)
+
+
+def mice_text(mice: pd.DataFrame) -> str:
+    """The per-mouse table as aligned text; unknown values are blank."""
+    shown = [name for name in SHOWN if name in mice]
+    shown += [name for name in mice if name.endswith("_pct")]
+    text = mice[shown].copy()
+    for name in text:
+        text[name] = [_short(value) for value in text[name]]
+    return text.to_string(index=False)
+
+
+def _short(value: object) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _summary(outcome: Outcome) -> dict[str, object]:
+    records = json.loads(outcome.tables.mice.to_json(orient="records"))
+    return {
+        "results": str(outcome.folder.root),
+        "mice": records,
+        "failed": list(outcome.failed),
+        "interrupted": outcome.interrupted,
+    }

@@ -1,0 +1,56 @@
+"""``fociquant run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fociquant.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED
+
+
+@click.command(
+    "run",
+    epilog="Example: fociquant run study.yaml --out results",
+)
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Results folder.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps.")
+@click.option("--model", default=None, help="compact, a Cellpose model, or a weights file.")
+@click.option("--threads", default=0, type=click.IntRange(0), help="Threads; 0: one per core.")
+@click.option("--block", "block_px", default=2048, show_default=True, type=click.IntRange(256),
+              help="Edge of a block of work, px.")  # fmt: skip
+@click.option("--fresh", is_flag=True, help="Forget earlier results in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(
+    study: Path,
+    out: Path,
+    device: str,
+    model: str | None,
+    threads: int,
+    block_px: int,
+    fresh: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Count a study. The same command again continues where it ended.
+
+    STUDY is a study.yaml, or the folder that holds one. Everything in it is checked
+    before the first pixel is read.
+    """
+    from fociquant.cli.outcome import show_outcome
+    from fociquant.run.progress import Silent, for_terminal
+    from fociquant.run.start import require_runnable
+    from fociquant.run.study import run_study
+    from fociquant.settings import ComputeSettings
+
+    checked = require_runnable(study, model=model)
+    compute = ComputeSettings(device=device, threads=threads, block_px=block_px, fresh=fresh)
+    progress = Silent() if quiet else for_terminal()
+    outcome = run_study(checked, out, compute=compute, progress=progress)
+    show_outcome(outcome, as_json=as_json)
+    if outcome.interrupted:
+        click.echo("interrupted; the same command again continues", err=True)
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if outcome.failed else 0

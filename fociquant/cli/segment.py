@@ -1,0 +1,76 @@
+"""``fociquant segment``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from fociquant.cli import EXIT_SOME_FAILED
+
+
+@click.command("segment", epilog="Example: fociquant segment nuclei/ --out labels/ --diameter 28")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True,
+              help="One .tif for one image, else a folder.")  # fmt: skip
+@click.option("--marker", default=None, help="Channel of the objects, by name or index.")
+@click.option("--nucleus", default=None, help="Channel of the nuclei, by name or index.")
+@click.option("--diameter", type=click.FloatRange(1.0, 2000.0), default=None,
+              help="Typical diameter, px of the image; otherwise found.")  # fmt: skip
+@click.option("--model", default="compact", show_default=True,
+              help="compact, a Cellpose model, or a weights file.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps.")
+@click.option("--cellprob", default=None, type=click.FloatRange(-6.0, 6.0),
+              help="Lower finds more and larger objects.")  # fmt: skip
+@click.option("--threads", default=0, type=click.IntRange(0), help="Threads; 0: one per core.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def command(
+    images: tuple[Path, ...],
+    out: Path,
+    marker: str | None,
+    nucleus: str | None,
+    diameter: float | None,
+    model: str,
+    device: str,
+    cellprob: float | None,
+    threads: int,
+    as_json: bool,
+) -> int:
+    """Segment IMAGES (files or folders) into label images; the model is loaded once."""
+    from fociquant.errors import ImageError
+    from fociquant.run.images import SegmentRequest, collect_images, output_paths, segment_image
+    from fociquant.segment import load_segmenter
+    from fociquant.settings import SegmentSettings
+
+    changes = {} if cellprob is None else {"cellprob_threshold": cellprob}
+    settings = SegmentSettings(model=model, **changes)
+    paths = collect_images(images)
+    targets = output_paths(paths, out)
+    segmenter = load_segmenter(model, device=device)
+    request = SegmentRequest(marker, nucleus, diameter, settings)
+    rows: list[dict[str, object]] = []
+    for path, target in zip(paths, targets, strict=True):
+        try:
+            done = segment_image(path, target, request, segmenter, threads=threads)
+            rows.append({"image": path.name, "labels": str(target), "objects": done.objects,
+                         "diameter_px": round(done.diameter_px, 2)})  # fmt: skip
+        except ImageError as error:
+            rows.append({"image": path.name, "error": str(error)})
+        if not as_json:
+            _say(rows[-1])
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    bad = sum("error" in row for row in rows)
+    if bad == len(rows) == 1:
+        from fociquant.cli import EXIT_INPUT
+
+        return EXIT_INPUT
+    return EXIT_SOME_FAILED if bad else 0
+
+
+def _say(row: dict[str, object]) -> None:
+    if "error" in row:
+        click.echo(f"{row['image']}: {row['error']}", err=True)
+    else:
+        click.echo(f"{row['image']}: {row['objects']} objects → {row['labels']}")

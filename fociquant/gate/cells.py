@@ -1,0 +1,133 @@
+"""The gate: every candidate keeps its row; a rejected one gets the flag that says why.
+
+A labelled cancer cell has marker above its surroundings, more than the
+autofluorescence on it explains, a nucleus, and the size and shape of a cell, and
+lies in tissue that can be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fociquant.flags import REJECTING, CellFlag, flag_names
+from fociquant.model import ChannelStats, SectionFacts
+from fociquant.settings import GateSettings
+from fociquant.units import PixelSize
+
+
+def gate_objects(
+    objects: pd.DataFrame,
+    facts: SectionFacts,
+    *,
+    phenotypes: Sequence[str],
+    settings: GateSettings,
+) -> pd.DataFrame:
+    """Judge the measured objects of one section.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        Rows of :func:`fociquant.measure.measure_cells`; not changed.
+    facts : SectionFacts
+        Of the same section.
+    phenotypes : sequence of str
+        Names of the phenotype roles to judge.
+    settings : GateSettings
+
+    Returns
+    -------
+    pandas.DataFrame
+        `objects` with ``flags`` as text (names joined by ``;``), ``positive`` (bool),
+        ``marker_excess`` (counts over the local background), and ``<phenotype>_positive``
+        (bool, of any object whether counted or not).
+    """
+    excess = _excess(objects, "marker", facts)
+    bits = objects["flags"].to_numpy(np.int64).copy()
+    checks = {
+        CellFlag.DIM_MARKER: excess <= settings.marker_snr * facts.stats["marker"].spread,
+        CellFlag.AUTOFLUORESCENT: _explained(objects, excess, facts, settings),
+        CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings),
+        CellFlag.TOO_SMALL: objects["area_um2"].to_numpy() < settings.min_area_um2,
+        CellFlag.TOO_LARGE: objects["area_um2"].to_numpy() > settings.max_area_um2,
+        CellFlag.ELONGATED: objects["solidity"].to_numpy() < settings.min_solidity,
+        CellFlag.OFF_TISSUE: _off_tissue(objects, facts),
+        CellFlag.IN_ARTEFACT: _mask_at(objects, facts.artefact, facts.overview_px, outside=False),
+    }
+    for flag, hit in checks.items():
+        bits |= np.where(hit, int(flag), 0)
+    gated = objects.assign(
+        flags=[flag_names(value) for value in bits],
+        positive=(bits & int(REJECTING)) == 0,
+        marker_excess=excess,
+    )
+    for name in phenotypes:
+        gated[f"{name}_positive"] = _phenotype(objects, name, facts.stats.get(name), settings)
+    return gated
+
+
+def _excess(objects: pd.DataFrame, role: str, facts: SectionFacts) -> np.ndarray:
+    """Mean over the object minus its local background, counts.
+
+    In a crowd no clean ring is left; what the measurement then offers lies between
+    labelled neighbours, so the tissue's background is used where it is lower.
+    """
+    ring = objects[f"{role}_ring"].to_numpy(np.float64)
+    crowded = objects["ring_px"].to_numpy() == 0
+    background = np.where(crowded, np.minimum(ring, facts.stats[role].background), ring)
+    return objects[f"{role}_mean"].to_numpy(np.float64) - background
+
+
+def _explained(
+    objects: pd.DataFrame, excess: np.ndarray, facts: SectionFacts, settings: GateSettings
+) -> np.ndarray:
+    """Whether autofluorescence on the object explains its marker signal."""
+    slope = facts.autofluorescence_slope
+    if slope is None or "autofluorescence_mean" not in objects:
+        return np.zeros(len(objects), bool)
+    predicted = slope * np.maximum(_excess(objects, "autofluorescence", facts), 0.0)
+    return excess <= settings.autofluorescence_ratio * predicted
+
+
+def _without_nucleus(
+    objects: pd.DataFrame, facts: SectionFacts, settings: GateSettings
+) -> np.ndarray:
+    """Whether nothing on the object is as bright as a nucleus."""
+    if "nucleus_p90" not in objects or not settings.nucleus_snr:
+        return np.zeros(len(objects), bool)
+    stats = facts.stats["nucleus"]
+    by_noise = settings.nucleus_snr * stats.spread
+    by_brightness = settings.nucleus_fraction * (stats.high - stats.background)
+    above = objects["nucleus_p90"].to_numpy() - stats.background
+    return np.asarray(above <= max(by_noise, by_brightness))
+
+
+def _phenotype(
+    objects: pd.DataFrame, name: str, stats: ChannelStats | None, settings: GateSettings
+) -> np.ndarray:
+    """Whether the brightest part of the object stands out of the tissue in this channel."""
+    if stats is None or f"{name}_p90" not in objects:
+        return np.zeros(len(objects), bool)
+    above = objects[f"{name}_p90"].to_numpy() - stats.background
+    return np.asarray(above > settings.phenotype_snr * stats.spread)
+
+
+def _off_tissue(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
+    """Whether the centre lies outside the lung; nothing does where no lung was found at all."""
+    if not facts.outline.any():
+        return np.zeros(len(objects), bool)
+    return ~_mask_at(objects, facts.outline, facts.overview_px, outside=False)
+
+
+def _mask_at(
+    objects: pd.DataFrame, mask: np.ndarray, pixel: PixelSize, *, outside: bool
+) -> np.ndarray:
+    """The mask's value under every object's centre; `outside` beyond the mask."""
+    if not len(objects) or not mask.size:
+        return np.full(len(objects), outside)
+    places = np.floor(pixel.to_px(objects[["y_um", "x_um"]].to_numpy())).astype(np.int64)
+    # The overview may be a fraction of a pixel smaller than the image.
+    inside = np.clip(places, 0, np.array(mask.shape) - 1)
+    return np.asarray(mask[inside[:, 0], inside[:, 1]])

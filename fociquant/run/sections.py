@@ -1,0 +1,247 @@
+"""The life of one section: prepared, its blocks counted, merged, stored."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fociquant.errors import FociquantError, SectionFailed
+from fociquant.model import ChannelStats, SectionFacts
+from fociquant.prepare import prepare_section
+from fociquant.run.blocks import count_block, flow_field
+from fociquant.run.plan import SectionPlan
+from fociquant.run.progress import Progress
+from fociquant.segment.contract import Segmenter
+from fociquant.segment.windows import FlowField, WindowCache
+from fociquant.settings import Settings
+from fociquant.store import (
+    ResultsFolder,
+    has_objects,
+    read_json,
+    read_objects,
+    write_json,
+    write_labels_zarr,
+    write_objects,
+)
+from fociquant.tiling import Block, duplicate_rows
+from fociquant.units import PixelSize
+
+DONE, FAILED = "done", "failed"
+"""Values of ``status`` in ``sections.csv``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What all sections of a run share.
+
+    Parameters
+    ----------
+    folder : ResultsFolder
+    settings : Settings
+    segmenter : Segmenter
+    cache : WindowCache
+    progress : Progress
+    stop : threading.Event
+        Set when the run is to end soon; blocks not begun are then left for the next run.
+    """
+
+    folder: ResultsFolder
+    settings: Settings
+    segmenter: Segmenter
+    cache: WindowCache
+    progress: Progress
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Interrupted(Exception):
+    """The run was asked to stop before this piece of work began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A section ready to be counted."""
+
+    plan: SectionPlan
+    facts: SectionFacts
+    warnings: tuple[str, ...]
+    field: FlowField
+
+
+def is_counted(folder: ResultsFolder, name: str, key: str) -> bool:
+    """Whether the section's objects were stored under this key."""
+    state = read_json(folder.state(name))
+    if state is None or state.get("key") != key or state.get("status") != DONE:
+        return False
+    return has_objects(folder.objects(name), key=key) and folder.labels(name).is_dir()
+
+
+def prepare(plan: SectionPlan, work: Work) -> Prepared:
+    """Find the facts of a section.
+
+    Raises
+    ------
+    SectionFailed
+        If its pixels cannot be read.
+    """
+    _check_stop(work)
+    found = prepare_section(plan.image, plan.roles, plan.pixel_size, work.settings.prepare)
+    windows = flow_field(plan, found.facts, work.segmenter, work.cache)
+    work.progress.note(plan.section.name, found.warnings)
+    return Prepared(plan, found.facts, tuple(found.warnings), windows)
+
+
+def count(prepared: Prepared, block: Block, work: Work) -> None:
+    """Count one block and store it; a block stored under the same key is left as it is."""
+    _check_stop(work)
+    plan = prepared.plan
+    target = work.folder.blocks(plan.section.name) / f"{block.name}.parquet"
+    if not has_objects(target, key=_block_key(plan, block)):
+        rows = count_block(plan, prepared.facts, prepared.field, block, work.settings)
+        write_objects(target, rows, key=_block_key(plan, block))
+    pixels = sum(plan.lattice.cell_core(cell).area for cell in block.cells)
+    work.progress.advance(plan.section.name, pixels)
+
+
+def finish(prepared: Prepared, blocks: list[Block], work: Work) -> None:
+    """Merge a section's blocks, number its objects, store them and their label image."""
+    plan, folder = prepared.plan, work.folder
+    name = plan.section.name
+    paths = [folder.blocks(name) / f"{block.name}.parquet" for block in blocks]
+    objects = merge([read_objects(path) for path in paths])
+    write_labels_zarr(folder.labels(name), objects, plan.lattice, plan.analysis_pixel)
+    kept = objects.drop(columns=[c for c in objects.columns if c.startswith("mask_")])
+    write_objects(folder.objects(name), kept, key=plan.key)
+    write_json(folder.state(name), _state(prepared))
+    shutil.rmtree(folder.blocks(name), ignore_errors=True)
+    plan.image.close()
+
+
+def merge(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of all blocks in lattice order, without repeats, numbered 1 … n in ``cell``."""
+    filled = [part for part in parts if len(part)]
+    table = pd.concat(filled, ignore_index=True) if filled else parts[0]
+    table = table.sort_values(["decode_cell", "label"], kind="stable", ignore_index=True)
+    centres = np.stack(
+        [
+            table["mask_y0"] + table["mask_height"] / 2.0,
+            table["mask_x0"] + table["mask_width"] / 2.0,
+        ],
+        axis=1,
+    )
+    repeated = duplicate_rows(
+        centres, table["decode_cell"].to_numpy(), np.arange(len(table), dtype=np.int64)
+    )
+    table = table[~repeated].reset_index(drop=True)
+    return table.assign(cell=np.arange(1, len(table) + 1, dtype=np.int64))
+
+
+def _block_key(plan: SectionPlan, block: Block) -> str:
+    # Blocks of another size may have the same name; the cells tell them apart.
+    return f"{plan.key}:{block.cells[0]}-{block.cells[-1]}"
+
+
+def _check_stop(work: Work) -> None:
+    if work.stop.is_set():
+        raise Interrupted
+
+
+def _state(prepared: Prepared) -> dict[str, Any]:
+    plan, facts = prepared.plan, prepared.facts
+    return {
+        "key": plan.key,
+        "status": DONE,
+        "reason": "",
+        "warnings": list(prepared.warnings),
+        "image_fingerprint": plan.image.fingerprint,
+        "image_shape_px": list(plan.image.shape[1:]),
+        "pixel_size_um": [plan.pixel_size.y, plan.pixel_size.x],
+        "analysis_pixel_um": [plan.analysis_pixel.y, plan.analysis_pixel.x],
+        "channels": dict(plan.names),
+        "stats": {role: _stats_to_json(stats) for role, stats in facts.stats.items()},
+        "tissue_mm2": facts.tissue_mm2,
+        "parenchyma_mm2": facts.parenchyma_mm2,
+        "autofluorescence_slope": facts.autofluorescence_slope,
+        "overview_pixel_um": [facts.overview_px.y, facts.overview_px.x],
+        "masks": masks_to_json({"outline": facts.outline, "artefact": facts.artefact}),
+    }
+
+
+def facts_of(state: Mapping[str, Any]) -> SectionFacts:
+    """The facts stored in a section's state."""
+    masks = masks_from_json(state["masks"])
+    return SectionFacts(
+        stats={role: _stats_from_json(stats) for role, stats in state["stats"].items()},
+        tissue_mm2=float(state["tissue_mm2"]),
+        parenchyma_mm2=float(state["parenchyma_mm2"]),
+        outline=masks["outline"],
+        artefact=masks["artefact"],
+        overview_px=PixelSize(*state["overview_pixel_um"]),
+        autofluorescence_slope=state["autofluorescence_slope"],
+    )
+
+
+def _stats_to_json(stats: ChannelStats) -> dict[str, float | None]:
+    values = {name: float(getattr(stats, name)) for name in ChannelStats.__slots__}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _stats_from_json(stats: Mapping[str, float | None]) -> ChannelStats:
+    # Only the saturation of float images has no finite value.
+    return ChannelStats(**{k: math.inf if v is None else v for k, v in stats.items()})
+
+
+def masks_to_json(masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Boolean overview masks as run lengths: ``{"shape": [h, w], "runs": [false, true, …]}``."""
+    out: dict[str, Any] = {}
+    for name, mask in masks.items():
+        flat = np.concatenate([[False], mask.ravel().astype(bool)])
+        edges = np.flatnonzero(flat[1:] != flat[:-1])
+        runs = np.diff(np.concatenate([[0], edges, [mask.size]]))
+        out[name] = {"shape": list(mask.shape), "runs": [int(run) for run in runs]}
+    return out
+
+
+def masks_from_json(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The inverse of :func:`masks_to_json`."""
+    masks = {}
+    for name, entry in content.items():
+        values = np.arange(len(entry["runs"])) % 2 == 1
+        masks[name] = np.repeat(values, entry["runs"]).reshape(entry["shape"])
+    return masks
+
+
+def fail(plan: SectionPlan, error: Exception, work: Work) -> None:
+    """Record that a section could not be counted, and why; what it has is kept for a next try."""
+    name = plan.section.name
+    reason = reason_of(error)
+    state = {"key": plan.key, "status": FAILED, "reason": reason, "channels": dict(plan.names)}
+    write_json(work.folder.state(name), state)
+    work.progress.failed(name, reason)
+    plan.image.close()
+
+
+def reason_of(error: Exception) -> str:
+    """One line for ``sections.csv``; unexpected errors are named by their class."""
+    text = " ".join(str(error).split())
+    if isinstance(error, FociquantError):
+        return text
+    return f"unexpected {type(error).__name__}: {text}"[:500]
+
+
+def now() -> float:
+    """Seconds, for durations."""
+    return time.monotonic()
+
+
+__all__ = [
+    "DONE", "FAILED", "Interrupted", "Prepared", "SectionFailed", "Work", "count", "facts_of", "fail",
+    "finish", "is_counted", "merge", "prepare", "reason_of",
+]  # fmt: skip

@@ -1,0 +1,266 @@
+"""From stored objects to the tables: gate, foci, mice; no pixels are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fociquant.cohort import group_table, mice_table
+from fociquant.foci import find_foci
+from fociquant.gate import gate_objects
+from fociquant.model import CELL_COLUMNS, Section
+from fociquant.run.sections import DONE, FAILED, facts_of
+from fociquant.settings import FociProfile, Settings
+from fociquant.store import ResultsFolder, read_csv, read_json, read_objects, write_csv
+from fociquant.store.atomic import atomic_path
+
+
+TEXT_COLUMNS = (
+    "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
+    "reviewed", "class", "fold_change_note",
+)  # fmt: skip
+"""Columns of the CSV tables that are text even where they look like numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableInputs:
+    """All that the tables need besides stored objects.
+
+    Parameters
+    ----------
+    sections : tuple of Section
+        In the order of the sheet.
+    settings : Settings
+    profile : FociProfile
+    names : mapping of str to str
+        Role to channel name in tables.
+    phenotypes : tuple of str
+    reference_group : str or None
+    """
+
+    sections: tuple[Section, ...]
+    settings: Settings
+    profile: FociProfile
+    names: Mapping[str, str]
+    phenotypes: tuple[str, ...]
+    reference_group: str | None
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Extra columns of the sheet, in its order."""
+        return tuple(dict.fromkeys(name for section in self.sections for name in section.extra))
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The study's tables, as written."""
+
+    sections: pd.DataFrame
+    foci: pd.DataFrame
+    mice: pd.DataFrame
+    groups: pd.DataFrame
+
+    @property
+    def uncounted(self) -> list[str]:
+        """Names of the sections that could not be counted."""
+        return [str(name) for name in self.sections["section"][self.sections["status"] != DONE]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """One section after gate and foci."""
+
+    row: dict[str, Any]
+    cells: pd.DataFrame
+    foci: pd.DataFrame
+
+
+def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
+    """Gate, link and sum everything that is stored, and write every table.
+
+    Parameters
+    ----------
+    folder : ResultsFolder
+    inputs : TableInputs
+
+    Returns
+    -------
+    Tables
+    """
+    rows: list[dict[str, Any]] = []
+    foci: list[pd.DataFrame] = []
+    schema = cells_schema(inputs)
+    with (
+        atomic_path(folder.cells) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for counted in _count_all(folder, inputs):
+            rows.append(counted.row)
+            foci.append(counted.foci)
+            writer.write_table(
+                pa.Table.from_pandas(counted.cells, schema=schema, preserve_index=False)
+            )
+    sections = pd.DataFrame(rows)
+    all_foci = pd.concat(foci, ignore_index=True)
+    mice = mice_table(
+        sections, all_foci, inputs.profile, inputs.phenotypes,
+        reference_group=inputs.reference_group, extras=inputs.extras,
+    )  # fmt: skip
+    groups = group_table(mice, reference_group=inputs.reference_group)
+    tables = Tables(sections, all_foci, mice, groups)
+    write_csv(folder.sections, sections)
+    write_csv(folder.foci, all_foci)
+    write_csv(folder.mice, mice)
+    write_csv(folder.groups, groups)
+    return tables
+
+
+def read_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
+    """The tables of :func:`write_tables`, read back from disk.
+
+    Raises
+    ------
+    ResultsError
+        If one is absent or damaged.
+    """
+    text = (*TEXT_COLUMNS, *inputs.extras)
+    return Tables(
+        sections=read_csv(folder.sections, text=text),
+        foci=read_csv(folder.foci, text=text),
+        mice=read_csv(folder.mice, text=text),
+        groups=read_csv(folder.groups, text=text),
+    )
+
+
+def cells_schema(inputs: TableInputs) -> pa.Schema:
+    """Schema of ``cells.parquet``."""
+    kinds: dict[str, pa.DataType] = {
+        "section": pa.string(),
+        "mouse": pa.string(),
+        "cell": pa.int64(),
+        "focus": pa.int64(),
+        "positive": pa.bool_(),
+        "flags": pa.string(),
+        "outline": pa.list_(pa.float32()),
+        **{f"{name}_positive": pa.bool_() for name in inputs.phenotypes},
+    }
+    return pa.schema([(name, kinds.get(name, pa.float64())) for name in _cell_columns(inputs)])
+
+
+def _cell_columns(inputs: TableInputs) -> list[str]:
+    columns = [*CELL_COLUMNS]
+    columns += [f"{name}_mean" for name in inputs.names.values()]
+    columns += [f"{name}_positive" for name in inputs.phenotypes]
+    columns += [f"{name}_background" for name in inputs.names.values()]
+    return [*columns, "marker_excess", "solidity", "eccentricity", "score", "mouse", "outline"]
+
+
+def _count_all(folder: ResultsFolder, inputs: TableInputs) -> Iterator[_Counted]:
+    for section in inputs.sections:
+        state = read_json(folder.state(section.name)) or {}
+        if state.get("status") == DONE:
+            yield _count_section(folder, inputs, section, state)
+        else:
+            reason = state.get("reason") or "not counted yet; run the same command again"
+            yield _uncounted(inputs, section, reason)
+
+
+def _count_section(
+    folder: ResultsFolder, inputs: TableInputs, section: Section, state: Mapping[str, Any]
+) -> _Counted:
+    facts = facts_of(state)
+    objects = read_objects(folder.objects(section.name))
+    gated = gate_objects(
+        objects, facts, phenotypes=inputs.phenotypes, settings=inputs.settings.gate
+    )
+    linked = find_foci(
+        gated,
+        link_um=inputs.settings.foci.link_um,
+        profile=inputs.profile,
+        phenotypes=inputs.phenotypes,
+    )
+    cells = _rename(gated.assign(focus=linked.focus), inputs, section)
+    foci = linked.foci.copy()
+    foci.insert(0, "section", section.name)
+    foci.insert(1, "mouse", section.mouse)
+    counts = {
+        "status": DONE,
+        "reason": "",
+        "tissue_mm2": facts.tissue_mm2,
+        "parenchyma_mm2": facts.parenchyma_mm2,
+        "cells": int(gated["positive"].sum()),
+        "foci": len(foci),
+        "candidates": len(gated),
+        "warnings": " | ".join(state.get("warnings", [])),
+    }
+    positive = gated[gated["positive"]]
+    for name in inputs.phenotypes:
+        counts[f"{name}_positive"] = int(positive[f"{name}_positive"].sum())
+    return _Counted(_section_row(inputs, section, counts), cells, foci)
+
+
+def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.DataFrame:
+    """From names by role to names by channel, with the columns of the contract."""
+    renamed = {"score_mean": "score"}
+    for role, name in inputs.names.items():
+        renamed[f"{role}_mean"] = f"{name}_mean"
+        renamed[f"{role}_ring"] = f"{name}_background"
+    table = gated.rename(columns=renamed)
+    table["section"], table["mouse"] = section.name, section.mouse
+    missing = [column for column in _cell_columns(inputs) if column not in table]
+    for column in missing:
+        table[column] = np.nan
+    return table[_cell_columns(inputs)]
+
+
+def _uncounted(inputs: TableInputs, section: Section, reason: str) -> _Counted:
+    empty = {"status": FAILED, "reason": reason, "warnings": ""}
+    unknown = ["tissue_mm2", "parenchyma_mm2", "cells", "foci", "candidates"]
+    unknown += [f"{name}_positive" for name in inputs.phenotypes]
+    row = _section_row(inputs, section, empty | dict.fromkeys(unknown, np.nan))
+    cells = pa.Table.from_pylist([], schema=cells_schema(inputs)).to_pandas()
+    return _Counted(row, cells, _no_foci(inputs))
+
+
+def _no_foci(inputs: TableInputs) -> pd.DataFrame:
+    columns = ["cell", "y_um", "x_um", "area_um2", "positive", "outline"]
+    columns += [f"{name}_positive" for name in inputs.phenotypes]
+    nothing = pd.DataFrame({name: [] for name in columns}).astype(
+        {"cell": "int64", "positive": bool}
+    )
+    for name in inputs.phenotypes:
+        nothing[f"{name}_positive"] = nothing[f"{name}_positive"].astype(bool)
+    foci = find_foci(
+        nothing,
+        link_um=inputs.settings.foci.link_um,
+        profile=inputs.profile,
+        phenotypes=inputs.phenotypes,
+    ).foci
+    foci.insert(0, "section", pd.Series([], dtype=object))
+    foci.insert(1, "mouse", pd.Series([], dtype=object))
+    return foci
+
+
+def _section_row(
+    inputs: TableInputs, section: Section, counts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One row of ``sections.csv``: the contract's columns, then the others."""
+    row = {
+        "section": section.name,
+        "image": section.image_text,
+        "mouse": section.mouse,
+        "group": section.group,
+        "dpi": section.dpi,
+    }
+    first: Sequence[str] = ("status", "reason", "tissue_mm2", "cells", "foci")
+    row |= {name: counts[name] for name in first}
+    row |= {name: value for name, value in counts.items() if name not in first}
+    row["control"] = "negative" if section.negative_control else ""
+    row["batch"] = section.batch
+    return row | {name: section.extra.get(name, "") for name in inputs.extras}

@@ -1,0 +1,82 @@
+"""Which device, which number format, how many threads."""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+
+from fociquant.errors import SettingsError
+
+_local = threading.local()
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device a user asked for.
+
+    Parameters
+    ----------
+    name : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises
+    ------
+    SettingsError
+        If it is not one of these, or this machine has none.
+    """
+    if name == "auto":
+        return _best_device()
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingsError(
+            f"--device {name!r} is unknown. Write auto, cpu, cuda, cuda:N or mps."
+        ) from error
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        raise SettingsError(f"--device {name}: this machine has none. Write --device auto.")
+    return device
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def resolve_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware computes in it, float32 elsewhere.
+
+    On a CPU without native bfloat16 the format is emulated and several times slower.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu" and _cpu_has_bfloat16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    # PyTorch has no public question for this yet; absent means an older PyTorch: say no.
+    answers = [
+        getattr(torch.cpu, name, None)
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    ]
+    return any(bool(answer()) for answer in answers if answer is not None)
+
+
+def single_threaded() -> None:
+    """Let this thread compute without helpers, so that results do not depend on their number.
+
+    Parallel work is over windows; called at the start of every piece of work because
+    the setting belongs to the calling thread.
+    """
+    if not getattr(_local, "done", False):
+        torch.set_num_threads(1)
+        _local.done = True

@@ -1,0 +1,58 @@
+"""From a model's name to a loaded network; unknown names are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fociquant.errors import SettingsError
+from fociquant.segment.contract import Segmenter
+
+EMBEDDED = "compact"
+"""The model that ships with the package."""
+
+CELLPOSE_NAMES = ("cpdino", "cpdino-vitb", "cpsam", "cpsam_v2")
+"""Cellpose's own; listed here too so that a name can be checked without loading torch."""
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a name that is neither a known model nor an existing file; loads nothing.
+
+    Raises
+    ------
+    SettingsError
+        With the names there are.
+    """
+    if name == EMBEDDED or name in CELLPOSE_NAMES or Path(name).is_file():
+        return
+    known = ", ".join((EMBEDDED, *CELLPOSE_NAMES))
+    raise SettingsError(f"unknown model {name!r}. Known: {known}; or the path of a weights file.")
+
+
+def load_segmenter(name: str, *, device: str = "auto") -> Segmenter:
+    """Load a network once; share it between threads.
+
+    Parameters
+    ----------
+    name : str
+        ``compact``, a Cellpose model name, or the path of a weights file of either kind.
+    device : str
+        See :func:`fociquant.segment.devices.resolve_device`.
+
+    Raises
+    ------
+    SettingsError
+        Unknown name or device.
+    ModelError
+        Weights that cannot be loaded.
+    """
+    check_model_name(name)
+    from fociquant.segment.cellpose_models import CellposeSegmenter
+    from fociquant.segment.compact import CompactSegmenter, embedded_weights, is_compact
+    from fociquant.segment.devices import resolve_device
+
+    where = resolve_device(device)
+    if name == EMBEDDED:
+        return CompactSegmenter(embedded_weights(), where)
+    if name not in CELLPOSE_NAMES and is_compact(Path(name)):
+        return CompactSegmenter(Path(name), where, name=Path(name).name)
+    return CellposeSegmenter(name, where)

@@ -1,0 +1,192 @@
+"""Network windows of a section, computed once and shared by the decode cells around them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+import numpy as np
+
+from fociquant.model import Box
+from fociquant.segment.contract import Segmenter
+from fociquant.segment.scaling import compress, to_unit
+from fociquant.tiling.lattice import Index, Lattice
+
+Scale = tuple[float, float]
+"""(low, high): raw counts that become 0 and 1."""
+
+STORED = np.float16
+"""Windows are kept at this precision, whether or not they come from the cache."""
+
+
+class PlaneReader(Protocol):
+    """Reads marker and nucleus on the analysis grid."""
+
+    def __call__(self, box: Box) -> np.ndarray:
+        """Raw counts, float32, shape (2, h, w) of a box inside the section."""
+        ...
+
+
+class WindowCache:
+    """Outputs of recent windows; a window asked for twice at once is computed once.
+
+    Parameters
+    ----------
+    limit_bytes : int
+        Oldest windows are forgotten beyond this.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._held = 0
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[tuple[str, Index], Future[np.ndarray]] = OrderedDict()
+
+    def get(
+        self,
+        section: str,
+        windows: Sequence[Index],
+        compute: Callable[[list[Index]], Sequence[np.ndarray]],
+    ) -> list[np.ndarray]:
+        """Outputs of `windows`, computing those that nobody has computed or is computing.
+
+        Parameters
+        ----------
+        section : str
+        windows : sequence of (int, int)
+        compute : callable
+            Gets the missing windows, returns their outputs in the same order.
+
+        Returns
+        -------
+        list of numpy.ndarray
+        """
+        futures, missing = self._claim(section, windows)
+        if missing:
+            try:
+                outputs = compute(missing)
+            except BaseException as error:
+                self._abandon(section, missing, error)
+                raise
+            self._fill(section, missing, outputs)
+        return [future.result() for future in futures]
+
+    def _claim(
+        self, section: str, windows: Sequence[Index]
+    ) -> tuple[list[Future[np.ndarray]], list[Index]]:
+        futures, missing = [], []
+        with self._lock:
+            for window in windows:
+                key = (section, window)
+                if key not in self._entries:
+                    self._entries[key] = Future()
+                    missing.append(window)
+                self._entries.move_to_end(key)
+                futures.append(self._entries[key])
+        return futures, missing
+
+    def _fill(self, section: str, windows: list[Index], outputs: Sequence[np.ndarray]) -> None:
+        with self._lock:
+            for window, output in zip(windows, outputs, strict=True):
+                self._entries[(section, window)].set_result(output)
+                self._held += output.nbytes
+            for key in list(self._entries):
+                if self._held <= self._limit:
+                    break
+                if self._entries[key].done():
+                    self._held -= self._entries.pop(key).result().nbytes
+
+    def _abandon(self, section: str, windows: list[Index], error: BaseException) -> None:
+        with self._lock:
+            for window in windows:
+                self._entries.pop((section, window)).set_exception(error)
+
+
+class FlowField:
+    """Network output of one section, anywhere.
+
+    Parameters
+    ----------
+    section : str
+        Name, for the cache.
+    read : PlaneReader
+    lattice : Lattice
+    scales : sequence of two (low, high)
+        Of marker and nucleus; None for a plane that is empty.
+    segmenter : Segmenter
+    cache : WindowCache
+    """
+
+    def __init__(
+        self,
+        section: str,
+        read: PlaneReader,
+        lattice: Lattice,
+        scales: Sequence[Scale | None],
+        segmenter: Segmenter,
+        cache: WindowCache,
+    ) -> None:
+        self._section, self._read, self._lattice = section, read, lattice
+        self._scales, self._segmenter, self._cache = tuple(scales), segmenter, cache
+
+    def over(self, box: Box) -> np.ndarray:
+        """Flows and cell logit of `box`, float32 (3, h, w); the box lies inside the section."""
+        out = np.zeros((3, *box.shape), np.float32)
+        windows = self._lattice.windows_over(box)
+        for window, values in zip(windows, self._outputs(windows), strict=True):
+            core = self._lattice.window_core(window)
+            part = core.intersect(box)
+            rows, columns = part.shift(-box.y0, -box.x0).slices
+            source = part.shift(-core.y0, -core.x0).slices
+            out[:, rows, columns] = values[:, source[0], source[1]]
+        return out
+
+    def _outputs(self, windows: list[Index]) -> list[np.ndarray]:
+        return self._cache.get(self._section, windows, self._compute)
+
+    def _compute(self, windows: list[Index]) -> list[np.ndarray]:
+        outputs: list[np.ndarray] = []
+        for start, stop in _runs(
+            [self._lattice.window_input(w).shape for w in windows], self._segmenter.info.batch
+        ):
+            batch = np.stack([self._input(window) for window in windows[start:stop]])
+            for window, flows in zip(
+                windows[start:stop], self._segmenter.flows(batch), strict=True
+            ):
+                core = self._lattice.window_core(window)
+                inside = core.shift(
+                    -self._lattice.window_input(window).y0, -self._lattice.window_input(window).x0
+                ).slices
+                outputs.append(flows[:, inside[0], inside[1]].astype(STORED))
+        return outputs
+
+    def _input(self, window: Index) -> np.ndarray:
+        wanted = self._lattice.window_input(window)
+        inside = wanted.intersect(self._lattice.image)
+        raw = self._read(inside)
+        planes = np.zeros(raw.shape, np.float32)
+        for index, scale in enumerate(self._scales):
+            if scale is not None:
+                planes[index] = compress(to_unit(raw[index], *scale))
+        pads = (
+            (0, 0),
+            (inside.y0 - wanted.y0, wanted.y1 - inside.y1),
+            (inside.x0 - wanted.x0, wanted.x1 - inside.x1),
+        )
+        # Mirrored, so that the image's border is no edge to the network.
+        return np.pad(planes, pads, mode="symmetric")
+
+
+def _runs(shapes: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+    """Slices of consecutive equal shapes, at most `longest` each."""
+    runs: list[tuple[int, int]] = []
+    start = 0
+    for stop in range(1, len(shapes) + 1):
+        ends = stop == len(shapes) or shapes[stop] != shapes[start] or stop - start == longest
+        if ends:
+            runs.append((start, stop))
+            start = stop
+    return runs

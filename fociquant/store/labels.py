@@ -1,0 +1,205 @@
+"""Label images as OME-Zarr 0.4, painted from the objects' masks chunk by chunk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import zarr
+from scipy.ndimage import find_objects
+
+from fociquant.model import Box
+from fociquant.tiling import AnalysisGrid
+from fociquant.tiling.lattice import DECODE_CORE_PX, Lattice
+from fociquant.units import PixelSize
+
+COARSEST_PX = 1024
+"""Levels are halved until the longer edge is at most this."""
+
+
+def pack_mask(labels: np.ndarray, label: int, box: Box) -> bytes:
+    """One object's mask within `box` of a label array, one bit per pixel, rows joined."""
+    rows, columns = box.slices
+    return np.packbits(labels[rows, columns] == label).tobytes()
+
+
+def mask_columns(labels: np.ndarray, chosen: np.ndarray, origin: tuple[int, int]) -> dict[str, Any]:
+    """The ``mask_*`` columns of some objects of a label array.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int32, shape (H, W)
+        Objects numbered 1 … n.
+    chosen : numpy.ndarray of int
+        Numbers of the objects wanted.
+    origin : (int, int)
+        (y, x) of the array's first pixel on the analysis grid.
+
+    Returns
+    -------
+    dict of str to array
+        ``mask_y0, mask_x0`` (int64), ``mask_height, mask_width`` (int32), ``mask_bits`` (bytes).
+    """
+    slices = find_objects(labels)
+    boxes = [Box(y.start, x.start, y.stop, x.stop) for y, x in (slices[i - 1] for i in chosen)]
+    packed = [pack_mask(labels, i, box) for i, box in zip(chosen, boxes, strict=True)]
+    return {
+        "mask_y0": np.array([box.y0 + origin[0] for box in boxes], np.int64),
+        "mask_x0": np.array([box.x0 + origin[1] for box in boxes], np.int64),
+        "mask_height": np.array([box.shape[0] for box in boxes], np.int32),
+        "mask_width": np.array([box.shape[1] for box in boxes], np.int32),
+        "mask_bits": pd.Series(packed, dtype=object),
+    }
+
+
+def unpack_mask(bits: bytes, height: int, width: int) -> np.ndarray:
+    """The inverse of :func:`pack_mask`: bool, shape (height, width)."""
+    flat = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)
+    return flat.reshape(height, width).astype(bool)
+
+
+def paint(objects: pd.DataFrame, box: Box) -> np.ndarray:
+    """Label image of `box`.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        Columns ``cell`` and ``mask_*``.
+    box : Box
+        On the analysis grid.
+
+    Returns
+    -------
+    numpy.ndarray of uint32
+        Where two objects claim a pixel, the lower number has it.
+    """
+    out = np.zeros(box.shape, np.uint32)
+    y0, x0 = objects["mask_y0"].to_numpy(), objects["mask_x0"].to_numpy()
+    y1, x1 = y0 + objects["mask_height"].to_numpy(), x0 + objects["mask_width"].to_numpy()
+    meets = (y1 > box.y0) & (y0 < box.y1) & (x1 > box.x0) & (x0 < box.x1)
+    chosen = objects[meets].sort_values("cell", ascending=False)
+    for row in chosen.itertuples(index=False):
+        where = Box(
+            row.mask_y0, row.mask_x0, row.mask_y0 + row.mask_height, row.mask_x0 + row.mask_width
+        )
+        common = where.intersect(box)
+        rows, columns = common.shift(-where.y0, -where.x0).slices
+        mask = unpack_mask(row.mask_bits, row.mask_height, row.mask_width)[rows, columns]
+        target = common.shift(-box.y0, -box.x0).slices
+        out[target][mask] = row.cell
+    return out
+
+
+class PaintedLabels:
+    """The label image of a section at the image's own resolution, painted where it is read.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        Columns ``cell``, ``decode_cell`` and ``mask_*``.
+    lattice : Lattice
+    grid : AnalysisGrid
+    """
+
+    ndim = 2
+    dtype = np.dtype(np.uint32)
+
+    def __init__(self, objects: pd.DataFrame, lattice: Lattice, grid: AnalysisGrid) -> None:
+        self._objects, self._lattice, self._grid = objects, lattice, grid
+        self.shape = grid.image_shape
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        """Labels of a rectangle, uint32; each image pixel has the analysis pixel under its centre."""
+        spans = [range(*part.indices(size)) for part, size in zip(key, self.shape, strict=True)]
+        steps = (self._grid.step_y, self._grid.step_x)
+        places = [
+            np.clip(((np.array(span) + 0.5) / step).astype(np.int64), 0, size - 1)
+            for span, step, size in zip(spans, steps, self._lattice.shape, strict=True)
+        ]
+        if not all(len(place) for place in places):
+            return np.zeros([len(place) for place in places], np.uint32)
+        rows, columns = places
+        box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+        return paint(self._objects, box)[np.ix_(rows - box.y0, columns - box.x0)]
+
+
+def write_labels_zarr(
+    target: Path, objects: pd.DataFrame, lattice: Lattice, pixel_size: PixelSize
+) -> None:
+    """Write the label pyramid of a section; empty chunks are not stored.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        Replaced if it exists.
+    objects : pandas.DataFrame
+        Columns ``cell``, ``decode_cell`` and ``mask_*``.
+    lattice : Lattice
+    pixel_size : PixelSize
+        Of the analysis grid.
+    """
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    group = zarr.open_group(temporary, mode="w", zarr_format=2)
+    levels = list(_level_arrays(group, lattice.shape))
+    for core, rows in _chunks(objects, lattice):
+        full = paint(rows, core)
+        for level, array in enumerate(levels):
+            step = 1 << level
+            part = full[::step, ::step]
+            y, x = core.y0 >> level, core.x0 >> level
+            array[y : y + part.shape[0], x : x + part.shape[1]] = part
+    group.attrs.update(_metadata(len(levels), pixel_size))
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def _level_arrays(group: Any, shape: tuple[int, int]) -> Iterator[Any]:
+    level = 0
+    height, width = shape
+    while True:
+        yield group.create_array(
+            str(level), shape=(height, width), chunks=(DECODE_CORE_PX >> level,) * 2,
+            dtype="uint32", fill_value=0, chunk_key_encoding={"name": "v2", "separator": "/"},
+        )  # fmt: skip
+        if max(height, width) <= COARSEST_PX or level == 6:
+            return
+        level += 1
+        height, width = -(-height // 2), -(-width // 2)
+
+
+def _chunks(objects: pd.DataFrame, lattice: Lattice) -> Iterator[tuple[Box, pd.DataFrame]]:
+    """Decode-cell cores that may hold a painted pixel, with the objects that may paint it."""
+    numbers = objects["decode_cell"].to_numpy()
+    by_cell = {number: np.flatnonzero(numbers == number) for number in np.unique(numbers)}
+    rows, columns = lattice.cells
+    near: dict[tuple[int, int], list[np.ndarray]] = {}
+    for number, where in by_cell.items():
+        row, column = divmod(int(number), columns)
+        for r in range(max(0, row - 1), min(rows, row + 2)):
+            for c in range(max(0, column - 1), min(columns, column + 2)):
+                near.setdefault((r, c), []).append(where)
+    for cell, parts in sorted(near.items()):
+        yield lattice.cell_core(cell), objects.iloc[np.concatenate(parts)]
+
+
+def _metadata(levels: int, pixel_size: PixelSize) -> dict[str, Any]:
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    datasets = [
+        {
+            "path": str(level),
+            "coordinateTransformations": [
+                {
+                    "type": "scale",
+                    "scale": [pixel_size.y * (1 << level), pixel_size.x * (1 << level)],
+                }
+            ],
+        }
+        for level in range(levels)
+    ]
+    multiscales = [{"version": "0.4", "name": "labels", "axes": axes, "datasets": datasets}]
+    return {"multiscales": multiscales, "image-label": {"version": "0.4"}}

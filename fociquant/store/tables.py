@@ -1,0 +1,130 @@
+"""Tables on disk: CSV that Excel cannot execute, and parquet; same table, same bytes."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fociquant.errors import ResultsError
+from fociquant.store.atomic import atomic_path, write_text
+
+DECIMALS: dict[str, int] = {"_um": 2, "_um2": 2, "_mm2": 6, "_pct": 2, "_mean": 3, "_per_mm2": 4}
+"""Decimals by the ending of the column's name; longest ending first."""
+
+DEFAULT_DECIMALS = 4
+
+_FORMULA = re.compile(r"^[=@\t\r]|^[+-](?![-+/ ]*$)(?![0-9.,eE+-]*$)|^[+-].*[0-9][+*/-]")
+"""Text that a spreadsheet would run; ``-/-`` and ``-1.5`` are not."""
+
+
+def guard(text: str) -> str:
+    """Text with an apostrophe before it if a spreadsheet would run it as a formula."""
+    return f"'{text}" if _FORMULA.search(text) else text
+
+
+def unguard(text: str) -> str:
+    """The inverse of :func:`guard`."""
+    return text[1:] if text.startswith("'") and guard(text[1:]) == text else text
+
+
+def decimals_of(column: str) -> int:
+    """Decimals with which a column is written."""
+    endings = sorted((end for end in DECIMALS if column.endswith(end)), key=len)
+    return DECIMALS[endings[-1]] if endings else DEFAULT_DECIMALS
+
+
+def _cell_text(value: object, decimals: int) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating):
+        return _number_text(float(value), decimals)
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    return guard(str(value))
+
+
+def _number_text(value: float, decimals: int) -> str:
+    if math.isnan(value):
+        return ""
+    text = f"{value:.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def write_csv(target: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV: UTF-8, comma, ``\\n``, empty for unknown, numbers at fixed decimals.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe before it;
+    :func:`read_csv` takes it off again.
+    """
+    columns = [
+        [_cell_text(value, decimals_of(str(name))) for value in table[name].tolist()]
+        for name in table.columns
+    ]
+    lines = [_line([str(name) for name in table.columns])]
+    lines += [_line(row) for row in zip(*columns, strict=True)]
+    write_text(target, "".join(lines))
+
+
+def _line(cells: list[str] | tuple[str, ...]) -> str:
+    quoted = [
+        f'"{c.replace(chr(34), chr(34) * 2)}"' if re.search(r'[",\r\n]', c) else c for c in cells
+    ]
+    return ",".join(quoted) + "\n"
+
+
+def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a table of :func:`write_csv`.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    text : tuple of str
+        Columns that are text even where they look like numbers.
+
+    Raises
+    ------
+    ResultsError
+        If the file is absent or not a table.
+    """
+    try:
+        header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+        kinds = {name: str for name in text if name in header}
+        table = pd.read_csv(
+            path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in header if c not in kinds},
+            encoding="utf-8",
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path} cannot be read: {error}. Run the study again.") from error
+    for name in kinds:
+        table[name] = table[name].map(unguard)
+    return table
+
+
+def write_parquet(target: Path, table: pd.DataFrame, schema: pa.Schema) -> None:
+    """Write a table as parquet with exactly this schema and nothing that varies between runs."""
+    content = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
+    with atomic_path(target) as temporary:
+        pq.write_table(content.replace_schema_metadata(None), temporary, compression="zstd")
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a parquet table.
+
+    Raises
+    ------
+    ResultsError
+        If the file is absent or damaged.
+    """
+    try:
+        return pq.read_table(path).to_pandas()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ResultsError(f"{path} cannot be read: {error}. Run the study again.") from error
