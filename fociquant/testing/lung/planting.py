@@ -25,6 +25,9 @@ EDGE_UM = 12.0
 OVERVIEW_UM = 6.0
 """Pixel size of the map of allowed places."""
 
+FULL_AFTER = 3
+"""Once this many single cells found no place, the section is full."""
+
 THROWS = 60
 """Places tried for one focus, before it is split in two."""
 
@@ -154,13 +157,16 @@ def plant(
     """
     ground, bed = _Ground(recipe, tissue, shape_px, px_um), _Bed()
     waiting = sorted((int(n) for n in focus_sizes), reverse=True)
-    while waiting:
+    homeless = 0
+    while waiting and homeless < FULL_AFTER:
         size = waiting.pop(0)
         found = _throw(recipe, tissue, ground, bed, size, px_um, rng)
         if found is not None:
             bed.add(found)
         elif size > 1:
             waiting = sorted([*waiting, size // 2, size - size // 2], reverse=True)
+        else:
+            homeless += 1
     if not bed.foci:
         none = draw_cells(rng, recipe.cells, np.zeros((0, 2)))
         return Planted(none, np.zeros(0, dtype=np.int64), ground.lung_mm2)

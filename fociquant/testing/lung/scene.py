@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Literal
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,26 @@ same way, with a margin for blur; a box is put together from tiles."""
 
 LOBE_FROM_UM = 3000.0
 """Sections at least this large show a whole lobe, smaller ones a part of it."""
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class _Recent(Generic[Key, Value]):
+    """The last few things made; holds no reference to their maker, so that it can be freed."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._kept = size, OrderedDict[Key, Value]()
+
+    def get(self, key: Key, make: Callable[[Key], Value]) -> Value:
+        """What was made for `key`, or is made now."""
+        if key not in self._kept:
+            if len(self._kept) >= self._size:
+                self._kept.popitem(last=False)
+            self._kept[key] = make(key)
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
 
 class SectionScene:
@@ -77,8 +97,8 @@ class SectionScene:
         self._first = np.flatnonzero(np.diff(self._planted.focus, prepend=0))
         self._last = np.append(self._first[1:], len(self._planted.focus))
         self._boxes = [self._patch_box(k) for k in range(len(self._first))]
-        self._tile = lru_cache(maxsize=12)(self._draw_tile)
-        self._patch = lru_cache(maxsize=24)(self._draw_patch)
+        self._tiles: _Recent[Box, np.ndarray] = _Recent(12)
+        self._patches: _Recent[int, tuple[np.ndarray, Stain]] = _Recent(24)
 
     @property
     def box(self) -> Box:
@@ -134,6 +154,12 @@ class SectionScene:
     def _check(self, box: Box) -> None:
         if not self.box.contains(box):
             raise ValueError(f"{box} leaves the section of {self.shape_px} px")
+
+    def _tile(self, tile: Box) -> np.ndarray:
+        return self._tiles.get(tile, self._draw_tile)
+
+    def _patch(self, k: int) -> tuple[np.ndarray, Stain]:
+        return self._patches.get(k, self._draw_patch)
 
     # foci: drawn whole on their own patch, then copied to whatever asks
 
