@@ -12,8 +12,7 @@ The tree::
     │       ├── PixelSizeError        the pixel size is unknown
     │       └── ChannelError          no such channel in this file
     ├── ModelError            weights that cannot be loaded or are not what they claim
-    ├── ResultsError          the results folder cannot be read, written or continued
-    └── SectionFailed         one section could not be counted (the others go on)
+    └── ResultsError          the results folder cannot be read, written or continued
 
 A message says what is wrong, where (file, key or line), and the cure. Context
 known only higher up is added on the way with :func:`add_context`.
@@ -93,10 +92,6 @@ class ModelError(FociquantError):
 
 class ResultsError(FociquantError):
     """The results folder cannot be read, written or continued."""
-
-
-class SectionFailed(FociquantError):
-    """One section could not be counted; its row in ``sections.csv`` says why."""
 
 
 def add_context(error: FociquantError, context: str) -> FociquantError:

@@ -118,7 +118,7 @@ class Settings(_Frozen):
     foci: FociSettings = FociSettings()
 
     def fingerprint(self, *rooms: Room) -> str:
-        """sha256 (hex) of the settings of these rooms (default: all), stable across versions of Python."""
+        """sha256 (hex) of the settings of these rooms; default: all."""
         chosen = rooms or ROOMS
         content = {room: getattr(self, room).model_dump(mode="json") for room in chosen}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -170,7 +170,7 @@ class FociProfile(_Frozen):
     def _last_class_takes_all(self) -> FociProfile:
         last = self.classes[-1]
         if last.max_cells is not None or last.below_mm2 is not None:
-            raise ValueError("the last class must be without limits, so that every focus has a class")
+            raise ValueError("the last class must have no limits, so that every focus has one")
         names = [c.name for c in self.classes]
         if len(set(names)) != len(names) or len({c.column for c in self.classes}) != len(names):
             raise ValueError("two classes share a name or a column")
@@ -210,7 +210,9 @@ def find_config(name: str, *, kind: Literal["preset", "foci"], base: Path | None
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if name in names:
         return folder / f"{name}.yaml"
-    raise SettingsError(f"unknown {kind} {name!r}. Known: {', '.join(names)}; or give a .yaml path.")
+    raise SettingsError(
+        f"unknown {kind} {name!r}. Known: {', '.join(names)}; or give a .yaml path."
+    )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -248,7 +250,9 @@ def validation_problems(error: ValidationError, where: str) -> list[Problem]:
     return problems
 
 
-def load_settings(preset: str | None, overrides: Mapping[str, Any], *, base: Path | None = None) -> Settings:
+def load_settings(
+    preset: str | None, overrides: Mapping[str, Any], *, base: Path | None = None
+) -> Settings:
     """Defaults, then a preset, then `overrides`.
 
     Parameters
@@ -279,7 +283,9 @@ def load_settings(preset: str | None, overrides: Mapping[str, Any], *, base: Pat
             if room in ("name", "description"):
                 continue
             if not isinstance(values, Mapping):
-                raise SettingsError(f"{source}, key {room!r}: expected 'key: value' lines below it.")
+                raise SettingsError(
+                    f"{source}, key {room!r}: expected 'key: value' lines below it."
+                )
             merged[room] = merged.get(room, {}) | dict(values)
     try:
         return Settings.model_validate(merged)

@@ -40,13 +40,13 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         click.echo(f"{len(outcome.failed)} sections not counted, see sections.csv:", err=True)
         for row in outcome.tables.sections.itertuples():
             if row.section in outcome.failed:
-                click.echo(f"  {row.section}: {row.reason}", err=True)
+                click.echo(f"  {row.section!s}: {row.reason!s}", err=True)
 
 
 def mice_text(mice: pd.DataFrame) -> str:
     """The per-mouse table as aligned text; unknown values are blank."""
     shown = [name for name in SHOWN if name in mice]
-    shown += [name for name in mice if name.endswith("_pct")]
+    shown += [str(name) for name in mice if str(name).endswith("_pct")]
     text = mice[shown].copy()
     for name in text:
         text[name] = [_short(value) for value in text[name]]

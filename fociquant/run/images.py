@@ -248,7 +248,7 @@ class _Scene:
     def _reader(self, grid: AnalysisGrid) -> Callable[[Box], np.ndarray]:
         channels = list(self.roles.values())
 
-        def read(box: Box) -> np.ndarray:
+        def read(box: Box, /) -> np.ndarray:
             source = grid.source_box(box)
             planes = grid.resample(self.image.read(source, channels), source, box)
             return planes if len(planes) == 2 else np.pad(planes, ((0, 1), (0, 0), (0, 0)))

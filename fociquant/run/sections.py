@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fociquant.errors import FociquantError, SectionFailed
+from fociquant.errors import FociquantError
 from fociquant.model import ChannelStats, SectionFacts
 from fociquant.prepare import prepare_section
 from fociquant.run.blocks import count_block, flow_field
@@ -61,7 +60,7 @@ class Work:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-class Interrupted(Exception):
+class InterruptedRun(Exception):  # noqa: N818 - a state, not an error
     """The run was asked to stop before this piece of work began."""
 
 
@@ -150,7 +149,7 @@ def _block_key(plan: SectionPlan, block: Block) -> str:
 
 def _check_stop(work: Work) -> None:
     if work.stop.is_set():
-        raise Interrupted
+        raise InterruptedRun
 
 
 def _state(prepared: Prepared) -> dict[str, Any]:
@@ -234,14 +233,3 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, FociquantError):
         return text
     return f"unexpected {type(error).__name__}: {text}"[:500]
-
-
-def now() -> float:
-    """Seconds, for durations."""
-    return time.monotonic()
-
-
-__all__ = [
-    "DONE", "FAILED", "Interrupted", "Prepared", "SectionFailed", "Work", "count", "facts_of", "fail",
-    "finish", "is_counted", "merge", "prepare", "reason_of",
-]  # fmt: skip

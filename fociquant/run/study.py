@@ -222,7 +222,7 @@ def _finish(
     if not failures and isinstance(prepared, life.Prepared):
         outcome = _attempt(work, life.finish, prepared, blocks, work)
         failures = [outcome] if isinstance(outcome, _Failure) else []
-    real = [f.error for f in failures if not isinstance(f.error, life.Interrupted)]
+    real = [f.error for f in failures if not isinstance(f.error, life.InterruptedRun)]
     disk = [error for error in real if isinstance(error, ResultsError)]
     if disk:
         raise disk[0]
@@ -234,7 +234,7 @@ def _finish(
 
 @contextmanager
 def _stop_on_interrupt(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C lets running blocks end and starts no more; the second one is Python's own."""
+    """The first Ctrl-C lets running blocks end and starts no more; the second is Python's own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -20,7 +20,6 @@ from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, read_objects, write_csv
 from fociquant.store.atomic import atomic_path
 
-
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
     "reviewed", "class", "fold_change_note",

@@ -8,13 +8,14 @@ so a pixel's output depends only on its surroundings.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 
 INPUT_CHANNELS = 2
-"""Channel 0: the objects to be outlined (marker, or the only channel). Channel 1: nuclei, or zeros."""
+"""Channel 0: the objects (marker, or the only channel). Channel 1: nuclei, or zeros."""
 
 OUTPUT_CHANNELS = 3
 """Flow along y, flow along x (both 5 times a unit vector), logit of being in a cell."""
@@ -43,8 +44,8 @@ class _Residual(nn.Module):
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.act(self.first(x))
-        out = self.act(self.second(out) + x)
+        inner = self.act(self.first(x))
+        out: torch.Tensor = self.act(self.second(inner) + x)
         return out
 
 
@@ -80,7 +81,7 @@ class CompactNet(nn.Module):
         self.act = nn.ReLU(inplace=True)
         self.stem = _conv_norm(INPUT_CHANNELS * 4, widths[0])
         self.encoder = nn.ModuleList(_Residual(width) for width in widths)
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(_conv_norm(a, b, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(_Up(b, a) for a, b in reversed(pairs))
         self.head = nn.Conv2d(widths[0], OUTPUT_CHANNELS * 4, 3, padding=1)

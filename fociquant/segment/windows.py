@@ -25,7 +25,7 @@ STORED = np.float16
 class PlaneReader(Protocol):
     """Reads marker and nucleus on the analysis grid."""
 
-    def __call__(self, box: Box) -> np.ndarray:
+    def __call__(self, box: Box, /) -> np.ndarray:
         """Raw counts, float32, shape (2, h, w) of a box inside the section."""
         ...
 

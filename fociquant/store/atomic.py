@@ -33,7 +33,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
         _discard(temporary)
         raise ResultsError(
@@ -46,12 +46,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def _discard(temporary: Path) -> None:
-    # Where the folder itself is the trouble, there is nothing to remove and no second error to tell.
+    # Where the folder itself is the trouble, there is nothing to remove, nothing more to tell.
     with suppress(OSError):
         temporary.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text with ``\\n`` line ends, atomically."""
+    """Write UTF-8 text with line feeds as line ends, atomically."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

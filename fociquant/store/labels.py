@@ -113,7 +113,7 @@ class PaintedLabels:
         self.shape = grid.image_shape
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        """Labels of a rectangle, uint32; each image pixel has the analysis pixel under its centre."""
+        """Labels of a rectangle, uint32: for each image pixel that under its centre."""
         spans = [range(*part.indices(size)) for part, size in zip(key, self.shape, strict=True)]
         steps = (self._grid.step_y, self._grid.step_x)
         places = [

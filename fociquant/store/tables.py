@@ -60,7 +60,7 @@ def _number_text(value: float, decimals: int) -> str:
 
 
 def write_csv(target: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV: UTF-8, comma, ``\\n``, empty for unknown, numbers at fixed decimals.
+    """Write a table as CSV: UTF-8, comma, line feed, empty for unknown, numbers at fixed decimals.
 
     Text that a spreadsheet would run as a formula gets an apostrophe before it;
     :func:`read_csv` takes it off again.
@@ -98,10 +98,10 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
     try:
         header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
         kinds = {name: str for name in text if name in header}
+        unknown = {name: [""] for name in header if name not in kinds}
         table = pd.read_csv(
-            path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in header if c not in kinds},
-            encoding="utf-8",
-        )  # fmt: skip
+            path, dtype=kinds, keep_default_na=False, na_values=unknown, encoding="utf-8"
+        )
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path} cannot be read: {error}. Run the study again.") from error
     for name in kinds:

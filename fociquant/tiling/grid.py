@@ -11,7 +11,7 @@ from fociquant.model import Box
 from fociquant.units import PixelSize
 
 NATIVE_BAND = (0.8, 1.25)
-"""Within this factor of the ideal scale pixels are taken as they are: resampling costs sharpness."""
+"""Within this factor of the ideal scale pixels are taken as they are: resampling blurs."""
 
 
 @dataclass(frozen=True, slots=True)

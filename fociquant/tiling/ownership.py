@@ -59,7 +59,7 @@ def reported_labels(labels: np.ndarray, region: Box, core: Box) -> np.ndarray:
     """
     if not labels.any():
         return np.empty(0, np.int64)
-    centres = integer_centres(labels) + (region.y0, region.x0)
+    centres = integer_centres(labels) + np.array([region.y0, region.x0])
     inside = core.expand(BAND_PX)
     keep = (centres >= (inside.y0, inside.x0)) & (centres < (inside.y1, inside.x1))
     return np.flatnonzero(keep.all(axis=1)) + 1
