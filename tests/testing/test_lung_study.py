@@ -151,3 +151,10 @@ def test_the_sample_images_follow_from_their_seed(tmp_path: Path) -> None:
 
 def test_the_sample_images_are_few_megabytes() -> None:
     assert sum(p.stat().st_size for p in SAMPLE.rglob("*") if p.is_file()) < 25e6
+
+
+def test_the_command_offers_every_design() -> None:
+    from fociquant.cli.simulate import command
+
+    option = next(p for p in command.params if p.name == "design_name")
+    assert list(option.type.choices) == list(DESIGNS)  # type: ignore[attr-defined]
