@@ -27,7 +27,7 @@ class CellFlag(IntFlag):
     NO_NUCLEUS
         No nucleus on it: the nuclear stain is not above its surroundings.
     DIM_MARKER
-        Marker not above what the section's tissue explains.
+        Marker not above its surroundings by more than the noise explains.
     AUTOFLUORESCENT
         Marker explained by the autofluorescence channel.
     TOO_SMALL
@@ -36,6 +36,8 @@ class CellFlag(IntFlag):
         Larger than the largest cell of the settings.
     ELONGATED
         A fibre or an airway lining by shape, not a cell.
+    UNCERTAIN
+        The network itself is not sure that this is a cell.
     """
 
     NONE = 0
@@ -50,6 +52,7 @@ class CellFlag(IntFlag):
     TOO_SMALL = 256
     TOO_LARGE = 512
     ELONGATED = 1024
+    UNCERTAIN = 2048
 
 
 REJECTING = (
@@ -61,6 +64,7 @@ REJECTING = (
     | CellFlag.TOO_SMALL
     | CellFlag.TOO_LARGE
     | CellFlag.ELONGATED
+    | CellFlag.UNCERTAIN
 )
 """An object with any of these is kept in the table but not counted."""
 

@@ -55,11 +55,12 @@ class SegmentSettings(_Frozen):
     """Typical cell diameter, µm; images are resampled so that it suits the model."""
     cellprob_threshold: float = Field(0.0, ge=-6.0, le=6.0)
     """Pixels above this logit belong to a cell."""
-    flow_threshold: float = Field(0.4, ge=0.0, le=10.0)
-    """Objects whose flows disagree by more with a true cell's are dropped; 0 keeps all."""
+    flow_threshold: float = Field(0.0, ge=0.0, le=10.0)
+    """Objects whose flows disagree by more with a true cell's are dropped; 0 keeps all.
+    Cellpose's default is 0.4; for the compact network the check costs cells and much time."""
     min_area_um2: float = Field(12.0, ge=0.0)
     """Smaller objects are noise, µm²."""
-    flow_steps: int = Field(200, ge=10, le=2000)
+    flow_steps: int = Field(100, ge=10, le=2000)
     """Euler steps of Cellpose's dynamics."""
 
 
@@ -81,13 +82,13 @@ class MeasureSettings(_Frozen):
 class GateSettings(_Frozen):
     """Which objects are labelled cancer cells."""
 
-    marker_snr: float = Field(4.0, ge=0.0)
-    """Marker excess over local background, in robust standard deviations of the tissue."""
-    nucleus_snr: float = Field(2.0, ge=0.0)
-    """Nuclear stain over its tissue background, in robust standard deviations; 0 asks for none."""
+    min_score: float = Field(1.5, ge=-10.0, le=10.0)
+    """Mean cell logit of the network over the object; lower is uncertain."""
+    marker_snr: float = Field(3.0, ge=0.0)
+    """Marker over its surroundings, in standard deviations of the pixel noise."""
     nucleus_fraction: float = Field(0.1, ge=0.0, le=1.0)
-    """Nuclear stain over its tissue background, as a fraction of the brightest nuclei's."""
-    autofluorescence_ratio: float = Field(2.0, ge=0.0)
+    """Nuclear stain on the cell, from 0 (darkest) to 1 (brightest nuclei); 0 asks for none."""
+    autofluorescence_ratio: float = Field(1.8, ge=0.0)
     """Marker must exceed this multiple of what the autofluorescence channel predicts."""
     min_area_um2: float = Field(25.0, ge=0.0)
     """Smallest cancer-cell profile, µm²."""

@@ -1,6 +1,6 @@
 """The gate: every candidate keeps its row; a rejected one gets the flag that says why.
 
-A labelled cancer cell has marker above its surroundings, more than the
+A labelled cancer cell is one to the network's eye; it has marker above its surroundings, more than the
 autofluorescence on it explains, a nucleus, and the size and shape of a cell, and
 lies in tissue that can be judged.
 """
@@ -47,7 +47,8 @@ def gate_objects(
     excess = _excess(objects, "marker", facts)
     bits = objects["flags"].to_numpy(np.int64).copy()
     checks = {
-        CellFlag.DIM_MARKER: excess <= settings.marker_snr * facts.stats["marker"].spread,
+        CellFlag.UNCERTAIN: objects["score_mean"].to_numpy() < settings.min_score,
+        CellFlag.DIM_MARKER: excess <= settings.marker_snr * facts.stats["marker"].noise,
         CellFlag.AUTOFLUORESCENT: _explained(objects, excess, facts, settings),
         CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings),
         CellFlag.TOO_SMALL: objects["area_um2"].to_numpy() < settings.min_area_um2,
@@ -95,13 +96,12 @@ def _without_nucleus(
     objects: pd.DataFrame, facts: SectionFacts, settings: GateSettings
 ) -> np.ndarray:
     """Whether nothing on the object is as bright as a nucleus."""
-    if "nucleus_p90" not in objects or not settings.nucleus_snr:
+    if "nucleus_p90" not in objects or not settings.nucleus_fraction:
         return np.zeros(len(objects), bool)
+    # From the darkest level, not the tissue's: in a section full of cells the tissue is nuclei.
     stats = facts.stats["nucleus"]
-    by_noise = settings.nucleus_snr * stats.spread
-    by_brightness = settings.nucleus_fraction * (stats.high - stats.background)
-    above = objects["nucleus_p90"].to_numpy() - stats.background
-    return np.asarray(above <= max(by_noise, by_brightness))
+    above = objects["nucleus_p90"].to_numpy() - stats.low
+    return np.asarray(above <= settings.nucleus_fraction * (stats.high - stats.low))
 
 
 def _phenotype(

@@ -194,8 +194,8 @@ def test_own_preset_beside_the_study_and_its_own_profile(tmp_path: Path) -> None
     lab.mkdir()
     (lab / "ours.yaml").write_text("gate: {marker_snr: 7}\nfoci: {profile: classes.yaml}\n")
     (lab / "classes.yaml").write_text("name: ours\nclasses: [{name: any, column: any}]\n")
-    study = load(tmp_path, f"{CHANNELS}preset: lab/ours.yaml\ngate: {{nucleus_snr: 1}}\n")
-    assert (study.settings.gate.marker_snr, study.settings.gate.nucleus_snr) == (7.0, 1.0)
+    study = load(tmp_path, f"{CHANNELS}preset: lab/ours.yaml\ngate: {{nucleus_fraction: 0.5}}\n")
+    assert (study.settings.gate.marker_snr, study.settings.gate.nucleus_fraction) == (7.0, 0.5)
     assert study.profile.name == "ours"
 
 
