@@ -33,10 +33,13 @@ class Prepared:
     facts : SectionFacts
     warnings : tuple of str
         Plain sentences; empty if all is well.
+    overview : mapping of str to numpy.ndarray of float32, shape (h, w)
+        Role to mean raw counts on the grid of ``facts.overview_px``.
     """
 
     facts: SectionFacts
     warnings: tuple[str, ...]
+    overview: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ def prepare_section(
         overview_px=overview_px,
         autofluorescence_slope=_slope(samples, masks, list(roles)),
     )
-    return Prepared(facts, tuple(_warnings(overview, factor, facts, samples, list(roles))))
+    warnings = tuple(_warnings(overview, factor, facts, samples, list(roles)))
+    return Prepared(facts, warnings, dict(zip(roles, overview.image, strict=True)))
 
 
 def _shape(reader: PixelReader) -> tuple[int, int]:

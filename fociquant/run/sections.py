@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from fociquant.errors import FociquantError
-from fociquant.model import ChannelStats, SectionFacts
+from fociquant.model import Box, ChannelStats, SectionFacts
+from fociquant.io import SectionImage
 from fociquant.prepare import prepare_section
+from fociquant.report import write_overview
 from fociquant.run.blocks import count_block, flow_field
+from fociquant.run.merging import merge
 from fociquant.run.plan import SectionPlan
 from fociquant.run.progress import Progress
 from fociquant.segment.contract import Segmenter
@@ -30,8 +33,12 @@ from fociquant.store import (
     write_labels_zarr,
     write_objects,
 )
-from fociquant.tiling import Block, duplicate_rows
+from fociquant.store.atomic import sweep
+from fociquant.tiling import Block
 from fociquant.units import PixelSize
+
+SMALL_SECTION_PX = 2048
+"""Sections up to this edge are drawn from their full resolution."""
 
 DONE, FAILED = "done", "failed"
 """Values of ``status`` in ``sections.csv``."""
@@ -71,13 +78,14 @@ class Prepared:
     plan: SectionPlan
     facts: SectionFacts
     warnings: tuple[str, ...]
+    overview: Mapping[str, np.ndarray]
     field: FlowField
 
 
 def is_counted(folder: ResultsFolder, name: str, key: str) -> bool:
     """Whether the section's objects were stored under this key."""
     state = read_json(folder.state(name))
-    if state is None or state.get("key") != key or state.get("status") != DONE:
+    if state is None or state.get("key") != key:
         return False
     return has_objects(folder.objects(name), key=key) and folder.labels(name).is_dir()
 
@@ -91,10 +99,27 @@ def prepare(plan: SectionPlan, work: Work) -> Prepared:
         If its pixels cannot be read.
     """
     _check_stop(work)
-    found = prepare_section(plan.image, plan.roles, plan.pixel_size, work.settings.prepare)
-    windows = flow_field(plan, found.facts, work.segmenter, work.cache)
+    check = partial(_check_stop, work)
+    reader = _Stoppable(plan.image, check)
+    found = prepare_section(reader, plan.roles, plan.pixel_size, work.settings.prepare)
+    windows = flow_field(plan, found.facts, work.segmenter, work.cache, check=check)
     work.progress.note(plan.section.name, found.warnings)
-    return Prepared(plan, found.facts, tuple(found.warnings), windows)
+    return Prepared(plan, found.facts, found.warnings, found.overview, windows)
+
+
+class _Stoppable:
+    """The pixels of an image until the run is to end: a whole slide is read in many pieces."""
+
+    def __init__(self, image: SectionImage, check: Callable[[], None]) -> None:
+        self._image, self._check = image, check
+
+    @property
+    def levels(self) -> Sequence[Any]:
+        return self._image.levels
+
+    def read(self, box: Box, channels: Sequence[int], level: int = 0) -> np.ndarray:
+        self._check()
+        return self._image.read(box, channels, level)
 
 
 def count(prepared: Prepared, block: Block, work: Work) -> None:
@@ -114,32 +139,21 @@ def finish(prepared: Prepared, blocks: list[Block], work: Work) -> None:
     plan, folder = prepared.plan, work.folder
     name = plan.section.name
     paths = [folder.blocks(name) / f"{block.name}.parquet" for block in blocks]
-    objects = merge([read_objects(path) for path in paths])
+    objects = merge([read_objects(path) for path in paths], halo_px=plan.lattice.decode_halo_px)
     write_labels_zarr(folder.labels(name), objects, plan.lattice, plan.analysis_pixel)
+    _draw_overview(prepared, folder)
     kept = objects.drop(columns=[c for c in objects.columns if c.startswith("mask_")])
     write_objects(folder.objects(name), kept, key=plan.key)
     write_json(folder.state(name), _state(prepared))
-    shutil.rmtree(folder.blocks(name), ignore_errors=True)
+    settle(folder, name)
     plan.image.close()
 
 
-def merge(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Rows of all blocks in lattice order, without repeats, numbered 1 … n in ``cell``."""
-    filled = [part for part in parts if len(part)]
-    table = pd.concat(filled, ignore_index=True) if filled else parts[0]
-    table = table.sort_values(["decode_cell", "label"], kind="stable", ignore_index=True)
-    centres = np.stack(
-        [
-            table["mask_y0"] + table["mask_height"] / 2.0,
-            table["mask_x0"] + table["mask_width"] / 2.0,
-        ],
-        axis=1,
-    )
-    repeated = duplicate_rows(
-        centres, table["decode_cell"].to_numpy(), np.arange(len(table), dtype=np.int64)
-    )
-    table = table[~repeated].reset_index(drop=True)
-    return table.assign(cell=np.arange(1, len(table) + 1, dtype=np.int64))
+def settle(folder: ResultsFolder, name: str) -> None:
+    """Remove what a counted section no longer needs: its blocks, an earlier failure."""
+    shutil.rmtree(folder.blocks(name), ignore_errors=True)
+    folder.failure(name).unlink(missing_ok=True)
+    sweep(folder.section(name))
 
 
 def _block_key(plan: SectionPlan, block: Block) -> str:
@@ -156,8 +170,6 @@ def _state(prepared: Prepared) -> dict[str, Any]:
     plan, facts = prepared.plan, prepared.facts
     return {
         "key": plan.key,
-        "status": DONE,
-        "reason": "",
         "warnings": list(prepared.warnings),
         "image_fingerprint": plan.image.fingerprint,
         "image_shape_px": list(plan.image.shape[1:]),
@@ -219,12 +231,15 @@ def masks_from_json(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def fail(plan: SectionPlan, error: Exception, work: Work) -> None:
     """Record that a section could not be counted, and why; what it has is kept for a next try."""
-    name = plan.section.name
-    reason = reason_of(error)
-    state = {"key": plan.key, "status": FAILED, "reason": reason, "channels": dict(plan.names)}
-    write_json(work.folder.state(name), state)
-    work.progress.failed(name, reason)
+    record_failure(plan.section.name, error, work.folder, work.progress)
     plan.image.close()
+
+
+def record_failure(name: str, error: Exception, folder: ResultsFolder, progress: Progress) -> None:
+    """Write the reason beside what an earlier run may have counted, which is left as it is."""
+    reason = reason_of(error)
+    write_json(folder.failure(name), {"reason": reason})
+    progress.failed(name, reason)
 
 
 def reason_of(error: Exception) -> str:

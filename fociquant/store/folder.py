@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fociquant.errors import ResultsError
-from fociquant.store.atomic import write_text
+from fociquant.store.atomic import sweep, write_text
+
+MARKER = ".fociquant"
+"""File that marks a folder as one that fociquant made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,20 @@ class ResultsFolder:
         return self.section(name) / "objects.parquet"
 
     def state(self, name: str) -> Path:
-        """What is known of one section: keys, facts, status."""
+        """What is known of one counted section: key, facts, warnings."""
         return self.section(name) / "section.json"
+
+    def failure(self, name: str) -> Path:
+        """Why the last try at a section failed; absent if it did not."""
+        return self.section(name) / "failure.json"
 
     def labels(self, name: str) -> Path:
         """Label image of one section."""
         return self.section(name) / "labels.ome.zarr"
+
+    def overview(self, name: str) -> Path:
+        """Picture of one section."""
+        return self.section(name) / "overview.png"
 
     def prepare(self, *, fresh: bool) -> None:
         """Make the folder; `fresh` forgets what fociquant wrote into it, and nothing else.
@@ -79,29 +90,43 @@ class ResultsFolder:
         Raises
         ------
         ResultsError
-            If it cannot be made, or holds files but no results.
+            If it cannot be made or written, or holds files but no results.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             foreign = any(self.root.iterdir()) and not self._is_results()
+            if not foreign:
+                self._claim()
+            if fresh and not foreign:
+                self._forget()
         except OSError as error:
             raise ResultsError(
-                f"{self.root} cannot be used: {error.strerror}. Choose another folder with --out."
+                f"{self.root} cannot be used: {error.strerror or error}. "
+                "Choose another folder with --out."
             ) from error
         if foreign:
             raise ResultsError(
                 f"{self.root} holds other files and no results of fociquant. "
                 "Choose an empty or new folder with --out."
             )
-        if fresh:
-            self._forget()
+
+    def tidy(self) -> None:
+        """Remove what writers that were killed left behind, beside the tables."""
+        sweep(self.root)
 
     def _is_results(self) -> bool:
-        return self.run.exists() or (self.root / "sections").is_dir()
+        # A folder 'sections' or a file 'run.json' may be the user's own; --fresh must not touch it.
+        return (self.root / MARKER).is_file() or "fociquant" in (read_json(self.run) or {})
+
+    def _claim(self) -> None:
+        (self.root / MARKER).write_text("Results of fociquant run.\n", encoding="utf-8")
 
     def _forget(self) -> None:
-        shutil.rmtree(self.root / "sections", ignore_errors=True)
-        for path in (self.mice, self.sections, self.foci, self.groups, self.cells, self.run):
+        sections = self.root / "sections"
+        if sections.exists():
+            shutil.rmtree(sections)
+        tables = (self.mice, self.sections, self.foci, self.groups, self.cells)
+        for path in (*tables, self.run, self.root / "report.html"):
             path.unlink(missing_ok=True)
 
 

@@ -1,0 +1,78 @@
+"""A picture of a whole section: channels, the lung's outline, what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import binary_erosion
+
+LONGEST_PX = 1600
+"""Longer edge of the picture."""
+
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "marker": (0.0, 0.9, 0.45),
+    "nucleus": (0.25, 0.35, 1.0),
+    "autofluorescence": (0.85, 0.35, 0.0),
+}
+"""Colour of each role at full brightness; they stay apart for red-green colour blindness."""
+
+OUTLINE_COLOUR = (1.0, 1.0, 1.0)
+ARTEFACT_COLOUR = (1.0, 0.3, 0.8)
+
+PERCENTILES = (1.0, 99.7)
+"""Of each channel, that become black and full colour."""
+
+
+def write_overview(
+    path: Path, planes: Mapping[str, np.ndarray], *, outline: np.ndarray, artefact: np.ndarray
+) -> Path:
+    """Write the picture of one section as PNG.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        File to write.
+    planes : mapping of str to numpy.ndarray, shape (h, w)
+        Roles ``marker``, ``nucleus``, ``autofluorescence``; others are not drawn.
+    outline, artefact : numpy.ndarray of bool, any shape
+        Masks of the whole section: inside the lung's outline, not to be counted.
+
+    Returns
+    -------
+    pathlib.Path
+        `path`.
+    """
+    shape = next(iter(planes.values())).shape
+    picture = np.zeros((*shape, 3))
+    for role, colour in COLOURS.items():
+        if role in planes:
+            picture += _stretched(planes[role])[:, :, None] * np.array(colour)
+    image = Image.fromarray((np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8))
+    scale = LONGEST_PX / max(shape)
+    size = tuple(max(1, round(edge * scale)) for edge in reversed(shape))
+    out = np.asarray(image.resize(size, Image.Resampling.BILINEAR)).astype(np.uint8).copy()
+    for mask, colour in ((outline, OUTLINE_COLOUR), (artefact, ARTEFACT_COLOUR)):
+        out[_edge(mask, out.shape[:2])] = np.array(colour) * 255.0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(out).save(path, optimize=False)
+    return path
+
+
+def _stretched(plane: np.ndarray) -> np.ndarray:
+    finite = plane[np.isfinite(plane)]
+    if not finite.size:
+        return np.zeros(plane.shape)
+    low, high = np.percentile(finite, PERCENTILES)
+    stretched = (plane - low) / max(float(high - low), 1e-9)
+    return np.clip(np.nan_to_num(stretched), 0.0, 1.0)
+
+
+def _edge(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The mask's border, drawn at the picture's resolution."""
+    rows = (np.arange(shape[0]) + 0.5) * mask.shape[0] / shape[0]
+    columns = (np.arange(shape[1]) + 0.5) * mask.shape[1] / shape[1]
+    large = mask[np.ix_(rows.astype(int), columns.astype(int))]
+    return large & ~binary_erosion(large, iterations=2, border_value=1)
