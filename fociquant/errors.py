@@ -12,7 +12,8 @@ The tree::
     │       ├── PixelSizeError        the pixel size is unknown
     │       └── ChannelError          no such channel in this file
     ├── ModelError            weights that cannot be loaded or are not what they claim
-    └── ResultsError          the results folder cannot be read, written or continued
+    └── ResultsError          the results folder cannot be read or continued
+        └── DiskError             the disk took no more, after work had begun (exit 1)
 
 A message says what is wrong, where (file, key or line), and the cure. Context
 known only higher up is added on the way with :func:`add_context`.
@@ -91,7 +92,11 @@ class ModelError(FociquantError):
 
 
 class ResultsError(FociquantError):
-    """The results folder cannot be read, written or continued."""
+    """The results folder cannot be read or continued."""
+
+
+class DiskError(ResultsError):
+    """A result could not be written: disk full, or no longer writable."""
 
 
 def add_context(error: FociquantError, context: str) -> FociquantError:

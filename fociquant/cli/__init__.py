@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from fociquant import __version__
-from fociquant.errors import FociquantError, InputError
+from fociquant.errors import DiskError, FociquantError
 
 COMMANDS: dict[str, str] = {
     "check": "Everything that can be wrong with a study, before hours are spent.",
@@ -73,5 +73,6 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(EXIT_INTERRUPTED)
     except FociquantError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_INPUT if isinstance(error, InputError) else EXIT_SOME_FAILED)
+        # Everything but a disk that gave out on the way is found before anything is started.
+        sys.exit(EXIT_SOME_FAILED if isinstance(error, DiskError) else EXIT_INPUT)
     sys.exit(code if isinstance(code, int) else 0)

@@ -13,8 +13,9 @@ import zarr
 from scipy.ndimage import find_objects
 
 from fociquant.model import Box
+from fociquant.store.atomic import TEMPORARY, cannot_write
 from fociquant.tiling import AnalysisGrid
-from fociquant.tiling.lattice import DECODE_CORE_PX, Lattice
+from fociquant.tiling.lattice import Lattice
 from fociquant.units import PixelSize
 
 COARSEST_PX = 1024
@@ -141,11 +142,29 @@ def write_labels_zarr(
     lattice : Lattice
     pixel_size : PixelSize
         Of the analysis grid.
+
+    Raises
+    ------
+    DiskError
+        If the folder cannot be written; an earlier label image is then still there.
     """
-    temporary = target.with_name(f".{target.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    group = zarr.open_group(temporary, mode="w", zarr_format=2)
-    levels = list(_level_arrays(group, lattice.shape))
+    temporary = target.with_name(f".{target.name}{TEMPORARY}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _write_levels(temporary, objects, lattice, pixel_size)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise cannot_write(target, error) from error
+
+
+def _write_levels(
+    folder: Path, objects: pd.DataFrame, lattice: Lattice, pixel_size: PixelSize
+) -> None:
+    group = zarr.open_group(folder, mode="w", zarr_format=2)
+    levels = list(_level_arrays(group, lattice))
     for core, rows in _chunks(objects, lattice):
         full = paint(rows, core)
         for level, array in enumerate(levels):
@@ -154,16 +173,14 @@ def write_labels_zarr(
             y, x = core.y0 >> level, core.x0 >> level
             array[y : y + part.shape[0], x : x + part.shape[1]] = part
     group.attrs.update(_metadata(len(levels), pixel_size))
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
 
 
-def _level_arrays(group: Any, shape: tuple[int, int]) -> Iterator[Any]:
+def _level_arrays(group: Any, lattice: Lattice) -> Iterator[Any]:
     level = 0
-    height, width = shape
+    height, width = lattice.shape
     while True:
         yield group.create_array(
-            str(level), shape=(height, width), chunks=(DECODE_CORE_PX >> level,) * 2,
+            str(level), shape=(height, width), chunks=(lattice.decode_core_px >> level,) * 2,
             dtype="uint32", fill_value=0, chunk_key_encoding={"name": "v2", "separator": "/"},
         )  # fmt: skip
         if max(height, width) <= COARSEST_PX or level == 6:

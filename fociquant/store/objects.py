@@ -1,7 +1,8 @@
 """Measured objects on disk: one parquet file per block, then one per section.
 
 Every file carries the key of what made it (inputs, settings, model); a file with
-another key, or one that cannot be read, counts as absent.
+another key, or one that cannot be read, counts as absent. Pages carry checksums, so that
+a file damaged on the disk is found out and not counted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fociquant.errors import ResultsError
 from fociquant.store.atomic import atomic_path
 
 KEY = b"fociquant_key"
@@ -43,17 +45,23 @@ def write_objects(target: Path, table: pd.DataFrame, *, key: str) -> None:
     content = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
     with atomic_path(target) as temporary:
         pq.write_table(
-            content.replace_schema_metadata({KEY: key.encode()}), temporary, compression="zstd"
+            content.replace_schema_metadata({KEY: key.encode()}),
+            temporary,
+            compression="zstd",
+            write_page_checksum=True,
         )
 
 
 def has_objects(path: Path, *, key: str) -> bool:
-    """Whether the file is whole (its footer can be read) and was made under this key."""
+    """Whether the file was made under this key and every page of it can be read."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+        if metadata.get(KEY) != key.encode():
+            return False
+        _read(path)
+    except (OSError, pa.ArrowException):
         return False
-    return bool(metadata.get(KEY) == key.encode())
+    return True
 
 
 def read_objects(path: Path) -> pd.DataFrame:
@@ -61,7 +69,16 @@ def read_objects(path: Path) -> pd.DataFrame:
 
     Raises
     ------
-    OSError, pyarrow.ArrowInvalid
-        If the file is absent or damaged; callers ask :func:`has_objects` first.
+    ResultsError
+        If the file is absent or damaged.
     """
-    return pq.read_table(path).replace_schema_metadata(None).to_pandas()
+    try:
+        return _read(path).replace_schema_metadata(None).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise ResultsError(
+            f"{path} is damaged ({error}). Run the study again; the rest is kept."
+        ) from error
+
+
+def _read(path: Path) -> pa.Table:
+    return pq.read_table(path, page_checksum_verification=True)

@@ -19,13 +19,15 @@ DECIMALS: dict[str, int] = {"_um": 2, "_um2": 2, "_mm2": 6, "_pct": 2, "_mean": 
 
 DEFAULT_DECIMALS = 4
 
-_FORMULA = re.compile(r"^[=@\t\r]|^[+-](?![-+/ ]*$)(?![0-9.,eE+-]*$)|^[+-].*[0-9][+*/-]")
-"""Text that a spreadsheet would run; ``-/-`` and ``-1.5`` are not."""
+_NUMBER = r"\d+(?:[.,]\d*)?(?:[eE][+-]?\d+)?"
+_FORMULA = re.compile(rf"'*(?:[\t\r\n]|\s*[=@＝＠]|\s*[+\-＋－](?![-+/ ]*\Z)(?!{_NUMBER}\Z))")
+"""Text that a spreadsheet would run, also in full-width characters; ``-/-`` and ``-1.5`` are not.
+Apostrophes before it count too, so that taking one off again gives back what was written."""
 
 
 def guard(text: str) -> str:
     """Text with an apostrophe before it if a spreadsheet would run it as a formula."""
-    return f"'{text}" if _FORMULA.search(text) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def unguard(text: str) -> str:
@@ -69,7 +71,7 @@ def write_csv(target: Path, table: pd.DataFrame) -> None:
         [_cell_text(value, decimals_of(str(name))) for value in table[name].tolist()]
         for name in table.columns
     ]
-    lines = [_line([str(name) for name in table.columns])]
+    lines = [_line([guard(str(name)) for name in table.columns])]
     lines += [_line(row) for row in zip(*columns, strict=True)]
     write_text(target, "".join(lines))
 
@@ -97,7 +99,7 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
     """
     try:
         header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
-        kinds = {name: str for name in text if name in header}
+        kinds = {name: str for name in header if unguard(name) in text}
         unknown = {name: [""] for name in header if name not in kinds}
         table = pd.read_csv(
             path, dtype=kinds, keep_default_na=False, na_values=unknown, encoding="utf-8"
@@ -106,7 +108,7 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
         raise ResultsError(f"{path} cannot be read: {error}. Run the study again.") from error
     for name in kinds:
         table[name] = table[name].map(unguard)
-    return table
+    return table.rename(columns=unguard)
 
 
 def write_parquet(target: Path, table: pd.DataFrame, schema: pa.Schema) -> None:

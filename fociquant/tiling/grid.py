@@ -93,12 +93,14 @@ class AnalysisGrid:
             Area averages where pixels get larger, linear interpolation where they get smaller.
         """
         if self.native:
-            return planes.astype(np.float32)
+            with np.errstate(over="ignore"):  # float64 files may hold more than float32 can
+                return planes.astype(np.float32)
         rows = _weights(box.y0, box.y1, self.step_y, source.y0, source.y1)
         columns = _weights(box.x0, box.x1, self.step_x, source.x0, source.x1)
         out = np.empty((len(planes), *box.shape), np.float32)
-        for index, plane in enumerate(planes):
-            out[index] = (columns @ (rows @ plane.astype(np.float64)).T).T
+        with np.errstate(over="ignore", invalid="ignore"):
+            for index, plane in enumerate(planes):
+                out[index] = (columns @ (rows @ plane.astype(np.float64)).T).T
         return out
 
     @property

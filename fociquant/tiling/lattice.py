@@ -68,12 +68,16 @@ class Lattice:
         Of the network.
     fixed_window : bool
         Whether windows at the section's end keep their full size.
+    decode_core_px, decode_halo_px : int
+        Of a decode cell; the core is a multiple of 64.
     """
 
     shape: tuple[int, int]
     window_core_px: int = WINDOW_CORE_PX
     window_margin_px: int = WINDOW_MARGIN_PX
     fixed_window: bool = False
+    decode_core_px: int = DECODE_CORE_PX
+    decode_halo_px: int = DECODE_HALO_PX
 
     @property
     def image(self) -> Box:
@@ -83,15 +87,17 @@ class Lattice:
     @property
     def cells(self) -> Index:
         """Number of decode cells along y and x."""
-        return -(-self.shape[0] // DECODE_CORE_PX), -(-self.shape[1] // DECODE_CORE_PX)
+        core = self.decode_core_px
+        return -(-self.shape[0] // core), -(-self.shape[1] // core)
 
     def cell_core(self, cell: Index) -> Box:
         """Core of a decode cell, inside the section."""
-        return _square(cell, DECODE_CORE_PX).intersect(self.image)
+        return _square(cell, self.decode_core_px).intersect(self.image)
 
     def cell_region(self, cell: Index) -> Box:
         """Core and halo of a decode cell, inside the section."""
-        return _square(cell, DECODE_CORE_PX).expand(DECODE_HALO_PX).intersect(self.image)
+        whole = _square(cell, self.decode_core_px).expand(self.decode_halo_px)
+        return whole.intersect(self.image)
 
     def cell_number(self, cell: Index) -> int:
         """Row-major number of a decode cell, from 0."""
@@ -128,7 +134,7 @@ class Lattice:
         block_px : int
             Wanted edge, px; rounded up to whole decode cells.
         """
-        per_block = max(1, -(-block_px // DECODE_CORE_PX))
+        per_block = max(1, -(-block_px // self.decode_core_px))
         rows, columns = (-(-count // per_block) for count in self.cells)
         strip = max(1, STRIP_CELLS // per_block)
         return [
