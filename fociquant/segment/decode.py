@@ -12,6 +12,8 @@ import logging
 import numpy as np
 import torch
 
+from fociquant.segment.devices import single_threaded
+
 FLOW_SCALE = 5.0
 """Networks of this family predict 5 times the unit flow."""
 
@@ -51,6 +53,8 @@ def decode(
     if not foreground.any():
         return np.zeros(output.shape[1:], np.int32)
     from cellpose import dynamics
+
+    single_threaded()
 
     # "No seeds found" is an ordinary answer here, not something to warn a user about.
     logging.getLogger("cellpose.dynamics").setLevel(logging.ERROR)

@@ -14,6 +14,10 @@ COMPRESSION = 8.0
 """Steepness: linear below about 1/8 of the scale, logarithmic above."""
 
 
+LIMIT = np.float32(1e6)
+"""Beyond any camera's range; keeps a wild value of a float image from becoming infinite."""
+
+
 def compress(scaled: np.ndarray) -> np.ndarray:
     """Compress intensities whose scale is 0 … 1 (values outside are kept, finite).
 
@@ -32,7 +36,7 @@ def compress(scaled: np.ndarray) -> np.ndarray:
 
 
 def to_unit(raw: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Raw counts to the linear scale; NaN becomes 0 and infinities the dtype's largest values.
+    """Raw counts to the linear scale; NaN becomes 0, and nothing is beyond :data:`LIMIT`.
 
     Parameters
     ----------
@@ -45,5 +49,6 @@ def to_unit(raw: np.ndarray, low: float, high: float) -> np.ndarray:
     -------
     numpy.ndarray of float32
     """
-    scaled = (raw.astype(np.float32) - np.float32(low)) * np.float32(1.0 / (high - low))
-    return np.nan_to_num(scaled, copy=False, nan=0.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinities are cut off below
+        scaled = (raw.astype(np.float32) - np.float32(low)) * np.float32(1.0 / (high - low))
+    return np.clip(np.nan_to_num(scaled, copy=False, nan=0.0), -LIMIT, LIMIT)

@@ -68,6 +68,7 @@ class WindowCache:
         if missing:
             try:
                 outputs = compute(missing)
+                _check_number(outputs, missing)
             except BaseException as error:
                 self._abandon(section, missing, error)
                 raise
@@ -105,6 +106,11 @@ class WindowCache:
                 self._entries.pop((section, window)).set_exception(error)
 
 
+def _check_number(outputs: Sequence[np.ndarray], windows: Sequence[Index]) -> None:
+    if len(outputs) != len(windows):
+        raise ValueError(f"{len(outputs)} outputs for {len(windows)} windows")
+
+
 class FlowField:
     """Network output of one section, anywhere.
 
@@ -118,6 +124,8 @@ class FlowField:
         Of marker and nucleus; None for a plane that is empty.
     segmenter : Segmenter
     cache : WindowCache
+    check : callable, optional
+        Called before every piece of work; raises to end it soon.
     """
 
     def __init__(
@@ -128,12 +136,16 @@ class FlowField:
         scales: Sequence[Scale | None],
         segmenter: Segmenter,
         cache: WindowCache,
+        *,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._section, self._read, self._lattice = section, read, lattice
         self._scales, self._segmenter, self._cache = tuple(scales), segmenter, cache
+        self._check = check
 
     def over(self, box: Box) -> np.ndarray:
         """Flows and cell logit of `box`, float32 (3, h, w); the box lies inside the section."""
+        self._check()
         out = np.zeros((3, *box.shape), np.float32)
         windows = self._lattice.windows_over(box)
         for window, values in zip(windows, self._outputs(windows), strict=True):
@@ -152,6 +164,7 @@ class FlowField:
         for start, stop in _runs(
             [self._lattice.window_input(w).shape for w in windows], self._segmenter.info.batch
         ):
+            self._check()
             batch = np.stack([self._input(window) for window in windows[start:stop]])
             for window, flows in zip(
                 windows[start:stop], self._segmenter.flows(batch), strict=True
