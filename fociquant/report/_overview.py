@@ -57,7 +57,7 @@ def write_overview(
     for mask, colour in ((outline, OUTLINE_COLOUR), (artefact, ARTEFACT_COLOUR)):
         out[_edge(mask, out.shape[:2])] = np.array(colour) * 255.0
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(out).save(path, optimize=False)
+    Image.fromarray(out).save(path, format="PNG", optimize=False)
     return path
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -23,9 +25,17 @@ NETWORK_ROLES = ("marker", "nucleus")
 
 
 def flow_field(
-    plan: SectionPlan, facts: SectionFacts, segmenter: Segmenter, cache: WindowCache
+    plan: SectionPlan,
+    facts: SectionFacts,
+    segmenter: Segmenter,
+    cache: WindowCache,
+    *,
+    check: Callable[[], None],
 ) -> FlowField:
-    """The network's output over a section, computed where it is asked for."""
+    """The network's output over a section, computed where it is asked for.
+
+    `check` is called before every piece of work and raises if the run is to end.
+    """
     scales = [
         (facts.stats[role].low, facts.stats[role].high) if role in facts.stats else None
         for role in NETWORK_ROLES
@@ -37,6 +47,7 @@ def flow_field(
         scales,
         segmenter,
         cache,
+        check=check,
     )
 
 

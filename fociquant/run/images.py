@@ -15,8 +15,8 @@ from fociquant.errors import InputError
 from fociquant.io import SectionImage, open_image, write_labels
 from fociquant.model import Box, ChannelStats
 from fociquant.prepare import prepare_section
+from fociquant.run.merging import merge
 from fociquant.run.plan import lattice_for
-from fociquant.run.sections import merge
 from fociquant.segment.contract import Segmenter
 from fociquant.segment.objects import decode_cell
 from fociquant.segment.windows import FlowField, Scale, WindowCache

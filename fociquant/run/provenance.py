@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from fociquant import __version__
 from fociquant.errors import ResultsError
 from fociquant.model import Section
@@ -59,6 +57,7 @@ def run_record(
         "sections": [_section_to_json(section) for section in study.sections],
         "images": {
             plan.section.name: {
+                "key": plan.key,
                 "fingerprint": plan.image.fingerprint,
                 "format": plan.image.format,
                 "shape": list(plan.image.shape),
@@ -91,8 +90,9 @@ def inputs_of(record: Mapping[str, Any], folder: ResultsFolder) -> TableInputs:
             names=dict(record["channel_names"]),
             phenotypes=tuple(record["phenotypes"]),
             reference_group=record["study"]["reference_group"],
+            keys={name: entry.get("key", "") for name, entry in record["images"].items()},
         )
-    except (KeyError, TypeError, ValidationError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultsError(f"{folder.run} is damaged ({error}). Run the study again.") from error
 
 

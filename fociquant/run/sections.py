@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from fociquant.errors import FociquantError
-from fociquant.model import Box, ChannelStats, SectionFacts
 from fociquant.io import SectionImage
+from fociquant.model import Box, ChannelStats, SectionFacts
 from fociquant.prepare import prepare_section
 from fociquant.report import write_overview
 from fociquant.run.blocks import count_block, flow_field
@@ -147,6 +147,17 @@ def finish(prepared: Prepared, blocks: list[Block], work: Work) -> None:
     write_json(folder.state(name), _state(prepared))
     settle(folder, name)
     plan.image.close()
+
+
+def _draw_overview(prepared: Prepared, folder: ResultsFolder) -> None:
+    """``overview.png``: from all pixels where the section is small, else from the overview grid."""
+    plan, facts = prepared.plan, prepared.facts
+    planes = prepared.overview
+    if max(plan.image.shape[1:]) <= SMALL_SECTION_PX:
+        whole = plan.image.read(Box.of_shape(plan.image.shape[1:]), list(plan.roles.values()))
+        planes = dict(zip(plan.roles, whole, strict=True))
+    target = folder.overview(plan.section.name)
+    write_overview(target, planes, outline=facts.outline, artefact=facts.artefact)
 
 
 def settle(folder: ResultsFolder, name: str) -> None:

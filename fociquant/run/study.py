@@ -16,9 +16,8 @@ from typing import Any
 import dask
 from dask.delayed import Delayed
 
-from fociquant.errors import ImageError, ResultsError
+from fociquant.errors import DiskError, ImageError, ResultsError
 from fociquant.io import open_image
-from fociquant.model import Section
 from fociquant.report import write_report
 from fociquant.run import sections as life
 from fociquant.run.plan import SectionPlan, plan_section
@@ -85,7 +84,7 @@ def run_study(
     SettingsError, ModelError
         Before anything is started.
     ResultsError
-        If the folder cannot be written.
+        If the folder cannot be used, or cannot be written any more.
     """
     how = compute or ComputeSettings()
     reporter = progress or Silent()
@@ -96,11 +95,16 @@ def run_study(
     cache = WindowCache(WINDOW_CACHE_BYTES)
     work = life.Work(folder, study.settings, segmenter, cache, reporter)
     plans, failed = _open_all(study, segmenter, folder, reporter)
-    interrupted = _count_all(plans, work, how)
+    try:
+        interrupted = _count_all(plans, work, how)
+    finally:
+        for plan in plans:
+            plan.image.close()
     inputs = table_inputs(study, plans)
     record = run_record(study, segmenter.info, how, plans, inputs)
     write_json(folder.run, record)
     tables = write_tables(folder, inputs)
+    folder.tidy()
     record["timings_s"] = {"total": round(time.monotonic() - began, 3)}
     write_json(folder.run, record)
     if not interrupted:
@@ -128,6 +132,7 @@ def table_inputs(study: Study, plans: Sequence[SectionPlan]) -> TableInputs:
         names=names,
         phenotypes=tuple(study.channels.phenotype),
         reference_group=study.reference_group,
+        keys={plan.section.name: plan.key for plan in plans},
     )
 
 
@@ -142,24 +147,18 @@ def _open_all(
             plans.append(plan_section(section, open_image(section.image), study, segmenter.info))
         except ImageError as error:
             failed.append(section.name)
-            _record_unopened(section, error, folder, progress)
+            life.record_failure(section.name, error, folder, progress)
     return plans, failed
-
-
-def _record_unopened(
-    section: Section, error: Exception, folder: ResultsFolder, progress: Progress
-) -> None:
-    reason = life.reason_of(error)
-    write_json(folder.state(section.name), {"key": "", "status": life.FAILED, "reason": reason})
-    progress.failed(section.name, reason)
 
 
 def _count_all(plans: Sequence[SectionPlan], work: life.Work, how: ComputeSettings) -> bool:
     """Count what is not counted yet; True if interrupted."""
-    name = [plan.section.name for plan in plans]
-    todo = [
-        p for p, n in zip(plans, name, strict=True) if not life.is_counted(work.folder, n, p.key)
-    ]
+    todo: list[SectionPlan] = []
+    for plan in plans:
+        if life.is_counted(work.folder, plan.section.name, plan.key):
+            life.settle(work.folder, plan.section.name)
+        else:
+            todo.append(plan)
     work.progress.start({plan.section.name: plan.lattice.image.area for plan in todo})
     tasks = [_section_task(plan, work, how.block_px) for plan in todo]
     try:
@@ -195,6 +194,9 @@ def _attempt(work: life.Work, step: Any, *args: Any) -> Any:
     """The one place where any error of a section becomes a value instead of ending the run."""
     try:
         return step(*args)
+    except DiskError as error:
+        work.stop.set()  # what is computed from now on could not be kept
+        return _Failure(error)
     except Exception as error:  # noqa: BLE001 - law 4: a failed section is a row, not a lost night
         return _Failure(error)
 
@@ -223,7 +225,7 @@ def _finish(
         outcome = _attempt(work, life.finish, prepared, blocks, work)
         failures = [outcome] if isinstance(outcome, _Failure) else []
     real = [f.error for f in failures if not isinstance(f.error, life.InterruptedRun)]
-    disk = [error for error in real if isinstance(error, ResultsError)]
+    disk = [error for error in real if isinstance(error, DiskError)]
     if disk:
         raise disk[0]
     if real:

@@ -41,6 +41,9 @@ class TableInputs:
         Role to channel name in tables.
     phenotypes : tuple of str
     reference_group : str or None
+    keys : mapping of str to str
+        Section name to the key under which its objects must have been stored; a section
+        that has none could not be opened.
     """
 
     sections: tuple[Section, ...]
@@ -49,6 +52,7 @@ class TableInputs:
     names: Mapping[str, str]
     phenotypes: tuple[str, ...]
     reference_group: str | None
+    keys: Mapping[str, str]
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -163,10 +167,11 @@ def _cell_columns(inputs: TableInputs) -> list[str]:
 def _count_all(folder: ResultsFolder, inputs: TableInputs) -> Iterator[_Counted]:
     for section in inputs.sections:
         state = read_json(folder.state(section.name)) or {}
-        if state.get("status") == DONE:
+        if state and state.get("key") == inputs.keys.get(section.name):
             yield _count_section(folder, inputs, section, state)
         else:
-            reason = state.get("reason") or "not counted yet; run the same command again"
+            failure = read_json(folder.failure(section.name)) or {}
+            reason = failure.get("reason") or "not counted yet; run the same command again"
             yield _uncounted(inputs, section, reason)
 
 
