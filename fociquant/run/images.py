@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fociquant.errors import InputError
+from fociquant.errors import InputError, ResultsError
 from fociquant.io import SectionImage, open_image, write_labels
 from fociquant.model import Box, ChannelStats
 from fociquant.prepare import prepare_section
@@ -173,8 +173,20 @@ def segment_image(
             grid = scene.grid(diameter)
             objects = scene.objects(grid)
         painted = PaintedLabels(objects, scene.lattice(grid), grid)
-        write_labels(target, painted, pixel_size=pixel_size, max_label=len(objects))
+        _write(target, painted, pixel_size, len(objects))
     return Segmented(path, target, len(objects), diameter)
+
+
+def _write(
+    target: Path, painted: PaintedLabels, pixel_size: PixelSize | None, objects: int
+) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_labels(target, painted, pixel_size=pixel_size, max_label=objects)
+    except OSError as error:
+        raise ResultsError(
+            f"{target} cannot be written: {error.strerror or error}. Choose another --out."
+        ) from error
 
 
 def _roles(image: SectionImage, request: SegmentRequest) -> dict[str, int]:
@@ -222,7 +234,7 @@ class _Scene:
             field, lattice, cell, self.settings, smallest
         )
         with ThreadPoolExecutor(min(self.threads, len(cells))) as pool:
-            return merge(list(pool.map(find, cells)))
+            return merge(list(pool.map(find, cells)), lattice)
 
     def estimate(self) -> tuple[float, pd.DataFrame, AnalysisGrid]:
         """Diameter from the objects themselves: the scale at which most area is found, refined."""
