@@ -139,7 +139,7 @@ def finish(prepared: Prepared, blocks: list[Block], work: Work) -> None:
     plan, folder = prepared.plan, work.folder
     name = plan.section.name
     paths = [folder.blocks(name) / f"{block.name}.parquet" for block in blocks]
-    objects = merge([read_objects(path) for path in paths], halo_px=plan.lattice.decode_halo_px)
+    objects = merge([read_objects(path) for path in paths], plan.lattice)
     write_labels_zarr(folder.labels(name), objects, plan.lattice, plan.analysis_pixel)
     _draw_overview(prepared, folder)
     kept = objects.drop(columns=[c for c in objects.columns if c.startswith("mask_")])

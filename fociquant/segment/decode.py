@@ -17,6 +17,12 @@ from fociquant.segment.devices import single_threaded
 FLOW_SCALE = 5.0
 """Networks of this family predict 5 times the unit flow."""
 
+SMALLEST_PX = 16
+"""Cellpose divides by the sides of the array minus one pixel; shorter ones get background added."""
+
+EMPTY = (0.0, 0.0, -100.0)
+"""Flows and cell logit of that background."""
+
 
 def decode(
     output: np.ndarray,
@@ -58,6 +64,8 @@ def decode(
 
     # "No seeds found" is an ordinary answer here, not something to warn a user about.
     logging.getLogger("cellpose.dynamics").setLevel(logging.ERROR)
+    height, width = output.shape[1:]
+    output = _at_least(output, SMALLEST_PX)
     with torch.inference_mode(), torch.sparse.check_sparse_tensor_invariants(enable=False):
         labels = dynamics.compute_masks(
             np.ascontiguousarray(output[:2]),
@@ -69,4 +77,17 @@ def decode(
             max_size_fraction=1.0,
             device=device or torch.device("cpu"),
         )
-    return np.asarray(labels, dtype=np.int32)
+    return np.asarray(labels, dtype=np.int32)[:height, :width]
+
+
+def _at_least(output: np.ndarray, edge: int) -> np.ndarray:
+    """The same with background after it, so that no side is shorter than `edge`."""
+    pads = [(0, max(0, edge - size)) for size in output.shape[1:]]
+    if not any(after for _, after in pads):
+        return output
+    return np.stack(
+        [
+            np.pad(plane, pads, constant_values=empty)
+            for plane, empty in zip(output, EMPTY, strict=True)
+        ]
+    )
