@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from fociquant.errors import ModelError
+from fociquant.segment.devices import resolve_precision
 from fociquant.segment.network import CompactNet
 from fociquant.segment.training.augment import Augmentation, Crop, random_crop
 from fociquant.segment.training.images import Source
@@ -91,7 +93,7 @@ def train(
     *,
     folder: Path,
     device: torch.device | None = None,
-    on_step: Callable[[int, Mapping[str, float]], None] | None = None,
+    on_step: Callable[[int, Mapping[str, float]], bool | None] | None = None,
 ) -> CompactNet:
     """Train `net`, continuing from the checkpoint in `folder` if there is one.
 
@@ -107,7 +109,8 @@ def train(
     device : torch.device, optional
         Default the CPU.
     on_step : callable, optional
-        Called with the step and the running losses.
+        Called with the number of steps done and the running losses; if it returns True,
+        a checkpoint is written and training ends there.
 
     Returns
     -------
@@ -117,7 +120,13 @@ def train(
     Raises
     ------
     ModelError
-        If the checkpoint belongs to another network.
+        If the checkpoint is damaged or belongs to another network.
+
+    Notes
+    -----
+    A batch depends on the plan's seed and the number of the step, so a training that was
+    interrupted and continued is the same as one that was not: to the bit on one CPU
+    thread, and to the rounding of the hardware otherwise.
     """
     folder.mkdir(parents=True, exist_ok=True)
     where = device or torch.device("cpu")
@@ -126,16 +135,19 @@ def train(
     running: dict[str, float] = {}
     started = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(_batch, sources, plan, state.step)
-        while state.step < plan.steps:
+        stop = state.step >= plan.steps
+        if not stop:
+            pending = pool.submit(_batch, sources, plan, state.step)
+        while not stop:
             batch = pending.result()
-            pending = pool.submit(_batch, sources, plan, state.step + 1)
+            if state.step + 1 < plan.steps:
+                pending = pool.submit(_batch, sources, plan, state.step + 1)
             losses = state.advance([tensor.to(where) for tensor in batch])
             for key, value in losses.items():
                 running[key] = 0.98 * running.get(key, value) + 0.02 * value
-            if on_step is not None:
-                on_step(state.step, running)
-            if state.step % plan.save_every == 0 or state.step == plan.steps:
+            wanted_to_end = on_step is not None and on_step(state.step, running) is True
+            stop = wanted_to_end or state.step >= plan.steps
+            if stop or state.step % plan.save_every == 0:
                 state.save(running | {"seconds": time.monotonic() - started})
     return state.averaged()
 
@@ -157,7 +169,11 @@ class _State:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(planes.device.type, torch.bfloat16):
+        # Without native support bfloat16 is emulated, and several times slower than float32.
+        precision = resolve_precision(planes.device)
+        with torch.autocast(
+            planes.device.type, torch.bfloat16, enabled=precision == torch.bfloat16
+        ):
             output = self.net(planes.contiguous(memory_format=torch.channels_last))
         flow_loss, cell_loss = loss_terms(output.float(), flows, cell, weight)
         (flow_loss + cell_loss).backward()
@@ -198,17 +214,22 @@ class _State:
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         try:
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             self.net.load_state_dict(content["net"])
             self.average = {
                 k: v.to(self.net.head.weight.device) for k, v in content["average"].items()
             }
             self.optimiser.load_state_dict(content["optimiser"])
             self.step = int(content["step"])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (
+            KeyError, RuntimeError, ValueError, TypeError, OSError, EOFError,
+            pickle.UnpicklingError,
+        ) as error:  # fmt: skip
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(
-                f"{path} is not a checkpoint of this network ({error}). Use another folder."
+                f"{path} is not a checkpoint of this network, or is damaged ({reason}). "
+                "Remove it or use another folder."
             ) from error
 
     def averaged(self) -> CompactNet:
