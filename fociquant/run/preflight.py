@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fociquant.errors import ChannelError, ImageError, Problem
+from fociquant.errors import (
+    ChannelError,
+    CorruptImageError,
+    ImageError,
+    ImageFormatError,
+    Problem,
+)
 from fociquant.io import open_image
 from fociquant.study import Inspection, Study, inspect_study
 from fociquant.study.roles import FIXED_ROLES
@@ -75,12 +81,23 @@ class Preflight:
         What looks wrong but may be meant.
     images : tuple of ImageFacts
         Of every image that opened, in the order of the sheet.
+    unreadable : tuple of Problem
+        Those of `problems` that are of one file alone: it is there, but damaged or of no
+        known format. The other sections can be counted.
     """
 
     study: Study | None
     problems: tuple[Problem, ...]
     notes: tuple[Problem, ...]
     images: tuple[ImageFacts, ...]
+    unreadable: tuple[Problem, ...] = ()
+
+    @property
+    def blocking(self) -> tuple[Problem, ...]:
+        """Why nothing can be started: every problem, but for single files among good ones."""
+        if not self.images:
+            return self.problems
+        return tuple(problem for problem in self.problems if problem not in self.unreadable)
 
     def summary(self) -> dict[str, Any]:
         """What a run would count, as plain values for a program; empty without a study."""
@@ -130,8 +147,9 @@ def preflight(
     inspection = inspect_study(path)
     problems, notes = list(inspection.problems), list(inspection.notes)
     images: list[ImageFacts] = []
+    unreadable: list[Problem] = []
     if open_images:
-        images = list(_open_all(inspection, problems))
+        images = list(_open_all(inspection, problems, unreadable))
         problems += _channel_problems(inspection, images)
         problems += _size_problems(inspection, images)
         problems += _copies(images)
@@ -139,7 +157,9 @@ def preflight(
     if inspection.study is not None:
         for check in checks:
             problems += check(inspection.study)
-    return Preflight(inspection.study, tuple(problems), tuple(notes), tuple(images))
+    return Preflight(
+        inspection.study, tuple(problems), tuple(notes), tuple(images), tuple(unreadable)
+    )
 
 
 def first_facts(paths: Iterable[Path]) -> ImageFacts | None:
@@ -152,7 +172,9 @@ def first_facts(paths: Iterable[Path]) -> ImageFacts | None:
     return None
 
 
-def _open_all(inspection: Inspection, problems: list[Problem]) -> Iterator[ImageFacts]:
+def _open_all(
+    inspection: Inspection, problems: list[Problem], unreadable: list[Problem]
+) -> Iterator[ImageFacts]:
     channels = inspection.config.channels
     roles = channels.roles() if channels else {}
     for row in inspection.rows:
@@ -162,7 +184,10 @@ def _open_all(inspection: Inspection, problems: list[Problem]) -> Iterator[Image
         try:
             yield _facts(row.image, row.name, where, roles)
         except ImageError as error:
-            problems += as_problems(error, f"{where}, {row.image.name}", path=str(row.image))
+            found = as_problems(error, f"{where}, {row.image.name}", path=str(row.image))
+            problems += found
+            if isinstance(error, CorruptImageError | ImageFormatError):
+                unreadable += found
 
 
 def _facts(path: Path, section: str, where: str, roles: Mapping[str, str | int]) -> ImageFacts:

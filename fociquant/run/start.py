@@ -14,6 +14,9 @@ from fociquant.study import Study
 def require_runnable(path: Path, *, model: str | None = None) -> Study:
     """The study at `path`, checked together with its images.
 
+    An image among others that is there but cannot be decoded does not hold up the rest:
+    its section will fail.
+
     Parameters
     ----------
     path : pathlib.Path
@@ -28,12 +31,12 @@ def require_runnable(path: Path, *, model: str | None = None) -> Study:
     Raises
     ------
     StudyError
-        With every problem found.
+        With every problem found, if anything but single damaged images is wrong.
     SettingsError
         Unknown model.
     """
     found = preflight(path)
-    if found.problems or found.study is None:
+    if found.blocking or found.study is None:
         raise StudyError(found.problems)
     study = found.study if model is None else with_model(found.study, model)
     check_model_name(study.settings.segment.model)
