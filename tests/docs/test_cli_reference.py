@@ -15,6 +15,8 @@ from fociquant.cli.reference import examples, main, reference, subcommands
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "sample_images" / "README.md", *ROOT.glob("docs/**/*.md")]
 NOT_A_COMMAND_LINE = {"docs/cli.md"}
+SYNOPSIS = re.compile(r"…|\[--|DIR\|")
+"""What only usage lines have, which name kinds of arguments and not arguments."""
 
 
 def parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +45,7 @@ def command_lines(page: Path) -> list[str]:
         if line.lstrip().startswith("```"):
             inside = not inside
         found = re.match(r"(?:\$ )?(fociquant\s.*)", line.strip())
-        if found and (inside or line.startswith("    ")):
+        if found and (inside or line.startswith("    ")) and not SYNOPSIS.search(line):
             lines.append(found.group(1))
     return lines
 
