@@ -1,8 +1,8 @@
 """The gate: every candidate keeps its row; a rejected one gets the flag that says why.
 
-A labelled cancer cell is one to the network's eye; it has marker above its surroundings, more than the
-autofluorescence on it explains, a nucleus, and the size and shape of a cell, and
-lies in tissue that can be judged.
+A labelled cancer cell looks like one to the network; it has marker above its
+surroundings, more than the autofluorescence on it explains, a nucleus, and the size
+and shape of a cell, and lies in tissue that can be judged.
 """
 
 from __future__ import annotations

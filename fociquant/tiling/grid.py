@@ -35,14 +35,19 @@ class AnalysisGrid:
 
     @classmethod
     def for_diameter(
-        cls, image_shape: tuple[int, int], *, diameter_px: tuple[float, float], wanted_px: float
+        cls,
+        image_shape: tuple[int, int],
+        *,
+        diameter_px: tuple[float, float],
+        wanted_px: float,
+        native_band: tuple[float, float] = NATIVE_BAND,
     ) -> AnalysisGrid:
         """The grid on which objects of `diameter_px` (along y and x) get the diameter `wanted_px`.
 
-        Native where that is within a factor of 1.25 along both axes.
+        Native where `wanted_px` is met within `native_band` along both axes.
         """
         steps = [diameter / wanted_px for diameter in diameter_px]
-        low, high = NATIVE_BAND
+        low, high = native_band
         if all(low <= step <= high for step in steps):
             steps = [1.0, 1.0]
         return cls(image_shape, steps[0], steps[1])
