@@ -96,8 +96,10 @@ class GateSettings(_Frozen):
     """Largest cancer-cell profile, µm²."""
     min_solidity: float = Field(0.7, ge=0.0, le=1.0)
     """Area over convex area; lower is a fibre or an airway lining."""
-    phenotype_snr: float = Field(4.0, ge=0.0)
-    """Phenotype marker in the cell over its tissue background, robust standard deviations."""
+    phenotype_snr: float = Field(8.0, ge=0.0)
+    """Phenotype marker over the cell's surroundings, in standard deviations of the pixel noise."""
+    phenotype_fraction: float = Field(0.2, ge=0.0, le=1.0)
+    """The same, as a fraction of the channel's range from its darkest to its brightest level."""
 
 
 class FociSettings(_Frozen):

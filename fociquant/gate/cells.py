@@ -107,11 +107,20 @@ def _without_nucleus(
 def _phenotype(
     objects: pd.DataFrame, name: str, stats: ChannelStats | None, settings: GateSettings
 ) -> np.ndarray:
-    """Whether the brightest part of the object stands out of the tissue in this channel."""
+    """Whether the brightest part of the object stands out of its surroundings in this channel.
+
+    Beyond the noise and the tissue's own texture, a share of the channel's range is asked
+    for: a dim haze over a cell is no nuclear staining.
+    """
     if stats is None or f"{name}_p90" not in objects:
         return np.zeros(len(objects), bool)
-    above = objects[f"{name}_p90"].to_numpy() - stats.background
-    return np.asarray(above > settings.phenotype_snr * stats.spread)
+    needed = max(
+        settings.phenotype_snr * stats.noise,
+        settings.phenotype_fraction * (stats.high - stats.low),
+        stats.spread,
+    )
+    above = objects[f"{name}_p90"].to_numpy() - objects[f"{name}_ring"].to_numpy()
+    return np.asarray(above > needed)
 
 
 def _off_tissue(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
