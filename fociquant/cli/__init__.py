@@ -7,6 +7,7 @@ so that ``fociquant --help`` needs neither torch nor pandas.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -63,6 +64,8 @@ def main(args: list[str] | None = None) -> Any:
     Exit codes: 0 done; 1 some sections failed; 2 the input is wrong, nothing was
     started; 130 interrupted, resumable.
     """
+    # Readers say what is wrong with a file in one line of their own.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         code = group.main(args=args, prog_name="fociquant", standalone_mode=False)
     except click.ClickException as error:

@@ -54,12 +54,8 @@ def command(
       fociquant evaluate labels/ truth/ --out comparison
       fociquant evaluate results/ study/truth --json
     """  # noqa: D301 - click reads the escaped character
-    from fociquant.run.evaluation import (
-        evaluate_labels,
-        evaluate_results,
-        is_results,
-        pair_labels,
-    )
+    from fociquant.run.count_evaluation import evaluate_results, is_results
+    from fociquant.run.evaluation import evaluate_labels, pair_labels
 
     counts = is_results(found)
     if counts:

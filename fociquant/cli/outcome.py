@@ -37,7 +37,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         if path.exists():
             click.echo(f"  {path}")
     if outcome.failed:
-        click.echo(f"{len(outcome.failed)} sections not counted, see sections.csv:", err=True)
+        number = len(outcome.failed)
+        sections = "1 section" if number == 1 else f"{number} sections"
+        click.echo(f"{sections} not counted, see sections.csv:", err=True)
         for row in outcome.tables.sections.itertuples():
             if row.section in outcome.failed:
                 click.echo(f"  {row.section!s}: {row.reason!s}", err=True)

@@ -72,7 +72,8 @@ def command(
       fociquant train nuclei/ --labels masks/ --out nuclei.pt --steps 500 --simulate 0.5
     """  # noqa: D301 - click reads the escaped character
     from fociquant.cli import EXIT_INTERRUPTED
-    from fociquant.run.training_data import TrainingRequest, fine_tune, fine_tuning_plan
+    from fociquant.run.training import fine_tune, fine_tuning_plan
+    from fociquant.run.training_data import TrainingRequest
     from fociquant.segment.training import ScenePool
 
     if resume and fresh:

@@ -14,7 +14,7 @@ import numpy as np
 
 from fociquant.errors import FociquantError
 from fociquant.io import SectionImage
-from fociquant.model import Box, ChannelStats, SectionFacts
+from fociquant.model import Box, ChannelStats, Section, SectionFacts
 from fociquant.prepare import prepare_section
 from fociquant.report import write_overview
 from fociquant.run.blocks import count_block, flow_field
@@ -242,15 +242,18 @@ def masks_from_json(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def fail(plan: SectionPlan, error: Exception, work: Work) -> None:
     """Record that a section could not be counted, and why; what it has is kept for a next try."""
-    record_failure(plan.section.name, error, work.folder, work.progress)
+    record_failure(plan.section, error, work.folder, work.progress)
     plan.image.close()
 
 
-def record_failure(name: str, error: Exception, folder: ResultsFolder, progress: Progress) -> None:
+def record_failure(
+    section: Section, error: Exception, folder: ResultsFolder, progress: Progress
+) -> None:
     """Write the reason beside what an earlier run may have counted, which is left as it is."""
-    reason = reason_of(error)
-    write_json(folder.failure(name), {"reason": reason})
-    progress.failed(name, reason)
+    # Tables do not depend on where the study lies: the image is named as the sheet names it.
+    reason = reason_of(error).replace(str(section.image), section.image_text)
+    write_json(folder.failure(section.name), {"reason": reason})
+    progress.failed(section.name, reason)
 
 
 def reason_of(error: Exception) -> str:

@@ -147,12 +147,12 @@ def _open_all(
             plans.append(plan_section(section, open_image(section.image), study, segmenter.info))
         except ImageError as error:
             failed.append(section.name)
-            life.record_failure(section.name, error, folder, progress)
+            life.record_failure(section, error, folder, progress)
     return plans, failed
 
 
 def _count_all(plans: Sequence[SectionPlan], work: life.Work, how: ComputeSettings) -> bool:
-    """Count what is not counted yet; True if interrupted."""
+    """Count what is not counted yet; True if interrupted before every section had its end."""
     todo: list[SectionPlan] = []
     for plan in plans:
         if life.is_counted(work.folder, plan.section.name, plan.key):
@@ -164,7 +164,7 @@ def _count_all(plans: Sequence[SectionPlan], work: life.Work, how: ComputeSettin
     try:
         with _stop_on_interrupt(work.stop):
             # A configuration of the user's own for Dask is not touched: all is said in the call.
-            dask.compute(
+            (settled,) = dask.compute(
                 tasks,
                 scheduler="threads",
                 num_workers=how.threads or os.cpu_count() or 1,
@@ -172,7 +172,7 @@ def _count_all(plans: Sequence[SectionPlan], work: life.Work, how: ComputeSettin
             )
     finally:
         work.progress.close()
-    return work.stop.is_set()
+    return not all(settled)
 
 
 def _section_task(plan: SectionPlan, work: life.Work, block_px: int) -> Delayed:
@@ -219,7 +219,8 @@ def _finish(
     work: life.Work,
     prepared: life.Prepared | _Failure,
     counted: list[_Failure | None],
-) -> None:
+) -> bool:
+    """Whether the section has come to its end, counted or failed."""
     failures = [part for part in [prepared, *counted] if isinstance(part, _Failure)]
     if not failures and isinstance(prepared, life.Prepared):
         outcome = _attempt(work, life.finish, prepared, blocks, work)
@@ -232,6 +233,7 @@ def _finish(
         life.fail(plan, real[0], work)
     elif not failures:
         work.progress.done(plan.section.name)
+    return bool(real) or not failures
 
 
 @contextmanager

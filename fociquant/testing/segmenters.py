@@ -51,7 +51,7 @@ class UphillSegmenter:
     def __init__(
         self,
         *,
-        level: float = 0.85,
+        level: float = 0.9,
         diameter_px: float = 24.0,
         window_core_px: int = 512,
         window_margin_px: int = 32,
@@ -96,8 +96,8 @@ def cones(
     diameter_px: float,
     *,
     background: float = 100.0,
-    rim: float = 1800.0,
-    peak: float = 2400.0,
+    rim: float = 2200.0,
+    peak: float = 2600.0,
 ) -> np.ndarray:
     """An image of cones that :class:`UphillSegmenter` finds: bright discs, brightest in the middle.
 

@@ -12,7 +12,8 @@ import tifffile
 
 from fociquant.cli import main
 from fociquant.errors import InputError
-from fociquant.run.evaluation import evaluate_labels, evaluate_results, file_key, pair_labels
+from fociquant.run.count_evaluation import evaluate_results
+from fociquant.run.evaluation import evaluate_labels, file_key, pair_labels
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from fociquant.cli import main
 from fociquant.errors import InputError, SettingsError
-from fociquant.run import training_data
+from fociquant.run import training, training_data
+from fociquant.run.training import fine_tune, fine_tuning_plan
 from fociquant.run.training_data import (
     TrainingRequest,
-    fine_tune,
-    fine_tuning_plan,
     hold_out,
     labelled_images,
     load_labelled,
@@ -85,7 +84,7 @@ def test_the_whole_of_it(data: Path, capsys, monkeypatch: pytest.MonkeyPatch) ->
         loaded.append(item.name)
         return load_labelled(item, request)
 
-    monkeypatch.setattr(training_data, "load_labelled", spy)
+    monkeypatch.setattr(training, "load_labelled", spy)
     code, printed, told = run(capsys, *command(data, "--json"))
     assert code == 0
     card = json.loads(printed)

@@ -27,7 +27,7 @@ STUDY_YAML = """\
 name: {name}
 samples: samples.csv
 preset: her2_if
-reference_group: PBS
+reference_group: {reference}
 channels:
   marker: HER2
   nucleus: DAPI
@@ -301,7 +301,10 @@ def _write_text(out: Path, design: Design, seed: int, truth: StudyTruth) -> None
     sheet["dpi"] = sheet["dpi"].map("{:g}".format)
     sheet.to_csv(out / "samples.csv", index=False, lineterminator="\n")
     unstained = "  autofluorescence: AF\n" if design.autofluorescence else ""
-    text = STUDY_YAML.format(name=f"simulated-{design.name}", autofluorescence=unstained)
+    reference = "PBS" if "PBS" in set(truth.sections["group"]) else truth.sections["group"].iloc[0]
+    text = STUDY_YAML.format(
+        name=f"simulated-{design.name}", reference=reference, autofluorescence=unstained
+    )
     (out / "study.yaml").write_text(text, encoding="utf-8")
     write_truth(out / "truth", truth)
     made = {"simulator_format": FORMAT, "seed": seed, "design": asdict(design)}
