@@ -30,7 +30,7 @@ SCENE_PX = 384
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
               metavar="WEIGHTS.pt", help="Weights to write.")  # fmt: skip
 @click.option("--from", "start", default="compact", show_default=True,
-              help="compact, a Cellpose model, or a weights file.")  # fmt: skip
+              help="compact, scratch (random), a Cellpose model, or a weights file.")  # fmt: skip
 @click.option("--steps", default=300, show_default=True, type=click.IntRange(1),
               help="Optimiser steps.")  # fmt: skip
 @click.option("--rate", default=None, type=click.FloatRange(0.0, 0.1, min_open=True),
@@ -72,13 +72,13 @@ def command(
       fociquant train nuclei/ --labels masks/ --out nuclei.pt --steps 500 --simulate 0.5
     """  # noqa: D301 - click reads the escaped character
     from fociquant.cli import EXIT_INTERRUPTED
-    from fociquant.run.training import fine_tune, fine_tuning_plan
+    from fociquant.run.training import fine_tune, training_plan
     from fociquant.run.training_data import TrainingRequest
     from fociquant.segment.training import ScenePool
 
     if resume and fresh:
         raise click.UsageError("--resume and --fresh contradict each other.")
-    plan = fine_tuning_plan(steps=steps, seed=seed, rate=rate)
+    plan = training_plan(options["start"], steps=steps, seed=seed, rate=rate)
     request = TrainingRequest(images, out=out, plan=plan, diameter_px=diameter, **options)
     scenes = ScenePool(_scene_maker(request), seed=seed, size=SCENES) if request.simulate else None
     done = fine_tune(
@@ -101,12 +101,13 @@ def _scene_maker(request: TrainingRequest) -> Callable[[np.random.Generator], Tr
     import numpy as np
 
     from fociquant.prepare import channel_scale, pixel_noise
+    from fociquant.run.training import SCRATCH
     from fociquant.segment.scaling import to_unit
     from fociquant.segment.training import training_image
     from fociquant.testing.lung import CHANNELS, training_scene
 
     used = [CHANNELS.index(name) for name in ("HER2", "DAPI")]
-    if request.nucleus is None:
+    if request.nucleus is None and request.start != SCRATCH:
         used = used[:1]
 
     def make(rng: np.random.Generator) -> TrainingImage:

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from fociquant.segment.compact import (
     file_sha256,
     is_compact,
     load_compact,
+    random_net,
     save_weights,
 )
 from fociquant.segment.devices import resolve_device
@@ -53,6 +54,17 @@ FORMAT = 1
 
 RATE = 2e-4
 """Peak learning rate of a fine-tuning: low, the starting weights are good already."""
+
+SCRATCH = "scratch"
+"""Starting point of a compact network with random weights."""
+
+
+def training_plan(start: str, *, steps: int, seed: int, rate: float | None = None) -> TrainingPlan:
+    """The plan of a training that begins with `start`: from scratch, or a fine-tuning."""
+    if start != SCRATCH:
+        return fine_tuning_plan(steps=steps, seed=seed, rate=rate)
+    plan = TrainingPlan(steps=steps, seed=seed)
+    return plan if rate is None else replace(plan, rate=rate)
 
 
 def fine_tuning_plan(*, steps: int, seed: int, rate: float | None = None) -> TrainingPlan:
@@ -116,7 +128,8 @@ def fine_tune(
     ModelError
         Weights that cannot be loaded.
     """
-    check_model_name(request.start)
+    if request.start != SCRATCH:
+        check_model_name(request.start)
     if request.out.suffix.lower() != ".pt":
         raise InputError(f"--out {request.out}: weights end in .pt. Choose such a name.")
     items = labelled_images(request)
@@ -125,9 +138,10 @@ def fine_tune(
     kept = [item for item in items if not item.held_out]
     say(f"{len(kept)} images to train on, {len(items) - len(kept)} held out for validation")
     images = [load_labelled(item, request) for item in kept]
-    before = _validate(request, items, request.start, "before", say)
+    scratch = request.start == SCRATCH
+    before = None if scratch else _validate(request, items, request.start, "before", say)
     began = time.monotonic()
-    if start is None or not is_compact(start):
+    if not _trains_compact(request, start):
         sha256 = _train_cellpose(request, images, say)
     else:
         finished = _train_compact(request, images, start, scenes, say, stop)
@@ -146,17 +160,21 @@ def fine_tune(
 
 
 def _start_weights(request: TrainingRequest) -> Path | None:
-    """The file to begin with; None for a Cellpose model that is known by name."""
-    if request.start in CELLPOSE_NAMES:
+    """The file to begin with; None for random weights and for a Cellpose model known by name."""
+    if request.start in (SCRATCH, *CELLPOSE_NAMES):
         start = None
     else:
         start = embedded_weights() if request.start == EMBEDDED else Path(request.start)
         if start.resolve() == request.out.resolve():
             raise InputError(f"--out {request.out} would replace the weights it begins with.")
-    compact = start is not None and is_compact(start)
-    if request.simulate and not compact:
+    if request.simulate and not _trains_compact(request, start):
         raise SettingsError("--simulate works with the compact network only. Leave it out.")
     return start
+
+
+def _trains_compact(request: TrainingRequest, start: Path | None) -> bool:
+    """Whether the compact network is trained, as opposed to one of Cellpose's."""
+    return request.start == SCRATCH or (start is not None and is_compact(start))
 
 
 def plan_record(
@@ -210,7 +228,7 @@ def claim_folder(
 def _train_compact(
     request: TrainingRequest,
     images: Sequence[TrainingImage],
-    start: Path,
+    start: Path | None,
     scenes: Source | None,
     say: Callable[[str], None],
     stop: AbstractContextManager[Callable[[], bool]] | None,
@@ -219,21 +237,22 @@ def _train_compact(
     sources: list[tuple[float, Source]] = [(1.0, ImagePool(images))]
     if scenes is not None and request.simulate > 0.0:
         sources.append((request.simulate, scenes))
+    net = random_net(request.plan.seed) if start is None else load_compact(start)
     with stop or nullcontext(lambda: False) as asked:
         watch = _Watch(request.plan.steps, say, asked)
-        net = train(
-            load_compact(start), sources, request.plan, folder=request.folder,
+        trained = train(
+            net, sources, request.plan, folder=request.folder,
             device=resolve_device(request.device), on_step=watch,
         )  # fmt: skip
     if watch.stopped:
         return None
     notes = {
         "fociquant": __version__,
-        "started_from": f"{request.start} {file_sha256(start)}",
+        "started_from": request.start if start is None else f"{request.start} {file_sha256(start)}",
         "images": str(len(images)),
         "steps": str(request.plan.steps),
     }
-    return save_weights(net, request.out, notes=notes)
+    return save_weights(trained, request.out, notes=notes)
 
 
 def _train_cellpose(
@@ -318,7 +337,7 @@ def _card(
     sha256: str,
 ) -> dict[str, Any]:
     cellpose = request.start in CELLPOSE_NAMES or (
-        request.start != EMBEDDED and not is_compact(Path(request.start))
+        request.start not in (EMBEDDED, SCRATCH) and not is_compact(Path(request.start))
     )
     record = json.loads(json.dumps(asdict(request.plan)))
     return {

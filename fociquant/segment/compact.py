@@ -115,6 +115,13 @@ def load_compact(path: Path) -> CompactNet:
     return net.eval()
 
 
+def random_net(seed: int) -> CompactNet:
+    """A compact network with random weights; the same seed gives the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return CompactNet()
+
+
 class CompactSegmenter:
     """Inference with the compact network.
 

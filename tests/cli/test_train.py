@@ -266,3 +266,17 @@ def test_simulated_scenes_are_mixed_in(data: Path, capsys) -> None:
     code, printed, _ = run(capsys, *command(data, "--simulate", "1", "--steps", "1", "--json"))
     assert code == 0
     assert json.loads(printed)["simulated_weight"] == 1.0
+
+
+def test_from_scratch_begins_with_random_weights(data: Path, capsys) -> None:
+    out = data.parent / "new.pt"
+    code, printed, _ = run(
+        capsys, "train", data, "--labels", "_masks", "--out", out, "--from", "scratch",
+        "--steps", "1", "--diameter", "22", "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert code == 0
+    card = json.loads(printed)
+    assert card["started_from"] == "scratch"
+    assert card["validation"]["before"] is None
+    assert card["plan"]["rate"] == loop.TrainingPlan(steps=1).rate
+    assert load_compact(out).widths == CompactNet().widths
