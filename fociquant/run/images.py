@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fociquant.errors import InputError, ResultsError
+from fociquant.errors import DiskError, InputError
 from fociquant.io import SectionImage, open_image, write_labels
 from fociquant.model import Box, ChannelStats
 from fociquant.prepare import prepare_section
@@ -186,7 +186,7 @@ def _write(
         target.parent.mkdir(parents=True, exist_ok=True)
         write_labels(target, painted, pixel_size=pixel_size, max_label=objects)
     except OSError as error:
-        raise ResultsError(
+        raise DiskError(
             f"{target} cannot be written: {error.strerror or error}. Choose another --out."
         ) from error
 
