@@ -44,7 +44,8 @@ SCENE_PX = 384
 @click.option("--validation", default=None, metavar="PATTERN",
               help="Images to hold out, e.g. 'mouse3_*'; otherwise one in ten.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="Of the random choices; the same seed gives the same training.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Continue only; never begin anew.")
 @click.option("--fresh", is_flag=True, help="Forget an earlier training of WEIGHTS.pt.")
 @click.option("--json", "as_json", is_flag=True, help="Print the model card as JSON.")
