@@ -1,0 +1,151 @@
+"""The gate: every candidate keeps its row, and a rejected one its reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fociquant.flags import REJECTING, CellFlag, parse_flags
+from fociquant.gate import gate_objects
+from fociquant.model import ChannelStats, SectionFacts
+from fociquant.settings import GateSettings
+from fociquant.units import PixelSize
+
+STATS = ChannelStats(low=100, high=1100, background=150, spread=20, noise=10, saturation=65535)
+FACTS = SectionFacts(
+    stats={"marker": STATS, "nucleus": STATS, "autofluorescence": STATS, "Ki67": STATS},
+    tissue_mm2=1.0,
+    parenchyma_mm2=0.5,
+    outline=np.ones((10, 10), bool),
+    artefact=np.zeros((10, 10), bool),
+    overview_px=PixelSize.square(8.0),
+    autofluorescence_slope=0.5,
+)
+CELL = {
+    "label": 1, "y_um": 40.0, "x_um": 40.0, "area_um2": 110.0, "solidity": 0.95, "score_mean": 5.0,
+    "marker_mean": 600.0, "marker_ring": 150.0, "nucleus_mean": 300.0, "nucleus_ring": 120.0,
+    "nucleus_p90": 700.0, "autofluorescence_mean": 160.0, "autofluorescence_ring": 150.0,
+    "Ki67_mean": 300.0, "Ki67_ring": 120.0, "Ki67_p90": 900.0, "ring_px": 200, "flags": 0,
+}  # fmt: skip
+"""A labelled cell beyond doubt."""
+
+
+def judge(*changes, facts=FACTS, phenotypes=("Ki67",), **options):
+    table = pd.DataFrame([CELL | change for change in changes])
+    return gate_objects(table, facts, phenotypes=phenotypes, settings=GateSettings(**options))
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        ({}, ""),
+        ({"score_mean": 1.0}, "uncertain"),
+        ({"marker_mean": 170.0}, "dim_marker"),
+        ({"nucleus_p90": 190.0}, "no_nucleus"),
+        ({"area_um2": 10.0}, "too_small"),
+        ({"area_um2": 5000.0}, "too_large"),
+        ({"solidity": 0.3}, "elongated"),
+        ({"autofluorescence_mean": 1100.0}, "autofluorescent"),
+        ({"flags": int(CellFlag.EDGE)}, "edge"),
+        ({"flags": int(CellFlag.OVERSIZE)}, "oversize"),
+        ({"flags": int(CellFlag.SATURATED)}, "saturated"),
+    ],
+)
+def test_each_reason_alone_sets_its_flag_alone(change, flag):
+    gated = judge(change)
+    assert gated["flags"].tolist() == [flag]
+    assert gated["positive"].tolist() == [not parse_flags(flag) & REJECTING]
+
+
+def test_reasons_add_up():
+    gated = judge({"marker_mean": 100.0, "area_um2": 5.0, "flags": int(CellFlag.EDGE)})
+    names = gated["flags"][0].split(";")
+    assert {"edge", "dim_marker", "too_small"} <= set(names) and not gated["positive"][0]
+
+
+def test_places_outside_the_lung_and_in_artefacts_are_flagged():
+    outline, artefact = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    outline[:, :6] = True
+    artefact[7:, :] = True
+    facts = replace(FACTS, outline=outline, artefact=artefact)
+    gated = judge({}, {"x_um": 50.0}, {"y_um": 57.0}, {"x_um": 1e4, "y_um": 1e4}, facts=facts)
+    assert gated["flags"].tolist() == ["", "off_tissue", "in_artefact", "off_tissue;in_artefact"]
+
+
+def test_where_no_lung_was_found_nothing_is_off_it():
+    facts = replace(FACTS, outline=np.zeros((10, 10), bool))
+    assert judge({}, facts=facts)["positive"].tolist() == [True]
+    nothing = replace(FACTS, outline=np.zeros((0, 0), bool), artefact=np.zeros((0, 0), bool))
+    assert judge({}, facts=nothing)["positive"].tolist() == [True]
+
+
+def test_channels_that_are_not_there_ask_for_nothing():
+    facts = replace(FACTS, stats={"marker": STATS}, autofluorescence_slope=None)
+    table = pd.DataFrame([CELL])
+    table = table.drop(columns=[c for c in table if c.startswith(("nucleus", "autofl", "Ki67"))])
+    gated = gate_objects(table, facts, phenotypes=("Ki67",), settings=GateSettings())
+    assert gated["positive"].tolist() == [True] and gated["Ki67_positive"].tolist() == [False]
+
+
+def test_switched_off_rules_reject_nothing():
+    gated = judge({"nucleus_p90": 0.0}, nucleus_fraction=0)
+    assert gated["positive"].tolist() == [True]
+
+
+def test_in_a_crowd_the_tissue_stands_in_for_a_bright_ring():
+    crowd, ring = judge({"marker_ring": 580.0, "ring_px": 0}, {"marker_ring": 580.0})["flags"]
+    assert crowd == "" and ring == "dim_marker"
+
+
+def test_phenotypes_are_judged_whether_counted_or_not():
+    gated = judge({}, {"Ki67_p90": 130.0}, {"area_um2": 1.0})
+    assert gated["Ki67_positive"].tolist() == [True, False, True]
+
+
+def test_the_excess_is_over_the_surroundings():
+    assert judge({"marker_mean": 700.0, "marker_ring": 250.0})["marker_excess"].tolist() == [450.0]
+
+
+def test_no_objects_are_no_rows_of_the_right_kinds():
+    gated = gate_objects(
+        pd.DataFrame([CELL]).iloc[:0], FACTS, phenotypes=("Ki67",), settings=GateSettings()
+    )
+    assert len(gated) == 0 and gated["positive"].dtype == bool
+    assert gated["Ki67_positive"].dtype == bool
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60))
+@settings(max_examples=25, deadline=None)
+def test_no_row_is_lost_and_rows_are_judged_alone(seed, n):
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        {key: rng.uniform(0, 2, n) * value for key, value in CELL.items()}
+        | {"flags": rng.integers(0, 8, n), "ring_px": rng.integers(0, 2, n)}
+    )
+    before = rows.copy()
+    gated = gate_objects(rows, FACTS, phenotypes=("Ki67",), settings=GateSettings())
+    pd.testing.assert_frame_equal(rows, before)
+    assert len(gated) == n
+    order = rng.permutation(n)
+    again = gate_objects(rows.iloc[order], FACTS, phenotypes=("Ki67",), settings=GateSettings())
+    pd.testing.assert_frame_equal(again, gated.iloc[order])
+    rejected = [bool(parse_flags(flags) & REJECTING) for flags in gated["flags"]]
+    assert (gated["positive"].to_numpy() == ~np.array(rejected, bool)).all()
+
+
+@pytest.mark.parametrize("name", ["marker_snr", "min_score", "min_area_um2", "min_solidity"])
+def test_a_stricter_rule_never_counts_more(name):
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame({key: rng.uniform(0, 2, 200) * value for key, value in CELL.items()})
+    rows["flags"] = 0
+    low, high = getattr(GateSettings(), name), getattr(GateSettings(), name) * 1.3
+    counted = [
+        gate_objects(rows, FACTS, phenotypes=(), settings=GateSettings(**{name: value}))["positive"]
+        for value in (low, high)
+    ]
+    assert not (counted[1] & ~counted[0]).any()
