@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from fociquant.cohort._compare import COMPARISON_COLUMNS, compare_groups
 from fociquant.cohort._groups import GROUP_COLUMNS, group_table
 from fociquant.cohort._mice import mice_table
 from fociquant.cohort._order import natural_key, sort_mice
+from fociquant.cohort._power import ASSUMED_CV, POWER_COLUMNS, power_table
+from fociquant.cohort._ranks import rank_test, smallest_p
 
-__all__ = ["GROUP_COLUMNS", "group_table", "mice_table", "natural_key", "sort_mice"]
+__all__ = [
+    "ASSUMED_CV",
+    "COMPARISON_COLUMNS",
+    "GROUP_COLUMNS",
+    "POWER_COLUMNS",
+    "compare_groups",
+    "group_table",
+    "mice_table",
+    "natural_key",
+    "power_table",
+    "rank_test",
+    "smallest_p",
+    "sort_mice",
+]
