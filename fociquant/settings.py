@@ -82,14 +82,16 @@ class MeasureSettings(_Frozen):
 class GateSettings(_Frozen):
     """Which objects are labelled cancer cells."""
 
-    min_score: float = Field(1.5, ge=-10.0, le=10.0)
+    min_score: float = Field(2.0, ge=-10.0, le=10.0)
     """Mean cell logit of the network over the object; lower is uncertain."""
-    marker_snr: float = Field(3.0, ge=0.0)
+    marker_snr: float = Field(2.0, ge=0.0)
     """Marker over its surroundings, in standard deviations of the pixel noise."""
-    nucleus_fraction: float = Field(0.1, ge=0.0, le=1.0)
+    nucleus_fraction: float = Field(0.06, ge=0.0, le=1.0)
     """Nuclear stain on the cell, from 0 (darkest) to 1 (brightest nuclei); 0 asks for none."""
     autofluorescence_ratio: float = Field(1.8, ge=0.0)
     """Marker must exceed this multiple of what the autofluorescence channel predicts."""
+    tissue_reach_um: float = Field(25.0, ge=0.0, le=500.0)
+    """Cells up to this far outside the lung's outline still count, µm: the outline is coarse."""
     min_area_um2: float = Field(25.0, ge=0.0)
     """Smallest cancer-cell profile, µm²."""
     max_area_um2: float = Field(1200.0, gt=0.0)

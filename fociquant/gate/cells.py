@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import distance_transform_edt
 
 from fociquant.flags import REJECTING, CellFlag, flag_names
 from fociquant.model import ChannelStats, SectionFacts
@@ -54,7 +55,7 @@ def gate_objects(
         CellFlag.TOO_SMALL: objects["area_um2"].to_numpy() < settings.min_area_um2,
         CellFlag.TOO_LARGE: objects["area_um2"].to_numpy() > settings.max_area_um2,
         CellFlag.ELONGATED: objects["solidity"].to_numpy() < settings.min_solidity,
-        CellFlag.OFF_TISSUE: _off_tissue(objects, facts),
+        CellFlag.OFF_TISSUE: _off_tissue(objects, facts, settings),
         CellFlag.IN_ARTEFACT: _mask_at(objects, facts.artefact, facts.overview_px, outside=False),
     }
     for flag, hit in checks.items():
@@ -123,11 +124,13 @@ def _phenotype(
     return np.asarray(above > needed)
 
 
-def _off_tissue(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
+def _off_tissue(objects: pd.DataFrame, facts: SectionFacts, settings: GateSettings) -> np.ndarray:
     """Whether the centre lies outside the lung; nothing does where no lung was found at all."""
     if not facts.outline.any():
         return np.zeros(len(objects), bool)
-    return ~_mask_at(objects, facts.outline, facts.overview_px, outside=False)
+    pixel = facts.overview_px
+    outside = distance_transform_edt(~facts.outline, sampling=(pixel.y, pixel.x))
+    return ~_mask_at(objects, outside <= settings.tissue_reach_um, pixel, outside=False)
 
 
 def _mask_at(

@@ -46,7 +46,7 @@ def judge(*changes, facts=FACTS, phenotypes=("Ki67",), **options):
         ({}, ""),
         ({"score_mean": 1.0}, "uncertain"),
         ({"marker_mean": 170.0}, "dim_marker"),
-        ({"nucleus_p90": 190.0}, "no_nucleus"),
+        ({"nucleus_p90": 150.0}, "no_nucleus"),
         ({"area_um2": 10.0}, "too_small"),
         ({"area_um2": 5000.0}, "too_large"),
         ({"solidity": 0.3}, "elongated"),
@@ -73,8 +73,12 @@ def test_places_outside_the_lung_and_in_artefacts_are_flagged():
     outline[:, :6] = True
     artefact[7:, :] = True
     facts = replace(FACTS, outline=outline, artefact=artefact)
-    gated = judge({}, {"x_um": 50.0}, {"y_um": 57.0}, {"x_um": 1e4, "y_um": 1e4}, facts=facts)
+    places = [{}, {"x_um": 76.0}, {"y_um": 57.0}, {"x_um": 1e4, "y_um": 1e4}]
+    gated = judge(*places, facts=facts)
     assert gated["flags"].tolist() == ["", "off_tissue", "in_artefact", "off_tissue;in_artefact"]
+    # Column 6 lies 8 µm outside the outline, which is no sharper than that.
+    reached = [judge({"x_um": 50.0}, facts=facts, tissue_reach_um=um) for um in (7.0, 9.0)]
+    assert [gated["flags"][0] for gated in reached] == ["off_tissue", ""]
 
 
 def test_where_no_lung_was_found_nothing_is_off_it():
