@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,17 @@ def write_labels_zarr(
             shutil.rmtree(target)
         temporary.rename(target)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
         raise cannot_write(target, error) from error
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which zarr's threads may still be writing after one of them failed."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)
+        if not folder.exists():
+            return
 
 
 def _write_levels(

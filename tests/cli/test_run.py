@@ -96,7 +96,7 @@ def test_ctrl_c_ends_in_seconds_and_the_same_command_continues(study, tmp_path, 
 @pytest.mark.slow()
 def test_a_killed_run_continues_as_if_nothing_had_been(study, tmp_path, undisturbed):
     chance = random.Random(7)
-    for _ in range(3):
+    for _ in range(2):
         process = start(study, tmp_path / "r", delay=0.03)
         assert process.stdout is not None
         process.stdout.readline()
