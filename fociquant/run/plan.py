@@ -22,6 +22,9 @@ from fociquant.units import PixelSize
 ALGORITHM = 1
 """Raised when the same settings would give other objects; old blocks then count as absent."""
 
+SMALLEST_CELL_PX = 2.0
+"""Cells narrower than this cannot be outlined; a wrong pixel size would also make the grid huge."""
+
 
 @dataclass(frozen=True, slots=True)
 class SectionPlan:
@@ -102,7 +105,7 @@ def plan_section(
     ChannelError
         A channel of the study is not in the file.
     PixelSizeError
-        Neither the file nor the study says the pixel size.
+        Neither the file nor the study says the pixel size, or cells are too small in it.
     """
     wanted = study.channels.roles()
     roles = {role: image.channel_index(channel) for role, channel in wanted.items()}
@@ -117,6 +120,7 @@ def plan_section(
             "Write it in study.yaml, for example 'pixel_size_um: 0.325'."
         )
     diameter = study.settings.segment.diameter_um
+    _check_resolution(section, diameter, pixel_size)
     grid = AnalysisGrid.for_diameter(
         image.shape[1:],
         diameter_px=(diameter / pixel_size.y, diameter / pixel_size.x),
@@ -126,6 +130,16 @@ def plan_section(
     return SectionPlan(
         section, image, roles, names, pixel_size, grid, lattice_for(grid, model), key
     )
+
+
+def _check_resolution(section: Section, diameter_um: float, pixel_size: PixelSize) -> None:
+    seen_px = diameter_um / max(pixel_size.y, pixel_size.x)
+    if seen_px < SMALLEST_CELL_PX:
+        raise PixelSizeError(
+            f"{section.image_text}: at {pixel_size.mean:g} µm per pixel a cell of "
+            f"{diameter_um:g} µm is {seen_px:.2g} pixels wide, too few to be outlined. "
+            "Correct pixel_size_um, or give an image of higher resolution."
+        )
 
 
 def lattice_for(grid: AnalysisGrid, model: ModelInfo) -> Lattice:

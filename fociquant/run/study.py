@@ -18,6 +18,7 @@ from dask.delayed import Delayed
 
 from fociquant.errors import DiskError, ImageError, ResultsError
 from fociquant.io import open_image
+from fociquant.model import Section
 from fociquant.report import write_report
 from fociquant.run import sections as life
 from fociquant.run.plan import SectionPlan, plan_section
@@ -116,8 +117,9 @@ def run_study(
 def report(folder: ResultsFolder, tables: Tables, record: Mapping[str, Any]) -> None:
     """Figures and ``report.html`` from the tables."""
     write_report(
-        folder.root, mice=tables.mice, sections=tables.sections, groups=tables.groups, run=record
-    )
+        folder.root, mice=tables.mice, sections=tables.sections, groups=tables.groups, run=record,
+        comparisons=tables.comparisons, power=tables.power,
+    )  # fmt: skip
 
 
 def table_inputs(study: Study, plans: Sequence[SectionPlan]) -> TableInputs:
@@ -144,11 +146,20 @@ def _open_all(
     failed: list[str] = []
     for section in study.sections:
         try:
-            plans.append(plan_section(section, open_image(section.image), study, segmenter.info))
+            plans.append(_plan(section, study, segmenter))
         except ImageError as error:
             failed.append(section.name)
             life.record_failure(section, error, folder, progress)
     return plans, failed
+
+
+def _plan(section: Section, study: Study, segmenter: Segmenter) -> SectionPlan:
+    image = open_image(section.image)
+    try:
+        return plan_section(section, image, study, segmenter.info)
+    except ImageError:
+        image.close()
+        raise
 
 
 def _count_all(plans: Sequence[SectionPlan], work: life.Work, how: ComputeSettings) -> bool:

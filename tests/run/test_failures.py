@@ -163,3 +163,10 @@ def test_cells_and_foci_agree_with_the_tables_of_mice(run, study, tmp_path):
     assert mice["cells"].to_dict() == COUNTS
     assert (positive["focus"] > 0).all() and (cells[~cells["positive"]]["focus"] == 0).all()
     assert np.isfinite(cells.select_dtypes("number")).all().all()
+
+
+def test_a_pixel_size_at_which_no_cell_can_be_seen_fails_soon(run, study, tmp_path):
+    study.write_text(study.read_text() + "pixel_size_um: 32.5\n")
+    outcome = run(study, tmp_path / "r")
+    assert len(outcome.failed) == 3 and run.seen == 0
+    assert "Correct pixel_size_um" in outcome.tables.sections["reason"][0]
