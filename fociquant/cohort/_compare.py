@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from fociquant.cohort._likelihood import Arm, SharedSpread
 from fociquant.cohort._order import sort_mice
@@ -103,8 +102,8 @@ def compare_groups(
         if key[1] != reference_group
     ]
     table = _typed(pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS)), offset_note)
-    table["p_holm"] = _adjusted(table["p_model"], "holm")
-    table["p_bh"] = _adjusted(table["p_model"], "fdr_bh")
+    table["p_holm"] = _holm(table["p_model"])
+    table["p_bh"] = _benjamini_hochberg(table["p_model"])
     return sort_mice(table, reference_group=reference_group)
 
 
@@ -260,13 +259,18 @@ def _zero_note(name: str, side: _Side, what: str) -> str:
     return text
 
 
-def _adjusted(p: pd.Series, method: str) -> pd.Series:
-    """P values adjusted for all that were tested; empty stays empty."""
-    found = pd.Series(np.nan, index=p.index)
-    tested = p.notna()
-    if tested.any():
-        found[tested] = multipletests(p[tested].to_numpy(), method=method)[1]
-    return found
+def _holm(p: pd.Series) -> pd.Series:
+    """P values adjusted by Holm's step down, for all that were tested; empty stays empty."""
+    tested = p.dropna().sort_values(kind="stable")
+    steps = tested * np.arange(len(tested), 0, -1)
+    return steps.cummax().clip(upper=1.0).reindex(p.index)
+
+
+def _benjamini_hochberg(p: pd.Series) -> pd.Series:
+    """The same by the step up of Benjamini and Hochberg."""
+    tested = p.dropna().sort_values(ascending=False, kind="stable")
+    steps = tested * len(tested) / np.arange(len(tested), 0, -1)
+    return steps.cummin().clip(upper=1.0).reindex(p.index)
 
 
 def _typed(table: pd.DataFrame, offset_note: str) -> pd.DataFrame:

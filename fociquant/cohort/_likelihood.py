@@ -37,7 +37,10 @@ that happen to agree from being read as "all mice are equal"; more mice overrule
 _STRETCH = np.linspace(-5.0, 5.0, 201)
 """Grid of eta, in units of its standard error through sinh: dense in the middle, far tails."""
 
-_NEGLIGIBLE = 1e-7
+TOLERANCE = 1e-7
+"""Of the log of a limit of a ratio."""
+
+_NEGLIGIBLE = 1e-6
 """Weight of a coefficient of variation, relative to the largest, below which it is skipped."""
 
 
@@ -85,10 +88,12 @@ class Arm:
 class _Curves:
     """Distributions of one arm's eta, one row per coefficient of variation of `CV_GRID`.
 
-    `eta`, `mass` and `cumulative` have shape (len(CV_GRID), len(_STRETCH)); `log_evidence`
-    is the log likelihood with eta integrated out, shape (len(CV_GRID),).
+    `centre` is a rough estimate of eta. `eta`, `mass` and `cumulative` have shape
+    (len(CV_GRID), len(_STRETCH)); `log_evidence` is the log likelihood with eta integrated
+    out, shape (len(CV_GRID),).
     """
 
+    centre: float
     eta: np.ndarray
     mass: np.ndarray
     cumulative: np.ndarray
@@ -98,7 +103,7 @@ class _Curves:
 def _curves(arm: Arm) -> _Curves:
     alpha = CV_GRID[:, None] ** 2
     spread = np.sqrt(1 / (arm.total + 0.5) + alpha / arm.n)
-    centre = np.log((arm.total + 0.5) / arm.exposures.sum())
+    centre = float(np.log((arm.total + 0.5) / arm.exposures.sum()))
     eta = centre + spread * np.sinh(_STRETCH)
     log_density = np.zeros_like(eta)
     for count, exposure in zip(arm.counts, arm.exposures, strict=True):
@@ -114,7 +119,7 @@ def _curves(arm: Arm) -> _Curves:
     total = weight.sum(axis=1, keepdims=True)
     mass = weight / total
     cumulative = np.cumsum(mass, axis=1) - mass / 2
-    return _Curves(eta, mass, cumulative, (top + np.log(total))[:, 0])
+    return _Curves(centre, eta, mass, cumulative, (top + np.log(total))[:, 0])
 
 
 class SharedSpread:
@@ -134,6 +139,7 @@ class SharedSpread:
             log_weight = log_weight + curves.log_evidence
         self.informed = bool(self._curves)
         weight = np.exp(log_weight - log_weight.max())
+        weight[weight < _NEGLIGIBLE] = 0.0
         self.weight = weight / weight.sum()
 
     def cv(self, probability: float = 0.5) -> float:
@@ -145,23 +151,31 @@ class SharedSpread:
         """Probability that the log rate ratio of two arms is below `log_ratio`."""
         ours, theirs = self._curves[arm], self._curves[reference]
         found = 0.0
-        for i in np.flatnonzero(self.weight > self.weight.max() * _NEGLIGIBLE):
+        for i in np.flatnonzero(self.weight):
             below = np.interp(theirs.eta[i] + log_ratio, ours.eta[i], ours.cumulative[i], 0.0, 1.0)
-            found += float(self.weight[i] * (theirs.mass[i] @ below))
+            above = np.interp(
+                ours.eta[i] - log_ratio, theirs.eta[i], theirs.cumulative[i], 0.0, 1.0
+            )
+            # Both say the same but for the grids; their mean is alike with the arms swapped.
+            one = theirs.mass[i] @ below + 1 - ours.mass[i] @ above
+            found += float(self.weight[i] * one / 2)
         return found
 
     def quantiles(
         self, probabilities: Sequence[float], arm: object, reference: object
     ) -> tuple[float, ...]:
         """Quantiles of the log rate ratio of two arms."""
-        low = self._curves[arm].eta.min() - self._curves[reference].eta.max()
-        high = self._curves[arm].eta.max() - self._curves[reference].eta.min()
-        return tuple(
-            float(
-                brentq(
-                    lambda x, p=p: self.probability_below(x, arm, reference) - p,
-                    low, high, xtol=1e-9,
-                )
-            )
-            for p in probabilities
-        )  # fmt: skip
+        centre = self._curves[arm].centre - self._curves[reference].centre
+        return tuple(self._quantile(p, centre, arm, reference) for p in probabilities)
+
+    def _quantile(self, p: float, centre: float, arm: object, reference: object) -> float:
+        def error(log_ratio: float) -> float:
+            return self.probability_below(log_ratio, arm, reference) - p
+
+        low, high, width = centre, centre, 1.0
+        while error(low) > 0:
+            low, width = low - width, 2 * width
+        width = 1.0
+        while error(high) < 0:
+            high, width = high + width, 2 * width
+        return float(brentq(error, low, high, xtol=TOLERANCE))

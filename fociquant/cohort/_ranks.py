@@ -5,14 +5,19 @@ from __future__ import annotations
 from math import comb
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu, rankdata
+
+MOST_EXACT = 100
+"""Mice of both groups together up to which the test is exact; beyond, the normal approximation
+with correction for ties and continuity differs in no digit that matters."""
 
 
 def rank_test(ours: np.ndarray, reference: np.ndarray) -> float:
     """Two-sided exact P of the Mann-Whitney test, ties included.
 
     The rank sum is compared with that of every way to deal the same mice into two groups of
-    these sizes, which is a permutation test; nothing is approximated and nothing is drawn.
+    these sizes (a permutation test, nothing is drawn): twice the share of deals as extreme on
+    the nearer side. Above `MOST_EXACT` mice it is approximated.
 
     Parameters
     ----------
@@ -24,12 +29,13 @@ def rank_test(ours: np.ndarray, reference: np.ndarray) -> float:
     float
         In (0, 1]; 1 where all numbers are equal.
     """
+    if len(ours) + len(reference) > MOST_EXACT:
+        return float(mannwhitneyu(ours, reference, method="asymptotic").pvalue)
     ranks = np.rint(2 * rankdata(np.concatenate([ours, reference]))).astype(int)  # halves to whole
     ways = _rank_sums(ranks, len(ours))
-    centre = len(ours) * ranks.sum() / len(ranks)
-    observed = abs(ranks[: len(ours)].sum() - centre)
-    extreme = np.abs(np.arange(len(ways)) - centre) >= observed - 1e-9
-    return float(ways[extreme].sum() / ways.sum())
+    observed = int(ranks[: len(ours)].sum())
+    nearer = min(ways[: observed + 1].sum(), ways[observed:].sum())
+    return min(1.0, float(2 * nearer / ways.sum()))
 
 
 def _rank_sums(ranks: np.ndarray, size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from fociquant.report import _html as html
 from fociquant.report._caveats import caveats
+from fociquant.report._comparison import comparison_section
 from fociquant.report._dots import is_complete
 from fociquant.report._figures import CLASS_COLUMNS, write_figures
 from fociquant.report._style import write_atomically
@@ -35,6 +36,8 @@ def write_report(
     sections: pd.DataFrame,
     groups: pd.DataFrame,
     run: Mapping[str, Any],
+    comparisons: pd.DataFrame | None = None,
+    power: pd.DataFrame | None = None,
 ) -> Path:
     """Write ``figures/`` and ``report.html`` of a results folder.
 
@@ -47,6 +50,10 @@ def write_report(
     run : mapping
         As in ``run.json``. Read from it: ``study`` (``name``, ``reference_group``,
         ``channels``), ``profile`` (``name``, ``classes``); printed: see `PRINTED`.
+    comparisons : pandas.DataFrame, optional
+        As in ``comparisons.csv``.
+    power : pandas.DataFrame, optional
+        Mice per group that the next experiment needs, from `fociquant.cohort.power_table`.
 
     Returns
     -------
@@ -71,6 +78,8 @@ def write_report(
         figures=figures,
         has_autofluorescence="autofluorescence" in study.get("channels", {}),
         profile_name=str(profile.get("name", "unknown")),
+        comparisons=comparisons,
+        power=power,
     )
 
 
@@ -85,6 +94,8 @@ def write_page(
     figures: Sequence[Path],
     has_autofluorescence: bool,
     profile_name: str,
+    comparisons: pd.DataFrame | None = None,
+    power: pd.DataFrame | None = None,
 ) -> Path:
     """Write the HTML page of one study.
 
@@ -110,6 +121,8 @@ def write_page(
         Whether the study named an autofluorescence channel.
     profile_name : str
         The foci profile.
+    comparisons, power : pandas.DataFrame, optional
+        As in :func:`write_report`.
 
     Returns
     -------
@@ -127,6 +140,7 @@ def write_page(
         *_pictures(figures),
         "<h2>Groups</h2>",
         html.table(groups),
+        *comparison_section(comparisons, power),
         "<h2>Mice</h2>",
         html.table(mice, bad=(~is_complete(mice)).tolist()),
     ]

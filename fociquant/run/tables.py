@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fociquant.cohort import group_table, mice_table
+from fociquant.cohort import ASSUMED_CV, compare_groups, group_table, mice_table, power_table
 from fociquant.foci import find_foci
 from fociquant.gate import gate_objects
 from fociquant.model import CELL_COLUMNS, Section
@@ -19,10 +19,11 @@ from fociquant.run.sections import DONE, FAILED, facts_of
 from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, read_objects, write_csv
 from fociquant.store.atomic import atomic_path
+from fociquant.store.tables import DEFAULT_DECIMALS
 
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
-    "reviewed", "class", "fold_change_note",
+    "reviewed", "class", "fold_change_note", "reference", "offset", "comparison_note",
 )  # fmt: skip
 """Columns of the CSV tables that are text even where they look like numbers."""
 
@@ -68,6 +69,18 @@ class Tables:
     foci: pd.DataFrame
     mice: pd.DataFrame
     groups: pd.DataFrame
+    comparisons: pd.DataFrame
+
+    @property
+    def power(self) -> pd.DataFrame:
+        """Mice per group for the next experiment, if its mice are like these."""
+        cv = self.comparisons["cv_between_mice"].dropna()
+        reference = self.groups["group"].isin(self.comparisons["reference"])
+        means = self.groups["mean"][reference & (self.groups["mean"] > 0)]
+        return power_table(
+            reference_mean=max(0.1, round(float(means.median()), 1)) if len(means) else 1.0,
+            cv=float(cv.iloc[0]) if len(cv) else ASSUMED_CV,
+        )
 
     @property
     def uncounted(self) -> list[str]:
@@ -116,11 +129,14 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
         reference_group=inputs.reference_group, extras=inputs.extras,
     )  # fmt: skip
     groups = group_table(mice, reference_group=inputs.reference_group)
-    tables = Tables(sections, all_foci, mice, groups)
+    comparisons = compare_groups(mice, reference_group=inputs.reference_group)
+    comparisons = comparisons.round(DEFAULT_DECIMALS)  # the report has what the file has
+    tables = Tables(sections, all_foci, mice, groups, comparisons)
     write_csv(folder.sections, sections)
     write_csv(folder.foci, all_foci)
     write_csv(folder.mice, mice)
     write_csv(folder.groups, groups)
+    write_csv(folder.comparisons, comparisons)
     return tables
 
 
@@ -138,6 +154,7 @@ def read_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
         foci=read_csv(folder.foci, text=text),
         mice=read_csv(folder.mice, text=text),
         groups=read_csv(folder.groups, text=text),
+        comparisons=read_csv(folder.comparisons, text=text),
     )
 
 

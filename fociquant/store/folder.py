@@ -47,6 +47,11 @@ class ResultsFolder:
         return self.root / "groups.csv"
 
     @property
+    def comparisons(self) -> Path:
+        """``comparisons.csv``."""
+        return self.root / "comparisons.csv"
+
+    @property
     def cells(self) -> Path:
         """``cells.parquet``."""
         return self.root / "cells.parquet"
@@ -126,7 +131,7 @@ class ResultsFolder:
         if sections.exists():
             shutil.rmtree(sections)
         tables = (self.mice, self.sections, self.foci, self.groups, self.cells)
-        for path in (*tables, self.run, self.root / "report.html"):
+        for path in (*tables, self.comparisons, self.run, self.root / "report.html"):
             path.unlink(missing_ok=True)
 
 

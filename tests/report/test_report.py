@@ -177,3 +177,58 @@ def test_only_folders_of_absolute_paths_are_left_out(value, shown):
 )  # fmt: skip
 def test_numbers_are_short_and_text_is_kept(value, shown):
     assert cell(value) == shown
+
+
+def comparisons(**changes) -> pd.DataFrame:
+    row = {
+        "group": EVIL, "reference": "PBS", "dpi": 3.0, "mice": 4, "mice_reference": 3,
+        "mice_excluded": 1, "total": 173, "total_reference": 11, "rate_ratio": 11.7955,
+        "ratio_low": 3.2, "ratio_high": 143.4, "p_model": 0.0023, "p_holm": 0.0046,
+        "p_bh": 0.0046, "p_rank": 0.0571, "p_rank_smallest": 0.0571, "cv_between_mice": 0.87,
+        "offset": "tissue_mm2", "comparison_note": "",
+    }  # fmt: skip
+    return pd.DataFrame([row | changes])
+
+
+def test_a_comparison_is_told_in_words(tmp_path):
+    page = report(tmp_path, comparisons=comparisons())
+    assert "<h2>Comparison of groups</h2>" in page
+    assert (
+        ": 12 times the rate of PBS (95 % interval 3.2 to 143; 4 and 3 mice). P = 0.0023, "
+        "Holm = 0.0046. Exact rank P = 0.057, the smallest possible with so few mice."
+    ) in page
+    assert "Rates are per mm² of tissue. Mice of one group and day differ by a CV" in page
+    assert "<script>" not in page
+    assert "Comparison of groups" not in report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rate_ratio": float("nan"), "ratio_high": float("nan")},
+         "at least 3.2 times the rate of PBS (one-sided 95 % bound"),
+        ({"rate_ratio": float("nan"), "ratio_low": float("nan")},
+         "at most 143 times the rate of PBS (one-sided 95 % bound"),
+        ({"ratio_low": float("nan"), "ratio_high": float("nan"), "comparison_note": "no interval"},
+         "12 times the rate of PBS, without an interval (4 and 3 mice)."),
+        ({"rate_ratio": float("nan"), "ratio_low": float("nan"), "ratio_high": float("nan"),
+          "comparison_note": "no complete mouse of PBS at this dpi"},
+         "no rate ratio. P = 0.0023, Holm = 0.0046. Exact rank P = 0.057, the smallest possible "
+         "with so few mice. Note: no complete mouse of PBS at this dpi."),
+        ({"p_model": 1e-4, "p_holm": 0.7, "p_rank": 0.4},
+         "P ≤ 0.0001, Holm = 0.7. Exact rank P = 0.4 (the smallest possible is 0.057)."),
+        ({"offset": "none"}, "Rates are per mouse: the area of tissue is not known"),
+    ],
+)  # fmt: skip
+def test_bounds_and_gaps_are_told_in_words(tmp_path, changes, words):
+    assert words in report(tmp_path, comparisons=comparisons(**changes))
+
+
+def test_what_the_next_experiment_needs_is_told(tmp_path):
+    plan = pd.DataFrame([
+        {"fold_change": 5.0, "reference_mean": 20.0, "cv_between_mice": 0.87,
+         "mice_per_group": 7, "power": 0.83},
+    ])  # fmt: skip
+    page = report(tmp_path, comparisons=comparisons(), power=plan)
+    assert "mice differ by a CV of 0.87 and a mouse of the reference group has 20 cells" in page
+    assert "nothing to compare" in report(tmp_path, comparisons=comparisons().iloc[:0])
