@@ -11,9 +11,8 @@ import pandas as pd
 from fociquant.report import _html as html
 
 SHOWN = (
-    "dpi", "group", "reference", "mice", "mice_reference", "mice_excluded", "total",
-    "total_reference", "rate_ratio", "ratio_low", "ratio_high", "p_model", "p_holm", "p_bh",
-    "p_rank", "p_rank_smallest",
+    "dpi", "group", "mice", "mice_reference", "mice_excluded", "rate_ratio", "ratio_low",
+    "ratio_high", "p_model", "p_holm", "p_bh", "p_rank", "p_rank_smallest",
 )  # fmt: skip
 """Columns of the comparisons in the page's table; the others are in its sentences."""
 
@@ -53,13 +52,21 @@ def comparison_section(
     body = [
         "<h2>Comparison of groups</h2>",
         html.items(_in_words(row) for row in rows),
-        html.table(comparisons[list(SHOWN)]),
+        html.table(_shown(comparisons)),
         f"<p>{html.text(' '.join([HOW, *_exposure(rows)]))}</p>",
     ]
     if power is not None and len(power):
         body += ["<h2>How many mice next time</h2>", f"<p>{html.text(_plan(power))}</p>"]
         body += [html.table(power)]
     return body
+
+
+def _shown(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """The table of the page; P values as text, which never becomes 1e-04."""
+    table = comparisons[list(SHOWN)].copy()
+    for name in (name for name in SHOWN if name.startswith("p_")):
+        table[name] = [_p("", value).strip(" =") for value in table[name]]
+    return table
 
 
 def _in_words(row: Mapping[str, Any]) -> str:
@@ -104,6 +111,8 @@ def _times(value: float) -> str:
 
 
 def _p(name: str, value: float) -> str:
+    if math.isnan(value):
+        return ""
     return f"{name} ≤ {P_FLOOR:g}" if value <= P_FLOOR else f"{name} = {value:.2g}"
 
 
