@@ -21,7 +21,7 @@ class CellFlag(IntFlag):
     SATURATED
         More than 1 % of its marker pixels are at the largest value of the dtype.
     OFF_TISSUE
-        Its centre lies outside the tissue outline.
+        Its centre lies outside the tissue outline; counted all the same.
     IN_ARTEFACT
         Its centre lies in a masked artefact (fold, bubble, out of focus, debris).
     NO_NUCLEUS
@@ -56,8 +56,7 @@ class CellFlag(IntFlag):
 
 
 REJECTING = (
-    CellFlag.OFF_TISSUE
-    | CellFlag.IN_ARTEFACT
+    CellFlag.IN_ARTEFACT
     | CellFlag.NO_NUCLEUS
     | CellFlag.DIM_MARKER
     | CellFlag.AUTOFLUORESCENT
@@ -66,7 +65,10 @@ REJECTING = (
     | CellFlag.ELONGATED
     | CellFlag.UNCERTAIN
 )
-"""An object with any of these is kept in the table but not counted."""
+"""An object with any of these is kept in the table but not counted.
+
+``OFF_TISSUE`` is not among them: the outline is found at low resolution and can miss lung,
+and what has marker, a nucleus and the looks of a cell is worth more than that."""
 
 
 def flag_names(flags: int) -> str:

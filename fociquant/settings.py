@@ -91,7 +91,7 @@ class GateSettings(_Frozen):
     autofluorescence_ratio: float = Field(1.8, ge=0.0)
     """Marker must exceed this multiple of what the autofluorescence channel predicts."""
     tissue_reach_um: float = Field(25.0, ge=0.0, le=500.0)
-    """Cells up to this far outside the lung's outline still count, µm: the outline is coarse."""
+    """Cells beyond this distance from the lung's outline get a flag, µm: the outline is coarse."""
     min_area_um2: float = Field(25.0, ge=0.0)
     """Smallest cancer-cell profile, µm²."""
     max_area_um2: float = Field(1200.0, gt=0.0)

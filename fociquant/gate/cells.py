@@ -2,7 +2,7 @@
 
 A labelled cancer cell looks like one to the network; it has marker above its
 surroundings, more than the autofluorescence on it explains, a nucleus, and the size
-and shape of a cell, and lies in tissue that can be judged.
+and shape of a cell, and does not lie in a masked artefact.
 """
 
 from __future__ import annotations

