@@ -108,6 +108,14 @@ class Textures:
         """Whether at least half of the tiles have more than noise in some channel."""
         return bool(self.boxes) and float(self.structured.any(axis=0).mean()) >= 0.5
 
+    def outside_is_glass(self, outline: np.ndarray) -> bool:
+        """Whether there are tiles outside an outline, and most have no more than noise."""
+        covered = np.array([outline[box.slices].mean() for box in self.boxes])
+        outside = covered < MOSTLY_OUTSIDE
+        if not outside.any():
+            return False
+        return float(self.structured.any(axis=0)[outside].mean()) < 0.5
+
     def outside_is_tissue(self, outline: np.ndarray) -> bool:
         """Whether the tiles outside an outline have texture like those inside.
 
@@ -162,7 +170,13 @@ def find_tissue(
         return Tissue(bright, bright)
     threshold, criterion = _otsu(signal[scanned])
     if criterion < TWO_GROUPS and textures.mostly_structured():
-        return Tissue(scanned, scanned)
+        # All tissue, unless what is dark lies beside it and has no more than noise: thin septa
+        # blur the two groups where there is glass as well.
+        bright = scanned & (signal > threshold)
+        outline = _outline(bright, pixel_size, settings)
+        if not textures.outside_is_glass(outline):
+            return Tissue(scanned, scanned)
+        return Tissue(outline, bright & outline)
     if criterion < TWO_GROUPS:
         threshold = _above_one_group(signal[scanned])
     bright = scanned & (signal > threshold)

@@ -254,3 +254,20 @@ def test_eight_bit_crop_of_nuclei_uses_every_pixel():
     stats = prepare(pixels[None], {"marker": 0}).facts.stats["marker"]
     assert (stats.low, stats.high) == tuple(np.percentile(pixels, (2, 99.8)))
     assert stats.saturation == 255
+
+
+@pytest.mark.parametrize("wall", [6, 9])
+def test_glass_beside_thin_septa_is_not_lung(wall):
+    """Walls thinner than an overview pixel blur the two groups of brightness."""
+    size, glass = 1536, 400
+    y, x = np.mgrid[:size, :size]
+    rng = np.random.default_rng(5)
+    bends = ndimage.gaussian_filter(rng.normal(size=(size, size)), 25)
+    shift = np.round(bends / bends.std() * 12).astype(int)
+    lung = y >= glass
+    walls = lung & (((y + shift) % 90 < wall) | ((x + shift) % 110 < wall) | (y < glass + wall))
+    solid = lung & (y > 1200) & (x > 700)
+    image = section(walls | solid, seed=5)
+    found = prepare(image).facts
+    expected = lung.sum() * HALF.area_um2 / 1e6
+    assert found.tissue_mm2 == pytest.approx(expected, rel=0.1)
