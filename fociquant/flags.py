@@ -38,6 +38,8 @@ class CellFlag(IntFlag):
         A fibre or an airway lining by shape, not a cell.
     UNCERTAIN
         The network itself is not sure that this is a cell.
+    LINING
+        Barely certain, and among uncertain candidates: a row of airway lining.
     """
 
     NONE = 0
@@ -53,6 +55,7 @@ class CellFlag(IntFlag):
     TOO_LARGE = 512
     ELONGATED = 1024
     UNCERTAIN = 2048
+    LINING = 4096
 
 
 REJECTING = (
@@ -64,6 +67,7 @@ REJECTING = (
     | CellFlag.TOO_LARGE
     | CellFlag.ELONGATED
     | CellFlag.UNCERTAIN
+    | CellFlag.LINING
 )
 """An object with any of these is kept in the table but not counted.
 

@@ -84,9 +84,17 @@ class GateSettings(_Frozen):
 
     min_score: float = Field(2.0, ge=-10.0, le=10.0)
     """Mean cell logit of the network over the object; lower is uncertain."""
+    min_score_without_autofluorescence: float = Field(3.5, ge=-10.0, le=10.0)
+    """The same where no autofluorescence channel tells macrophages from cells."""
+    lining_score: float = Field(3.0, ge=-10.0, le=10.0)
+    """Below this mean logit, an object among uncertain ones is taken for airway lining."""
+    lining_reach_um: float = Field(30.0, ge=0.0, le=500.0)
+    """How far around it uncertain ones are looked for, µm centre to centre."""
+    crowded_ring_um2: float = Field(100.0, ge=0.0)
+    """With less background than this in its ring, a cell is judged against the tissue's, µm²."""
     marker_snr: float = Field(2.0, ge=0.0)
     """Marker over its surroundings, in standard deviations of the pixel noise."""
-    nucleus_fraction: float = Field(0.06, ge=0.0, le=1.0)
+    nucleus_fraction: float = Field(0.08, ge=0.0, le=1.0)
     """Nuclear stain on the cell, from 0 (darkest) to 1 (brightest nuclei); 0 asks for none."""
     autofluorescence_ratio: float = Field(1.8, ge=0.0)
     """Marker must exceed this multiple of what the autofluorescence channel predicts."""

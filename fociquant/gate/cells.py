@@ -12,11 +12,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
 from fociquant.flags import REJECTING, CellFlag, flag_names
 from fociquant.model import ChannelStats, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
+
+LINING_NEIGHBOURS = 3
+"""So many uncertain candidates near by make a row."""
+LINING_SURPLUS = 2
+"""They outnumber the accepted ones by at least this."""
 
 
 def gate_objects(
@@ -25,6 +31,7 @@ def gate_objects(
     *,
     phenotypes: Sequence[str],
     settings: GateSettings,
+    pixel_area_um2: float = 0.0,
 ) -> pd.DataFrame:
     """Judge the measured objects of one section.
 
@@ -37,6 +44,9 @@ def gate_objects(
     phenotypes : sequence of str
         Names of the phenotype roles to judge.
     settings : GateSettings
+    pixel_area_um2 : float
+        Of the grid on which the objects were measured; 0 if unknown, then only an empty
+        ring of background counts as crowded.
 
     Returns
     -------
@@ -45,12 +55,16 @@ def gate_objects(
         ``marker_excess`` (counts over the local background), and ``<phenotype>_positive``
         (bool, of any object whether counted or not).
     """
-    excess = _excess(objects, "marker", facts)
+    crowded = objects["ring_px"].to_numpy() * pixel_area_um2 <= settings.crowded_ring_um2
+    crowded &= (objects["ring_px"].to_numpy() == 0) | (pixel_area_um2 > 0.0)
+    excess = _excess(objects, "marker", facts, crowded)
+    autofluorescence = _excess(objects, "autofluorescence", facts, crowded)
+    score = objects["score_mean"].to_numpy()
     bits = objects["flags"].to_numpy(np.int64).copy()
     checks = {
-        CellFlag.UNCERTAIN: objects["score_mean"].to_numpy() < settings.min_score,
+        CellFlag.UNCERTAIN: score < _needed_score(facts, settings),
         CellFlag.DIM_MARKER: excess <= settings.marker_snr * facts.stats["marker"].noise,
-        CellFlag.AUTOFLUORESCENT: _explained(objects, excess, facts, settings),
+        CellFlag.AUTOFLUORESCENT: _explained(autofluorescence, excess, facts, settings),
         CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings),
         CellFlag.TOO_SMALL: objects["area_um2"].to_numpy() < settings.min_area_um2,
         CellFlag.TOO_LARGE: objects["area_um2"].to_numpy() > settings.max_area_um2,
@@ -60,6 +74,7 @@ def gate_objects(
     }
     for flag, hit in checks.items():
         bits |= np.where(hit, int(flag), 0)
+    bits |= np.where(_in_a_lining(objects, score, bits, settings), int(CellFlag.LINING), 0)
     gated = objects.assign(
         flags=[flag_names(value) for value in bits],
         positive=(bits & int(REJECTING)) == 0,
@@ -70,26 +85,61 @@ def gate_objects(
     return gated
 
 
-def _excess(objects: pd.DataFrame, role: str, facts: SectionFacts) -> np.ndarray:
-    """Mean over the object minus its local background, counts.
+def _excess(
+    objects: pd.DataFrame, role: str, facts: SectionFacts, crowded: np.ndarray
+) -> np.ndarray:
+    """Mean over the object minus its local background, counts; 0 without the channel.
 
-    In a crowd no clean ring is left; what the measurement then offers lies between
+    In a crowd hardly a clean ring is left; what the measurement then offers lies between
     labelled neighbours, so the tissue's background is used where it is lower.
     """
+    if f"{role}_mean" not in objects:
+        return np.zeros(len(objects))
     ring = objects[f"{role}_ring"].to_numpy(np.float64)
-    crowded = objects["ring_px"].to_numpy() == 0
     background = np.where(crowded, np.minimum(ring, facts.stats[role].background), ring)
     return objects[f"{role}_mean"].to_numpy(np.float64) - background
 
 
+def _needed_score(facts: SectionFacts, settings: GateSettings) -> float:
+    """Without an unstained channel only the network stands between a macrophage and a count."""
+    if facts.autofluorescence_slope is None:
+        return max(settings.min_score, settings.min_score_without_autofluorescence)
+    return settings.min_score
+
+
+def _in_a_lining(
+    objects: pd.DataFrame, score: np.ndarray, bits: np.ndarray, settings: GateSettings
+) -> np.ndarray:
+    """Whether a barely certain object stands among uncertain ones: a row of airway lining.
+
+    Cancer cells stand alone or among their like; the columnar cells of an airway come in
+    rows of which the network takes some for cells.
+    """
+    lining = np.zeros(len(objects), bool)
+    places = objects[["y_um", "x_um"]].to_numpy()
+    passing = (bits & int(REJECTING)) == 0
+    doubtful = ((bits & int(CellFlag.UNCERTAIN)) != 0) & (
+        objects["area_um2"].to_numpy() > settings.min_area_um2
+    )
+    asked = np.flatnonzero(passing & (score < settings.lining_score))
+    if not len(asked) or not doubtful.any():
+        return lining
+    reach = settings.lining_reach_um
+    around = cKDTree(places[doubtful]).query_ball_point(places[asked], reach, return_length=True)
+    alike = cKDTree(places[passing]).query_ball_point(places[asked], reach, return_length=True)
+    # The object itself is among those that pass.
+    lining[asked] = (around >= LINING_NEIGHBOURS) & (around - (alike - 1) >= LINING_SURPLUS)
+    return lining
+
+
 def _explained(
-    objects: pd.DataFrame, excess: np.ndarray, facts: SectionFacts, settings: GateSettings
+    autofluorescence: np.ndarray, excess: np.ndarray, facts: SectionFacts, settings: GateSettings
 ) -> np.ndarray:
     """Whether autofluorescence on the object explains its marker signal."""
     slope = facts.autofluorescence_slope
-    if slope is None or "autofluorescence_mean" not in objects:
-        return np.zeros(len(objects), bool)
-    predicted = slope * np.maximum(_excess(objects, "autofluorescence", facts), 0.0)
+    if slope is None:
+        return np.zeros(len(excess), bool)
+    predicted = slope * np.maximum(autofluorescence, 0.0)
     return excess <= settings.autofluorescence_ratio * predicted
 
 

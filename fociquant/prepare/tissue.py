@@ -114,7 +114,7 @@ class Textures:
         outside = covered < MOSTLY_OUTSIDE
         if not outside.any():
             return False
-        return float(self.structured.any(axis=0)[outside].mean()) < 0.5
+        return float(self.structured[:, outside].any(axis=0).mean()) < 0.5
 
     def outside_is_tissue(self, outline: np.ndarray) -> bool:
         """Whether the tiles outside an outline have texture like those inside.

@@ -20,6 +20,7 @@ from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, read_objects, write_csv
 from fociquant.store.atomic import atomic_path
 from fociquant.store.tables import DEFAULT_DECIMALS
+from fociquant.units import PixelSize
 
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
@@ -198,8 +199,9 @@ def _count_section(
     facts = facts_of(state)
     objects = read_objects(folder.objects(section.name))
     gated = gate_objects(
-        objects, facts, phenotypes=inputs.phenotypes, settings=inputs.settings.gate
-    )
+        objects, facts, phenotypes=inputs.phenotypes, settings=inputs.settings.gate,
+        pixel_area_um2=PixelSize(*state["analysis_pixel_um"]).area_um2,
+    )  # fmt: skip
     linked = find_foci(
         gated,
         link_um=inputs.settings.foci.link_um,

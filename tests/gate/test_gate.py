@@ -153,3 +153,35 @@ def test_a_stricter_rule_never_counts_more(name):
         for value in (low, high)
     ]
     assert not (counted[1] & ~counted[0]).any()
+
+
+def test_a_ring_of_a_few_pixels_is_crowded():
+    bright = {"marker_ring": 580.0, "ring_px": 300}
+    table = pd.DataFrame([CELL | bright])
+    arguments = {"phenotypes": (), "settings": GateSettings()}
+    fine, coarse = (
+        gate_objects(table, FACTS, pixel_area_um2=area, **arguments)["flags"][0]
+        for area in (0.25, 0.5)
+    )
+    # 75 µm² of background is too little to trust, 150 µm² is enough.
+    assert (fine, coarse) == ("", "dim_marker")
+
+
+def row_of_lining(score, *, friends=0):
+    """One candidate of this score with three uncertain neighbours and some certain ones."""
+    neighbours = [{"score_mean": 0.5, "x_um": 40.0 + 8 * i} for i in (-1, 1, 2)]
+    certain = [{"score_mean": 5.0, "y_um": 40.0 + 9 * (i + 1)} for i in range(friends)]
+    return judge({"score_mean": score}, *neighbours, *certain)["flags"][0]
+
+
+def test_barely_certain_among_uncertain_is_lining():
+    assert row_of_lining(2.5) == "lining"
+    assert row_of_lining(3.5) == ""
+    assert row_of_lining(2.5, friends=2) == ""
+
+
+def test_without_an_unstained_channel_more_certainty_is_asked_for():
+    unstained = replace(FACTS, autofluorescence_slope=None)
+    scores = [{"score_mean": value, "x_um": 30.0 * i} for i, value in enumerate((3.0, 4.0))]
+    assert judge(*scores)["flags"].tolist() == ["", ""]
+    assert judge(*scores, facts=unstained)["flags"].tolist() == ["uncertain", ""]
