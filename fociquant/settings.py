@@ -84,7 +84,7 @@ class GateSettings(_Frozen):
 
     min_score: float = Field(2.0, ge=-10.0, le=10.0)
     """Mean cell logit of the network over the object; lower is uncertain."""
-    min_score_without_autofluorescence: float = Field(3.5, ge=-10.0, le=10.0)
+    without_autofluorescence_min_score: float = Field(3.5, ge=-10.0, le=10.0)
     """The same where no autofluorescence channel tells macrophages from cells."""
     lining_score: float = Field(3.0, ge=-10.0, le=10.0)
     """Below this mean logit, an object among uncertain ones is taken for airway lining."""

@@ -103,7 +103,7 @@ def _excess(
 def _needed_score(facts: SectionFacts, settings: GateSettings) -> float:
     """Without an unstained channel only the network stands between a macrophage and a count."""
     if facts.autofluorescence_slope is None:
-        return max(settings.min_score, settings.min_score_without_autofluorescence)
+        return max(settings.min_score, settings.without_autofluorescence_min_score)
     return settings.min_score
 
 

@@ -21,7 +21,7 @@ from fociquant.segment.contract import ModelInfo, Segmenter
 UNIT_FLOW = 5.0
 """Networks of this family predict 5 times the unit flow."""
 
-STEEPNESS = 40.0
+STEEPNESS = 120.0
 """Of the cell logit around the threshold."""
 
 
