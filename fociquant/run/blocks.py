@@ -88,7 +88,7 @@ def _count_cell(
     planes = dict.fromkeys((*roles, SCORE), np.zeros(labels.shape, np.float32))
     if len(decoded.reported):
         planes = dict(zip(roles, plan.read(region, roles), strict=True))
-        planes[SCORE] = field.over(region)[2]
+        planes[SCORE] = decoded.score
     rows = measure_cells(
         labels,
         decoded.reported,

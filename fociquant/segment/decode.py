@@ -14,9 +14,6 @@ import torch
 
 from fociquant.segment.devices import single_threaded
 
-FLOW_SCALE = 5.0
-"""Networks of this family predict 5 times the unit flow."""
-
 SMALLEST_PX = 16
 """Cellpose divides by the sides of the array minus one pixel; shorter ones get background added."""
 

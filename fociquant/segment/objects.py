@@ -27,11 +27,14 @@ class DecodedCell:
         Every object seen, those of the neighbours too.
     reported : numpy.ndarray of int64
         Labels whose centre lies in the core or the band around it, increasing.
+    score : numpy.ndarray of float32, shape of `region`
+        The network's cell logit.
     """
 
     region: Box
     labels: np.ndarray
     reported: np.ndarray
+    score: np.ndarray
 
 
 def min_area_px(settings: SegmentSettings, pixel_size: PixelSize) -> int:
@@ -54,11 +57,13 @@ def decode_cell(
         Smaller objects are dropped.
     """
     region = lattice.cell_region(cell)
+    output = field.over(region)
     labels = decode(
-        field.over(region),
+        output,
         cellprob_threshold=settings.cellprob_threshold,
         flow_threshold=settings.flow_threshold,
         min_area_px=min_area_px,
         steps=settings.flow_steps,
     )
-    return DecodedCell(region, labels, reported_labels(labels, region, lattice.cell_core(cell)))
+    reported = reported_labels(labels, region, lattice.cell_core(cell))
+    return DecodedCell(region, labels, reported, output[2])
