@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fociquant.cli import EXIT_INPUT
 from fociquant.errors import Problem
-from fociquant.run.preflight import Preflight, preflight
+
+if TYPE_CHECKING:
+    from fociquant.run.preflight import Preflight
 
 
 @click.command("check")
@@ -30,6 +32,8 @@ def command(ctx: click.Context, study: Path, *, as_json: bool, no_images: bool) 
     Example:
       fociquant check my_study/study.yaml
     """  # noqa: D301 - click reads the escaped character
+    from fociquant.run.preflight import preflight
+
     found = preflight(study, open_images=not no_images)
     click.echo(_as_json(found) if as_json else "\n".join(_as_lines(found)))
     if found.problems:

@@ -5,60 +5,80 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import pandas as pd
 
-from fociquant.errors import ResultsError
-from fociquant.export import write_geojson, write_imagej, write_prism, write_xlsx
-from fociquant.run.provenance import inputs_of
-from fociquant.run.tables import TableInputs
-from fociquant.store import ResultsFolder, read_csv, read_json, read_parquet
-from fociquant.units import PixelSize
+if TYPE_CHECKING:
+    import pandas as pd
 
-TEXT = ("section", "image", "mouse", "group", "status", "reason", "warnings", "class", "control",
-        "batch", "reviewed", "fold_change_note")  # fmt: skip
-"""Columns that are text even where they look like numbers."""
+    from fociquant.units import PixelSize
 
 
 class _Results:
     """A results folder as exporters need it."""
 
     def __init__(self, root: Path) -> None:
+        from fociquant.errors import ResultsError
+        from fociquant.run.provenance import inputs_of
+        from fociquant.store import ResultsFolder, read_json
+
         self.folder = ResultsFolder(root)
         record = read_json(self.folder.run)
         if record is None:
             raise ResultsError(f"{root} holds no results. Give the --out folder of fociquant run.")
         self.record = record
-        self.inputs: TableInputs = inputs_of(record, self.folder)
+        self.inputs = inputs_of(record, self.folder)
 
     def table(self, path: Path) -> pd.DataFrame:
-        return read_csv(path, text=(*TEXT, *self.inputs.extras))
+        from fociquant.run.tables import TEXT_COLUMNS
+        from fociquant.store import read_csv
+
+        return read_csv(path, text=(*TEXT_COLUMNS, *self.inputs.extras))
+
+    def cells(self) -> pd.DataFrame:
+        from fociquant.store import read_parquet
+
+        return read_parquet(self.folder.cells)
 
     def sections(self) -> list[tuple[str, PixelSize]]:
         """Name and pixel size of every section that was counted."""
+        from fociquant.units import PixelSize
+
         table = self.table(self.folder.sections)
         done = table.loc[table["status"] == "done", "section"]
         return [(name, PixelSize(*self.record["images"][name]["pixel_size_um"])) for name in done]
 
 
 def _prism(results: _Results, out: Path) -> list[Path]:
+    from fociquant.export import write_prism, write_prism_foci
+
     mice = results.table(results.folder.mice)
     values = ["cells", "cells_per_mm2", *(one.column for one in results.inputs.profile.classes)]
-    values += ["foci_area_mm2", *(f"{name}_pct" for name in results.inputs.phenotypes)]
-    return [write_prism(out / "mice.pzfx", mice, values=values)]
+    values.append("foci_area_mm2")
+    for name in results.inputs.phenotypes:
+        values += [f"{name}_pct", f"{name}_positive"]
+    foci, sections = (results.table(p) for p in (results.folder.foci, results.folder.sections))
+    return [
+        write_prism(out / "mice.pzfx", mice, values=[name for name in values if name in mice]),
+        write_prism_foci(out / "foci.pzfx", foci, mice, sections),
+    ]
 
 
 def _xlsx(results: _Results, out: Path) -> list[Path]:
+    from fociquant.export import write_xlsx
+
     folder = results.folder
-    paths = {p.stem: p for p in (folder.mice, folder.groups, folder.foci, folder.sections)}
-    tables = {name: results.table(path) for name, path in paths.items()}
+    paths = [folder.mice, folder.groups, folder.comparisons, folder.foci, folder.sections]
+    # Results of an earlier version may lack a table that came later.
+    tables = {path.stem: results.table(path) for path in paths if path.is_file()}
     return [write_xlsx(out / "tables.xlsx", tables)]
 
 
 def _geojson(results: _Results, out: Path) -> list[Path]:
-    cells = read_parquet(results.folder.cells)
-    foci = results.table(results.folder.foci)
+    from fociquant.export import write_geojson
+
+    cells, foci = results.cells(), results.table(results.folder.foci)
     return [
         write_geojson(
             out / "geojson" / f"{name}.geojson",
@@ -71,7 +91,9 @@ def _geojson(results: _Results, out: Path) -> list[Path]:
 
 
 def _imagej(results: _Results, out: Path) -> list[Path]:
-    cells = read_parquet(results.folder.cells)
+    from fociquant.export import write_imagej
+
+    cells = results.cells()
     return [
         write_imagej(
             out / "imagej" / f"{name}.zip", cells[cells["section"] == name], pixel_size=pixel_size
@@ -84,13 +106,17 @@ FORMATS: dict[str, Callable[[_Results, Path], list[Path]]] = {
     "geojson": _geojson, "imagej": _imagej, "prism": _prism, "xlsx": _xlsx,
 }  # fmt: skip
 
+ALIASES = {"excel": "xlsx", "fiji": "imagej", "qupath": "geojson"}
+"""Programs whose name says as much as the format's."""
+
 
 def _formats(_: click.Context, __: click.Parameter, value: str) -> list[str]:
     """The formats of a comma-separated list, in its order."""
-    names = [name.strip() for name in value.split(",") if name.strip()]
+    names = [name.strip().lower() for name in value.split(",") if name.strip()]
+    names = [ALIASES.get(name, name) for name in names]
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
-        known = ", ".join(FORMATS)
+        known = ", ".join([*FORMATS, *ALIASES])
         raise click.BadParameter(f"unknown format {', '.join(unknown) or value!r}. Known: {known}.")
     return list(dict.fromkeys(names))
 
@@ -98,15 +124,15 @@ def _formats(_: click.Context, __: click.Parameter, value: str) -> list[str]:
 @click.command("export")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--to", "formats", required=True, callback=_formats, metavar="FORMAT,…",
-              help="prism (.pzfx), xlsx, geojson (QuPath), imagej (ROI zip).")  # fmt: skip
+              help="prism (.pzfx), xlsx, geojson or qupath, imagej (ROI zip).")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Default: RESULTS/exports.")
 @click.option("--json", "as_json", is_flag=True, help="Print the paths as JSON.")
 def command(results: Path, formats: list[str], out: Path | None, *, as_json: bool) -> None:
     """Write the tables and outlines of RESULTS for other programs.
 
-    In Prism, mice with a failed section and negative controls are struck out. In
-    Excel, names such as 007 stay text. Outlines are those of the counted cells,
-    in pixels of the full-resolution image.
+    In Prism, mice with a failed section and negative controls are struck out; a
+    second file holds the sizes of foci. In Excel, names such as 007 stay text.
+    Outlines are those of the counted cells, in pixels of the full-resolution image.
 
     \b
     Example:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fociquant.errors import ChannelError
-from fociquant.run.preflight import ImageFacts, first_facts
-from fociquant.study.guess import Roles, Sample, guess_roles, guess_samples
-from fociquant.study.scaffold import Found, find_images, sheet_text, study_text, write_new
-from fociquant.study.spelling import did_you_mean, listed
+if TYPE_CHECKING:
+    from fociquant.run.preflight import ImageFacts
+    from fociquant.study.guess import Roles, Sample
+    from fociquant.study.scaffold import Found
 
 
 @click.command("init")
@@ -33,6 +33,10 @@ def command(folder: Path, *, markers: tuple[str, ...], force: bool) -> None:
     Example:
       fociquant init my_study --marker HER2
     """  # noqa: D301 - click reads the escaped character
+    from fociquant.run.preflight import first_facts
+    from fociquant.study.guess import guess_samples
+    from fociquant.study.scaffold import find_images, sheet_text, study_text, write_new
+
     found = find_images(folder)
     facts = first_facts(folder / name for name in found.images)
     roles = _roles(facts, markers)
@@ -64,6 +68,10 @@ def _roles(facts: ImageFacts | None, markers: Sequence[str]) -> Roles:
     ChannelError
         If no name given with ``--marker`` is a channel of the first image.
     """
+    from fociquant.errors import ChannelError
+    from fociquant.study.guess import Roles, guess_roles
+    from fociquant.study.spelling import did_you_mean, listed
+
     if facts is None:
         return Roles(marker=markers[0] if markers else None)
     roles = guess_roles(facts.channel_names, markers)
@@ -77,6 +85,8 @@ def _roles(facts: ImageFacts | None, markers: Sequence[str]) -> Roles:
 
 
 def _account(folder: Path, found: Found, written: list[str], kept: list[str]) -> list[str]:
+    from fociquant.study.spelling import listed
+
     lines = [f"{len(found.images)} images in {folder}; wrote {' and '.join(written)}."]
     if kept:
         lines.append(f"Kept as it was: {' and '.join(kept)}.")
@@ -104,6 +114,8 @@ def _to_fill_in(
 
 
 def _channel_lines(roles: Roles, facts: ImageFacts | None) -> list[str]:
+    from fociquant.study.spelling import listed
+
     if facts is None:
         return ["study.yaml: no image could be opened; write the channels ('check' says why)."]
     names = listed(facts.channel_names)

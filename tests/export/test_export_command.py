@@ -37,6 +37,7 @@ def results(tmp_path):
               "foci_area_mm2": 9e-6, "Ki67_pct": 100.0}  # fmt: skip
     write_csv(folder.mice, pd.DataFrame([base | classes | counts]))
     write_csv(folder.groups, pd.DataFrame([{"group": "IAV", "dpi": 3, "mice": 1}]))
+    write_csv(folder.comparisons, pd.DataFrame([{"group": "IAV", "comparison_note": "=1+1"}]))
     rows = [
         base | {"section": "s1", "status": "done"},
         base | {"section": "s2", "status": "failed"},
@@ -59,7 +60,7 @@ def test_every_format_is_written_and_listed(results):
     answer = invoke(results, "--to", "prism,xlsx, geojson,imagej", "--json")
     assert answer.exit_code == 0
     out = results / "exports"
-    names = ["mice.pzfx", "tables.xlsx", "geojson/s1.geojson", "imagej/s1.zip"]
+    names = ["mice.pzfx", "foci.pzfx", "tables.xlsx", "geojson/s1.geojson", "imagej/s1.zip"]
     assert json.loads(answer.output)["files"] == [str(out / name) for name in names]
     assert all((out / name).stat().st_size > 100 for name in names)
 
@@ -72,11 +73,30 @@ def test_text_survives_the_way_from_csv_to_excel(results, tmp_path):
     assert (row["mouse"], row["cage"], row["cells"], row["control"]) == ("007", "1E5", 1, None)
 
 
+def test_comparisons_are_a_sheet_and_an_old_folder_without_them_is_exported(results, tmp_path):
+    invoke(results, "--to", "excel", "--out", tmp_path / "a")
+    book = openpyxl.load_workbook(tmp_path / "a" / "tables.xlsx")
+    assert book.sheetnames == ["mice", "groups", "comparisons", "foci", "sections"]
+    note = book["comparisons"]["B2"]
+    assert (note.value, note.data_type) == ("=1+1", "s")
+    (results / "comparisons.csv").unlink()
+    assert invoke(results, "--to", "xlsx", "--out", tmp_path / "b").exit_code == 0
+    book = openpyxl.load_workbook(tmp_path / "b" / "tables.xlsx")
+    assert book.sheetnames == ["mice", "groups", "foci", "sections"]
+
+
+def test_names_of_programs_stand_for_their_formats(results):
+    answer = invoke(results, "--to", "QuPath,geojson", "--json")
+    assert json.loads(answer.output)["files"] == [
+        str(results / "exports" / "geojson" / "s1.geojson")
+    ]
+
+
 @pytest.mark.parametrize("formats", ["pzfx", "prism,nope", ""])
 def test_an_unknown_format_is_refused_with_the_known_ones(results, formats):
     answer = invoke(results, "--to", formats)
     assert answer.exit_code == 2
-    assert "Known: geojson, imagej, prism, xlsx." in answer.output
+    assert "Known: geojson, imagej, prism, xlsx, excel, fiji, qupath." in answer.output
     assert not (results / "exports").exists()
 
 

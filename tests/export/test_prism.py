@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import defusedxml.ElementTree as ET
 import pandas as pd
+import pytest
 
-from fociquant.export import write_prism
+from fociquant.export import write_prism, write_prism_foci
 
 NS = "{http://graphpad.com/prism/Prism.htm}"
 
@@ -64,3 +65,48 @@ def test_the_notes_say_which_mouse_is_where(tmp_path):
 def test_no_mice_is_a_file_without_rows(tmp_path):
     path = write_prism(tmp_path / "m.pzfx", mice().iloc[:0], values=["cells"])
     assert read(path) == {"cells": ([], {})}
+
+
+def sizes(path) -> dict:
+    """Title of each column table to its columns."""
+    found = {}
+    for table in ET.parse(path).getroot().iter(f"{NS}Table"):
+        assert table.get("TableType") == "OneWay"
+        found[table.find(f"{NS}Title").text] = {
+            column.find(f"{NS}Title").text: [
+                (d.text, d.get("Excluded")) for d in column.iter(f"{NS}d")
+            ]
+            for column in table.iter(f"{NS}YColumn")
+        }
+    return found
+
+
+def test_sizes_of_foci_are_columns_of_mice(tmp_path):
+    iav = "IAV <&> \x01"
+    rows = [("s1", "007", "PBS", 3, ""), ("s2", "007", "PBS", 3, ""), ("s3", "b", iav, 3, ""),
+            ("s4", "c", iav, 3, "negative"), ("s5", "007", "PBS", 3, "negative")]  # fmt: skip
+    sections = pd.DataFrame(rows, columns=["section", "mouse", "group", "dpi", "control"])
+    foci = pd.DataFrame(
+        [("s1", 1, 100.0), ("s2", 30, 31415.926535), ("s3", 2, 200.0), ("s4", 5, 9.0),
+         ("s5", 7, 1.0)],
+        columns=["section", "cells", "area_um2"],
+    )  # fmt: skip
+    tables = sizes(write_prism_foci(tmp_path / "f.pzfx", foci, mice(), sections))
+    assert list(tables) == ["equivalent diameter, µm, 3 dpi", "cells, 3 dpi",
+                            "equivalent diameter, µm, 15.5 dpi", "cells, 15.5 dpi"]  # fmt: skip
+    cells = tables["cells, 3 dpi"]
+    assert cells["PBS: 007"] == [("30", None), ("1", None)]
+    assert cells["PBS: 1E5"] == [(None, None)]
+    assert cells["IAV <&> \ufffd: b"] == [("2", "1")]
+    assert cells["IAV <&> \ufffd: c"] == [("5", "1")]
+    largest = tables["equivalent diameter, µm, 3 dpi"]["PBS: 007"][0][0]
+    assert float(largest) == pytest.approx(200.0)
+    assert tables["cells, 15.5 dpi"] == {"PBS: d": [(None, None)]}
+
+
+def test_no_foci_is_a_file_with_empty_columns(tmp_path):
+    sections = pd.DataFrame(columns=["section", "mouse", "group", "dpi"])
+    foci = pd.DataFrame(columns=["section", "cells", "area_um2"])
+    tables = sizes(write_prism_foci(tmp_path / "f.pzfx", foci, mice(), sections))
+    assert all(column == [(None, None)] for column in tables["cells, 3 dpi"].values())
+    assert sizes(write_prism_foci(tmp_path / "g.pzfx", foci, mice().iloc[:0], sections)) == {}
