@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from fociquant.errors import FociquantError
 from fociquant.io import SectionImage
-from fociquant.model import Box, ChannelStats, Section, SectionFacts
+from fociquant.model import Box, Section, SectionFacts
 from fociquant.prepare import prepare_section
 from fociquant.report import write_overview
 from fociquant.run.blocks import count_block, flow_field
@@ -26,6 +25,7 @@ from fociquant.segment.windows import FlowField, WindowCache
 from fociquant.settings import Settings
 from fociquant.store import (
     ResultsFolder,
+    facts_to_json,
     has_objects,
     read_json,
     read_objects,
@@ -35,7 +35,6 @@ from fociquant.store import (
 )
 from fociquant.store.atomic import sweep
 from fociquant.tiling import Block
-from fociquant.units import PixelSize
 
 SMALL_SECTION_PX = 2048
 """Sections up to this edge are drawn from their full resolution."""
@@ -187,57 +186,8 @@ def _state(prepared: Prepared) -> dict[str, Any]:
         "pixel_size_um": [plan.pixel_size.y, plan.pixel_size.x],
         "analysis_pixel_um": [plan.analysis_pixel.y, plan.analysis_pixel.x],
         "channels": dict(plan.names),
-        "stats": {role: _stats_to_json(stats) for role, stats in facts.stats.items()},
-        "tissue_mm2": facts.tissue_mm2,
-        "parenchyma_mm2": facts.parenchyma_mm2,
-        "autofluorescence_slope": facts.autofluorescence_slope,
-        "overview_pixel_um": [facts.overview_px.y, facts.overview_px.x],
-        "masks": masks_to_json({"outline": facts.outline, "artefact": facts.artefact}),
+        **facts_to_json(facts),
     }
-
-
-def facts_of(state: Mapping[str, Any]) -> SectionFacts:
-    """The facts stored in a section's state."""
-    masks = masks_from_json(state["masks"])
-    return SectionFacts(
-        stats={role: _stats_from_json(stats) for role, stats in state["stats"].items()},
-        tissue_mm2=float(state["tissue_mm2"]),
-        parenchyma_mm2=float(state["parenchyma_mm2"]),
-        outline=masks["outline"],
-        artefact=masks["artefact"],
-        overview_px=PixelSize(*state["overview_pixel_um"]),
-        autofluorescence_slope=state["autofluorescence_slope"],
-    )
-
-
-def _stats_to_json(stats: ChannelStats) -> dict[str, float | None]:
-    values = {name: float(getattr(stats, name)) for name in ChannelStats.__slots__}
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-def _stats_from_json(stats: Mapping[str, float | None]) -> ChannelStats:
-    # Only the saturation of float images has no finite value.
-    return ChannelStats(**{k: math.inf if v is None else v for k, v in stats.items()})
-
-
-def masks_to_json(masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Boolean overview masks as run lengths: ``{"shape": [h, w], "runs": [false, true, …]}``."""
-    out: dict[str, Any] = {}
-    for name, mask in masks.items():
-        flat = np.concatenate([[False], mask.ravel().astype(bool)])
-        edges = np.flatnonzero(flat[1:] != flat[:-1])
-        runs = np.diff(np.concatenate([[0], edges, [mask.size]]))
-        out[name] = {"shape": list(mask.shape), "runs": [int(run) for run in runs]}
-    return out
-
-
-def masks_from_json(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The inverse of :func:`masks_to_json`."""
-    masks = {}
-    for name, entry in content.items():
-        values = np.arange(len(entry["runs"])) % 2 == 1
-        masks[name] = np.repeat(values, entry["runs"]).reshape(entry["shape"])
-    return masks
 
 
 def fail(plan: SectionPlan, error: Exception, work: Work) -> None:

@@ -15,9 +15,9 @@ from fociquant.cohort import ASSUMED_CV, compare_groups, group_table, mice_table
 from fociquant.foci import find_foci
 from fociquant.gate import gate_objects
 from fociquant.model import CELL_COLUMNS, Section
-from fociquant.run.sections import DONE, FAILED, facts_of
+from fociquant.run.sections import DONE, FAILED
 from fociquant.settings import FociProfile, Settings
-from fociquant.store import ResultsFolder, read_csv, read_json, read_objects, write_csv
+from fociquant.store import ResultsFolder, facts_of, read_csv, read_json, read_objects, write_csv
 from fociquant.store.atomic import atomic_path
 from fociquant.store.tables import DEFAULT_DECIMALS
 from fociquant.units import PixelSize

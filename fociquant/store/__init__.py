@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fociquant.store.facts import facts_of, facts_to_json
 from fociquant.store.folder import ResultsFolder, read_json, write_json
 from fociquant.store.labels import PaintedLabels, write_labels_zarr
 from fociquant.store.objects import has_objects, read_objects, write_objects
@@ -10,6 +11,8 @@ from fociquant.store.tables import read_csv, read_parquet, write_csv, write_parq
 __all__ = [
     "PaintedLabels",
     "ResultsFolder",
+    "facts_of",
+    "facts_to_json",
     "has_objects",
     "read_csv",
     "read_json",

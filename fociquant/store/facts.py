@@ -1,0 +1,68 @@
+"""Facts of a section as JSON, and back: what ``section.json`` holds beside its key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fociquant.model import ChannelStats, SectionFacts
+from fociquant.units import PixelSize
+
+
+def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
+    """The facts as plain values; the inverse of :func:`facts_of`."""
+    return {
+        "stats": {role: _stats_to_json(stats) for role, stats in facts.stats.items()},
+        "tissue_mm2": facts.tissue_mm2,
+        "parenchyma_mm2": facts.parenchyma_mm2,
+        "autofluorescence_slope": facts.autofluorescence_slope,
+        "overview_pixel_um": [facts.overview_px.y, facts.overview_px.x],
+        "masks": masks_to_json({"outline": facts.outline, "artefact": facts.artefact}),
+    }
+
+
+def facts_of(state: Mapping[str, Any]) -> SectionFacts:
+    """The facts stored in a section's state."""
+    masks = masks_from_json(state["masks"])
+    return SectionFacts(
+        stats={role: _stats_from_json(stats) for role, stats in state["stats"].items()},
+        tissue_mm2=float(state["tissue_mm2"]),
+        parenchyma_mm2=float(state["parenchyma_mm2"]),
+        outline=masks["outline"],
+        artefact=masks["artefact"],
+        overview_px=PixelSize(*state["overview_pixel_um"]),
+        autofluorescence_slope=state["autofluorescence_slope"],
+    )
+
+
+def _stats_to_json(stats: ChannelStats) -> dict[str, float | None]:
+    values = {name: float(getattr(stats, name)) for name in ChannelStats.__slots__}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _stats_from_json(stats: Mapping[str, float | None]) -> ChannelStats:
+    # Only the saturation of float images has no finite value.
+    return ChannelStats(**{k: math.inf if v is None else v for k, v in stats.items()})
+
+
+def masks_to_json(masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Boolean overview masks as run lengths: ``{"shape": [h, w], "runs": [false, true, …]}``."""
+    out: dict[str, Any] = {}
+    for name, mask in masks.items():
+        flat = np.concatenate([[False], mask.ravel().astype(bool)])
+        edges = np.flatnonzero(flat[1:] != flat[:-1])
+        runs = np.diff(np.concatenate([[0], edges, [mask.size]]))
+        out[name] = {"shape": list(mask.shape), "runs": [int(run) for run in runs]}
+    return out
+
+
+def masks_from_json(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The inverse of :func:`masks_to_json`."""
+    masks = {}
+    for name, entry in content.items():
+        values = np.arange(len(entry["runs"])) % 2 == 1
+        masks[name] = np.repeat(values, entry["runs"]).reshape(entry["shape"])
+    return masks
