@@ -40,6 +40,8 @@ class CellFlag(IntFlag):
         The network itself is not sure that this is a cell.
     LINING
         Barely certain, and among uncertain candidates: a row of airway lining.
+    SPILL_OVER
+        A phenotype marker on it is explained by light of the cell marker; not counted for it.
     """
 
     NONE = 0
@@ -56,6 +58,7 @@ class CellFlag(IntFlag):
     ELONGATED = 1024
     UNCERTAIN = 2048
     LINING = 4096
+    SPILL_OVER = 8192
 
 
 REJECTING = (

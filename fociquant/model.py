@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
@@ -110,6 +111,29 @@ class Section:
     extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+Compartment = Literal["peak", "nuclear", "membrane", "whole"]
+"""Part of a cell in which a phenotype marker is looked for; ``peak``: wherever it is brightest."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhenotypeRule:
+    """How a phenotype marker is read.
+
+    Parameters
+    ----------
+    compartment : {'peak', 'nuclear', 'membrane', 'whole'}
+        Where in the cell it is looked for.
+    immune : bool
+        Marks immune cells round the foci, not cancer cells.
+    controls : bool
+        Negative-control sections are negative for this marker too, and set its threshold.
+    """
+
+    compartment: Compartment = "peak"
+    immune: bool = False
+    controls: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Channels:
     """Which channel of the files plays which part; a name or an index each.
@@ -124,12 +148,15 @@ class Channels:
         An unstained channel, if there is one.
     phenotype : mapping of str to (str or int)
         Name of the phenotype (``Ki67``) to its channel.
+    rules : mapping of str to PhenotypeRule
+        How each phenotype is read, where the study file says it.
     """
 
     marker: str | int
     nucleus: str | int | None = None
     autofluorescence: str | int | None = None
     phenotype: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+    rules: Mapping[str, PhenotypeRule] = field(default_factory=lambda: MappingProxyType({}))
 
     def roles(self) -> dict[str, str | int]:
         """Role name to channel, in the fixed order marker, nucleus, autofluorescence, phenotypes.
@@ -200,6 +227,25 @@ class SectionFacts:
     artefact: np.ndarray
     overview_px: PixelSize
     autofluorescence_slope: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FocusEdit:
+    """What a reviewer changed about foci; edits are applied in order, each to what is there.
+
+    Parameters
+    ----------
+    kind : {'merge', 'split', 'class'}
+        Join the foci of these cells; cut their focus into these parts; name its class.
+    parts : tuple of tuple of int
+        Numbers of cells. A merge and a class override have one part.
+    value : str
+        The class, of a class override.
+    """
+
+    kind: Literal["merge", "split", "class"]
+    parts: tuple[tuple[int, ...], ...]
+    value: str = ""
 
 
 CELL_COLUMNS: tuple[str, ...] = (

@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fociquant.errors import Problem, SettingsError
 
-Room = Literal["prepare", "segment", "measure", "gate", "foci"]
+Room = Literal["prepare", "segment", "measure", "gate", "foci", "review"]
 """The rooms whose settings change a result; order as the work flows."""
 
-ROOMS: tuple[Room, ...] = ("prepare", "segment", "measure", "gate", "foci")
+ROOMS: tuple[Room, ...] = ("prepare", "segment", "measure", "gate", "foci", "review")
 
 
 class _Frozen(BaseModel):
@@ -93,7 +93,14 @@ class GateSettings(_Frozen):
     crowded_ring_um2: float = Field(100.0, ge=0.0)
     """With less background than this in its ring, a cell is judged against the tissue's, µm²."""
     marker_snr: float = Field(2.0, ge=0.0)
-    """Marker over its surroundings, in standard deviations of the pixel noise."""
+    """Marker beyond what its surroundings and autofluorescence explain, in standard deviations of
+    the pixel noise: the floor of the marker threshold, which negative controls may only raise."""
+    control_false_positives_per_mm2: float = Field(0.02, gt=0.0, le=100.0)
+    """The threshold is raised until negative controls of the batch show at most this many, 1/mm²."""
+    control_max_positives_per_mm2: float = Field(20.0, gt=0.0)
+    """A control with more objects that pass the floor than this holds cells: not used, 1/mm²."""
+    control_max_loss_fraction: float = Field(0.5, gt=0.0, le=1.0)
+    """A control whose threshold would reject more of the batch's cells is not used."""
     nucleus_fraction: float = Field(0.08, ge=0.0, le=1.0)
     """Nuclear stain on the cell, from 0 (darkest) to 1 (brightest nuclei); 0 asks for none."""
     autofluorescence_ratio: float = Field(1.8, ge=0.0)
@@ -121,6 +128,28 @@ class FociSettings(_Frozen):
     """Named profile of ``configs/foci/``, or the path of one."""
 
 
+class ReviewSettings(_Frozen):
+    """How decisions of reviewers are applied, and how an audit is drawn."""
+
+    combine_rule: Literal["latest", "majority"] = "latest"
+    """Reviewers who disagree: the latest decision holds, or that of most of them.
+    Those who signed the section off go before those who did not."""
+    same_object_iou: float = Field(0.5, ge=0.5, le=1.0)
+    """Outlines that share more than this are one object after another segmentation."""
+    in_place_iou: float = Field(0.3, ge=0.0, le=1.0)
+    """Enough where the centre of each lies in the outline of the other, and of no third."""
+    repeat_share: float = Field(0.05, ge=0.0, le=0.5)
+    """Share of the objects in a queue that are shown a second time, unannounced."""
+    audit_accepted: int = Field(100, ge=1, le=100_000)
+    """Counted cells sampled per arm (group and day) for an audit."""
+    audit_rejected: int = Field(100, ge=1, le=100_000)
+    """Candidates that are not counted, sampled per arm for an audit."""
+    audit_fields: int = Field(40, ge=0, le=100_000)
+    """Fields of tissue, sampled per arm, in which missed cells are looked for."""
+    audit_field_um: float = Field(200.0, ge=20.0, le=5000.0)
+    """Edge of such a field, µm."""
+
+
 class Settings(_Frozen):
     """All settings that can change a result."""
 
@@ -129,6 +158,7 @@ class Settings(_Frozen):
     measure: MeasureSettings = MeasureSettings()
     gate: GateSettings = GateSettings()
     foci: FociSettings = FociSettings()
+    review: ReviewSettings = ReviewSettings()
 
     def fingerprint(self, *rooms: Room) -> str:
         """sha256 (hex) of the settings of these rooms; default: all."""
@@ -143,12 +173,17 @@ class ComputeSettings(_Frozen):
 
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
-    workers: int = Field(0, ge=0)
-    """Worker processes; 0: threads of this process."""
+    workers: int = Field(0, ge=0, le=4096)
+    """Worker processes on this computer; 0: threads of this process."""
     scheduler: str | None = None
-    """Address of an existing Dask scheduler."""
-    threads: int = Field(0, ge=0)
-    """Threads in this process; 0: one per core."""
+    """Address of an existing Dask scheduler, whose workers do the work."""
+    wait_for_workers_s: float = Field(300.0, ge=0.0)
+    """How long to wait until a worker of that scheduler is there, s."""
+    threads: int = Field(0, ge=0, le=4096)
+    """Threads, of all worker processes together; 0: one per core, as far as memory allows."""
+    memory_bytes: int = Field(0, ge=0)
+    """Memory for all processes of this computer; 0: half of what it has, limits of the container
+    or the batch system included."""
     block_px: int = Field(2048, ge=256)
     """Edge of a block, px; rounded up to whole decode cells."""
     exhaustive: bool = False

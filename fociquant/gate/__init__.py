@@ -3,5 +3,14 @@
 from __future__ import annotations
 
 from fociquant.gate.cells import gate_objects
+from fociquant.gate.controls import BatchThreshold, Passing, batch_thresholds, upper_bound
+from fociquant.gate.phenotypes import spill_over
 
-__all__ = ["gate_objects"]
+__all__ = [
+    "BatchThreshold",
+    "Passing",
+    "batch_thresholds",
+    "gate_objects",
+    "spill_over",
+    "upper_bound",
+]

@@ -7,7 +7,7 @@ and shape of a cell, and does not lie in a masked artefact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,8 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from fociquant.flags import REJECTING, CellFlag, flag_names
-from fociquant.model import ChannelStats, SectionFacts
+from fociquant.gate.phenotypes import judge_phenotype
+from fociquant.model import PhenotypeRule, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
 
@@ -32,6 +33,9 @@ def gate_objects(
     phenotypes: Sequence[str],
     settings: GateSettings,
     pixel_area_um2: float = 0.0,
+    marker_threshold: float | None = None,
+    rules: Mapping[str, PhenotypeRule] | None = None,
+    phenotype_thresholds: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Judge the measured objects of one section.
 
@@ -47,24 +51,40 @@ def gate_objects(
     pixel_area_um2 : float
         Of the grid on which the objects were measured; 0 if unknown, then only an empty
         ring of background counts as crowded.
+    marker_threshold : float, optional
+        Marker strength that an object must exceed, from
+        :func:`~fociquant.gate.batch_thresholds`; below the floor ``settings.marker_snr`` the
+        floor is used, and by default it is.
+    rules : mapping of str to PhenotypeRule, optional
+        Where in the cell each phenotype is looked for; default: its brightest part.
+    phenotype_thresholds : mapping of str to float, optional
+        Strengths that phenotypes must exceed where controls ask for more than the section.
 
     Returns
     -------
     pandas.DataFrame
         `objects` with ``flags`` as text (names joined by ``;``), ``positive`` (bool),
-        ``marker_excess`` (counts over the local background), and ``<phenotype>_positive``
-        (bool, of any object whether counted or not).
+        ``marker_excess`` (counts over the local background), ``marker_strength`` (the part of
+        it that autofluorescence does not explain, in standard deviations of the pixel noise),
+        and for each phenotype ``<phenotype>_strength`` (float64) and ``<phenotype>_positive``
+        (bool, of any object whether counted or not; nullable, and all ``<NA>``, where the
+        section has no such channel).
     """
     crowded = objects["ring_px"].to_numpy() * pixel_area_um2 <= settings.crowded_ring_um2
     crowded &= (objects["ring_px"].to_numpy() == 0) | (pixel_area_um2 > 0.0)
     excess = _excess(objects, "marker", facts, crowded)
     autofluorescence = _excess(objects, "autofluorescence", facts, crowded)
+    strength = _strength(excess, autofluorescence, facts)
+    needed = max(settings.marker_snr, marker_threshold or 0.0)
     score = objects["score_mean"].to_numpy()
     bits = objects["flags"].to_numpy(np.int64).copy()
+    explained = _explained(autofluorescence, excess, facts, settings)
+    # What autofluorescence explains is told once: as such, unless it would be too dim anyway.
+    dim = np.where(explained, excess <= needed * _unit(facts), strength <= needed)
     checks = {
         CellFlag.UNCERTAIN: score < _needed_score(facts, settings),
-        CellFlag.DIM_MARKER: excess <= settings.marker_snr * facts.stats["marker"].noise,
-        CellFlag.AUTOFLUORESCENT: _explained(autofluorescence, excess, facts, settings),
+        CellFlag.DIM_MARKER: dim,
+        CellFlag.AUTOFLUORESCENT: explained,
         CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings),
         CellFlag.TOO_SMALL: objects["area_um2"].to_numpy() < settings.min_area_um2,
         CellFlag.TOO_LARGE: objects["area_um2"].to_numpy() > settings.max_area_um2,
@@ -75,14 +95,36 @@ def gate_objects(
     for flag, hit in checks.items():
         bits |= np.where(hit, int(flag), 0)
     bits |= np.where(_in_a_lining(objects, score, bits, settings), int(CellFlag.LINING), 0)
-    gated = objects.assign(
-        flags=[flag_names(value) for value in bits],
+    found = {}
+    for name in phenotypes:
+        judged = judge_phenotype(
+            objects, name, facts.stats.get(name), settings=settings,
+            rule=(rules or {}).get(name, PhenotypeRule()),
+            threshold=(phenotype_thresholds or {}).get(name), marker_excess=excess,
+            counted=(bits & int(REJECTING)) == 0,
+        )  # fmt: skip
+        found[f"{name}_strength"], found[f"{name}_positive"] = judged.strength, judged.positive
+        bits |= np.where(judged.spilled, int(CellFlag.SPILL_OVER), 0)
+    names = {value: flag_names(value) for value in np.unique(bits).tolist()}
+    return objects.assign(
+        flags=[names[value] for value in bits.tolist()],
         positive=(bits & int(REJECTING)) == 0,
         marker_excess=excess,
+        marker_strength=strength,
+        **found,
     )
-    for name in phenotypes:
-        gated[f"{name}_positive"] = _phenotype(objects, name, facts.stats.get(name), settings)
-    return gated
+
+
+def _strength(excess: np.ndarray, autofluorescence: np.ndarray, facts: SectionFacts) -> np.ndarray:
+    """Marker beyond surroundings and autofluorescence, in standard deviations of pixel noise."""
+    explained = (facts.autofluorescence_slope or 0.0) * np.maximum(autofluorescence, 0.0)
+    return np.asarray((excess - explained) / _unit(facts))
+
+
+def _unit(facts: SectionFacts) -> float:
+    """The marker's pixel noise, counts; an image without any is measured by its spread."""
+    stats = facts.stats["marker"]
+    return stats.noise if stats.noise > 0 else stats.spread
 
 
 def _excess(
@@ -153,25 +195,6 @@ def _without_nucleus(
     stats = facts.stats["nucleus"]
     above = objects["nucleus_p90"].to_numpy() - stats.low
     return np.asarray(above <= settings.nucleus_fraction * (stats.high - stats.low))
-
-
-def _phenotype(
-    objects: pd.DataFrame, name: str, stats: ChannelStats | None, settings: GateSettings
-) -> np.ndarray:
-    """Whether the brightest part of the object stands out of its surroundings in this channel.
-
-    Beyond the noise and the tissue's own texture, a share of the channel's range is asked
-    for: a dim haze over a cell is no nuclear staining.
-    """
-    if stats is None or f"{name}_p90" not in objects:
-        return np.zeros(len(objects), bool)
-    needed = max(
-        settings.phenotype_snr * stats.noise,
-        settings.phenotype_fraction * (stats.high - stats.low),
-        stats.spread,
-    )
-    above = objects[f"{name}_p90"].to_numpy() - objects[f"{name}_ring"].to_numpy()
-    return np.asarray(above > needed)
 
 
 def _off_tissue(objects: pd.DataFrame, facts: SectionFacts, settings: GateSettings) -> np.ndarray:

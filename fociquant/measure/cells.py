@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from fociquant.flags import CellFlag
+from fociquant.measure.compartments import compartment_columns, mean_of
 from fociquant.measure.objects import Objects, gather
 from fociquant.measure.outlines import Outlines, hull_areas, trace_outlines
-from fociquant.measure.rings import SHELL_UM, Disc, backgrounds, core_pixels, quantile
+from fociquant.measure.rings import Disc, backgrounds, quantile
 from fociquant.settings import MeasureSettings
 from fociquant.units import PixelSize
 
@@ -75,7 +76,10 @@ def measure_cells(
         - ``<role>_ring`` (float64): median of the background around it, raw counts;
         - ``<role>_p90`` (float64): 90th percentile, for nucleus and phenotypes;
         - ``marker_edge_mean``, ``marker_core_mean`` (float64): mean over the outer 2 µm and
-          over the rest (equal if there is no rest);
+          over the rest (equal if there is no rest); ``<phenotype>_edge_mean``;
+        - with a nuclear stain ``nucleus_area_um2``, ``nucleus_rim``, ``marker_on_nucleus``,
+          ``marker_off_nucleus``, ``<phenotype>_nuclear_mean`` (float64), see
+          :func:`~fociquant.measure.compartments.compartment_columns`;
         - ``correlation`` (float64, -1 to 1): of marker and autofluorescence inside the
           object; 0 without the channel or where undefined;
         - ``ring_px`` (int64): background pixels in the ring; 0 in a crowd, where ``_ring``
@@ -98,10 +102,10 @@ def measure_cells(
     columns: dict[str, np.ndarray] = {"label": objects.ids}
     columns |= _shape_columns(objects, outlines, origin, pixel_size)
     values = {role: objects.values(plane) for role, plane in planes.items()}
-    columns |= {f"{role}_mean": _mean(objects, inside) for role, inside in values.items()}
+    columns |= {f"{role}_mean": mean_of(objects, inside) for role, inside in values.items()}
     columns |= _ring_columns(objects, planes, pixel_size, settings)
     columns |= _peak_columns(objects, values)
-    columns |= _shell_columns(objects, values[MARKER], pixel_size)
+    columns |= compartment_columns(objects, values, columns, pixel_size)
     columns["correlation"] = _correlation(objects, values)
     columns["flags"] = _border_flags(objects, origin, image_shape)
     full = objects.sum(values[MARKER] >= saturation.get(MARKER, np.inf))
@@ -155,17 +159,6 @@ def _eccentricity(var_y: np.ndarray, var_x: np.ndarray, cov: np.ndarray) -> np.n
     return np.sqrt(np.clip(2 * root / (half_sum + root), 0.0, 1.0))
 
 
-def _mean(objects: Objects, values: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
-    """Mean of the finite (and chosen) values of each object; 0 where there is none."""
-    use = np.isfinite(values)
-    if chosen is None and use.all():
-        return objects.sum(values) / objects.counts
-    use = use if chosen is None else use & chosen
-    count = objects.sum(use)
-    total = objects.sum(np.where(use, values, 0.0))
-    return np.divide(total, count, out=np.zeros(len(objects)), where=count > 0)
-
-
 def _ring_columns(
     objects: Objects,
     planes: Mapping[str, np.ndarray],
@@ -188,16 +181,6 @@ def _peak_columns(objects: Objects, values: Mapping[str, np.ndarray]) -> dict[st
     return columns
 
 
-def _shell_columns(
-    objects: Objects, values: np.ndarray, pixel_size: PixelSize
-) -> dict[str, np.ndarray]:
-    core = core_pixels(objects, Disc(SHELL_UM, pixel_size))
-    edge_mean = _mean(objects, values, ~core)
-    has_core = objects.sum(core & np.isfinite(values)) > 0
-    core_mean = np.where(has_core, _mean(objects, values, core), edge_mean)
-    return {"marker_edge_mean": edge_mean, "marker_core_mean": core_mean}
-
-
 def _correlation(objects: Objects, values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Pearson's r of marker and autofluorescence per object; 0 where undefined."""
     if AUTOFLUORESCENCE not in values:
@@ -205,8 +188,8 @@ def _correlation(objects: Objects, values: Mapping[str, np.ndarray]) -> np.ndarr
     a, b = values[MARKER], values[AUTOFLUORESCENCE]
     use = np.isfinite(a) & np.isfinite(b)
     a, b = np.where(use, a, 0.0), np.where(use, b, 0.0)
-    a = np.where(use, a - _mean(objects, a, use)[objects.owner], 0.0)
-    b = np.where(use, b - _mean(objects, b, use)[objects.owner], 0.0)
+    a = np.where(use, a - mean_of(objects, a, use)[objects.owner], 0.0)
+    b = np.where(use, b - mean_of(objects, b, use)[objects.owner], 0.0)
     scale = np.sqrt(objects.sum(a * a) * objects.sum(b * b))
     r = np.divide(objects.sum(a * b), scale, out=np.zeros(len(objects)), where=scale > 0)
     return np.clip(r, -1.0, 1.0)

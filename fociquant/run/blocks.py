@@ -1,32 +1,39 @@
-"""One block of a section: windows → flows → objects → measured rows."""
+"""One decode cell of a section: windows → flows → objects → measured rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fociquant.measure import measure_cells
-from fociquant.model import SectionFacts
+from fociquant.model import ChannelStats
 from fociquant.run.plan import SectionPlan
 from fociquant.segment.contract import Segmenter
 from fociquant.segment.objects import decode_cell, min_area_px
 from fociquant.segment.windows import FlowField, WindowCache
 from fociquant.settings import Settings
 from fociquant.store.labels import mask_columns
-from fociquant.tiling import Block
 from fociquant.tiling.lattice import Index
+from fociquant.units import PixelSize
 
 SCORE = "score"
 """Role of the network's cell logit among the measured planes."""
 
+NO_SCORE = ("ring", "edge_mean", "nuclear_mean")
+"""What is measured of every plane but says nothing of the score."""
+
 NETWORK_ROLES = ("marker", "nucleus")
+
+Stats = Mapping[str, ChannelStats]
+"""Per role."""
 
 
 def flow_field(
     plan: SectionPlan,
-    facts: SectionFacts,
+    stats: Stats,
     segmenter: Segmenter,
     cache: WindowCache,
     *,
@@ -37,11 +44,10 @@ def flow_field(
     `check` is called before every piece of work and raises if the run is to end.
     """
     scales = [
-        (facts.stats[role].low, facts.stats[role].high) if role in facts.stats else None
-        for role in NETWORK_ROLES
+        (stats[role].low, stats[role].high) if role in stats else None for role in NETWORK_ROLES
     ]
     return FlowField(
-        plan.section.name,
+        plan.keys.cells,  # a cache may outlive the settings of one run
         lambda box: plan.read(box, NETWORK_ROLES),
         plan.lattice,
         scales,
@@ -51,17 +57,18 @@ def flow_field(
     )
 
 
-def count_block(
-    plan: SectionPlan, facts: SectionFacts, field: FlowField, block: Block, settings: Settings
+def count_cell(
+    plan: SectionPlan, stats: Stats, field: FlowField, cell: Index, settings: Settings
 ) -> pd.DataFrame:
-    """Measured objects of one block, one row each, before duplicates are resolved.
+    """Measured objects of one decode cell, one row each, before duplicates are resolved.
 
     Parameters
     ----------
     plan : SectionPlan
-    facts : SectionFacts
+    stats : mapping of str to ChannelStats
+        Per role.
     field : FlowField
-    block : Block
+    cell : (int, int)
     settings : Settings
 
     Returns
@@ -71,14 +78,6 @@ def count_block(
         object's mask (``mask_y0, mask_x0, mask_height, mask_width``, px on the analysis
         grid, and ``mask_bits``).
     """
-    parts = [_count_cell(plan, facts, field, cell, settings) for cell in block.cells]
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else parts[0]
-
-
-def _count_cell(
-    plan: SectionPlan, facts: SectionFacts, field: FlowField, cell: Index, settings: Settings
-) -> pd.DataFrame:
     smallest = min_area_px(settings.segment, plan.analysis_pixel)
     decoded = decode_cell(
         field, plan.lattice, cell, settings=settings.segment, min_area_px=smallest
@@ -96,9 +95,30 @@ def _count_cell(
         origin_px=(region.y0, region.x0),
         pixel_size=plan.analysis_pixel,
         image_shape=plan.lattice.shape,
-        saturation={role: facts.stats[role].saturation for role in roles},
+        saturation={role: stats[role].saturation for role in roles},
         settings=settings.measure,
-    ).drop(columns=[f"{SCORE}_ring"])
-    rows["decode_cell"] = np.int64(plan.lattice.cell_number(cell))
+    )
     masks = mask_columns(labels, decoded.reported, (region.y0, region.x0))
+    return _with_place(rows, plan.lattice.cell_number(cell), masks)
+
+
+def no_rows(roles: Mapping[str, int], pixel_size: PixelSize, settings: Settings) -> pd.DataFrame:
+    """The table of a section in which nothing had to be counted: all columns, no row."""
+    labels, nobody = np.zeros((1, 1), np.int32), np.empty(0, np.int64)
+    rows = measure_cells(
+        labels,
+        nobody,
+        dict.fromkeys((*roles, SCORE), np.zeros(labels.shape, np.float32)),
+        origin_px=(0, 0),
+        pixel_size=pixel_size,
+        image_shape=labels.shape,
+        saturation=dict.fromkeys(roles, np.inf),
+        settings=settings.measure,
+    )
+    return _with_place(rows, 0, mask_columns(labels, nobody, (0, 0)))
+
+
+def _with_place(rows: pd.DataFrame, cell: int, masks: Mapping[str, Any]) -> pd.DataFrame:
+    rows = rows.drop(columns=[f"{SCORE}_{part}" for part in NO_SCORE], errors="ignore")
+    rows["decode_cell"] = np.int64(cell)
     return rows.assign(**masks)

@@ -1,0 +1,138 @@
+"""Which objects carry a phenotype marker, and where its light may come from the cell marker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fociquant.model import ChannelStats, PhenotypeRule
+from fociquant.settings import GateSettings
+
+COMPARTMENTS: dict[str, str] = {
+    "peak": "p90", "nuclear": "nuclear_mean", "membrane": "edge_mean", "whole": "mean",
+}  # fmt: skip
+"""Compartment to the measure in which the marker is looked for."""
+
+SPILL_BINS = 5
+"""Cells are binned by marker; the slope is over the bins."""
+
+SPILL_CELLS_PER_BIN = 8
+"""Fewer cells in a bin have no lower quartile worth the name."""
+
+SPILL_QUANTILE = 25.0
+"""Cells without the phenotype are at least a quarter of every bin, or the slope is too steep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One phenotype of the objects of a section.
+
+    Parameters
+    ----------
+    strength : numpy.ndarray of float64, shape (n,)
+        Above the surroundings and what spills over, in units of what the section asks for: the
+        object is positive above 1, or above the threshold of the controls. NaN without channel.
+    positive : numpy.ndarray of bool, or pandas.array of boolean
+        All ``<NA>`` without the channel.
+    spilled : numpy.ndarray of bool, shape (n,)
+        Would be positive but for what spills over from the marker.
+    spill_over : float
+        Counts per count of marker; 0 if none was found, NaN where it could not be estimated.
+    """
+
+    strength: np.ndarray
+    positive: np.ndarray | pd.api.extensions.ExtensionArray
+    spilled: np.ndarray
+    spill_over: float
+
+
+def judge_phenotype(
+    objects: pd.DataFrame,
+    name: str,
+    stats: ChannelStats | None,
+    *,
+    settings: GateSettings,
+    rule: PhenotypeRule,
+    threshold: float | None,
+    marker_excess: np.ndarray,
+    counted: np.ndarray,
+) -> Judged:
+    """Whether each object's compartment stands out of its surroundings in this channel.
+
+    Beyond the noise and the tissue's own texture, a share of the channel's range is asked
+    for: a dim haze over a cell is no staining. What spills over from the marker is taken off.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        Measured objects.
+    name : str
+        The phenotype.
+    stats : ChannelStats or None
+        None: the section has no such channel.
+    settings : GateSettings
+    rule : PhenotypeRule
+        Its compartment.
+    threshold : float or None
+        Of controls, in units of `Judged.strength`; only raises.
+    marker_excess : numpy.ndarray of float64, shape (n,)
+        Counts.
+    counted : numpy.ndarray of bool, shape (n,)
+        Labelled cancer cells: on them the spill-over is estimated.
+
+    Returns
+    -------
+    Judged
+    """
+    column = f"{name}_{COMPARTMENTS[rule.compartment]}"
+    if column not in objects:  # no nuclear stain, or measured by an older version
+        column = f"{name}_p90"
+    if stats is None or column not in objects:
+        unknown = pd.array([pd.NA] * len(objects), dtype="boolean")
+        nothing = np.zeros(len(objects), bool)
+        return Judged(np.full(len(objects), np.nan), unknown, nothing, np.nan)
+    needed = max(
+        settings.phenotype_snr * stats.noise,
+        settings.phenotype_fraction * (stats.high - stats.low),
+        stats.spread,
+    )
+    above = objects[column].to_numpy(np.float64) - objects[f"{name}_ring"].to_numpy(np.float64)
+    spill = spill_over(above[counted], marker_excess[counted])
+    spilled = np.nan_to_num(spill) * np.maximum(marker_excess, 0.0)
+    strength = (above - spilled) / needed
+    limit = max(1.0, threshold or 0.0)
+    positive = strength > limit
+    return Judged(strength, positive, (above / needed > limit) & ~positive, spill)
+
+
+def spill_over(phenotype: np.ndarray, marker: np.ndarray) -> float:
+    """How much of the marker's light is seen in the phenotype's channel.
+
+    Cells are put into bins of equal number by their marker; in each the lower quartile of the
+    phenotype stands for the cells that do not have it. What rises with the marker there, from
+    the dimmest to the brightest bin, has come from the marker (median of the slopes between
+    bins). A phenotype that nearly all cells have and that grows with them is taken for
+    spill-over too: compare with a single-stained control where it matters.
+
+    Parameters
+    ----------
+    phenotype, marker : numpy.ndarray of float64, shape (n,)
+        Counts above the surroundings, of labelled cells.
+
+    Returns
+    -------
+    float
+        Counts per count, >= 0; NaN with fewer than 40 cells.
+    """
+    if len(marker) < SPILL_BINS * SPILL_CELLS_PER_BIN:
+        return float("nan")
+    parts = np.array_split(np.argsort(marker, kind="stable"), SPILL_BINS)
+    x = np.array([np.median(marker[part]) for part in parts])
+    y = np.array([np.percentile(phenotype[part], SPILL_QUANTILE) for part in parts])
+    i, j = np.triu_indices(SPILL_BINS, 1)
+    apart = x[j] > x[i]
+    if not apart.any():
+        return float("nan")
+    return max(0.0, float(np.median((y[j] - y[i])[apart] / (x[j] - x[i])[apart])))
