@@ -1,0 +1,44 @@
+"""People decide: append-only decisions, replay, blinding, audits. No GUI.
+
+A reviewer works on one section at a time through a :class:`ReviewSession`. Every decision
+is a line of a log of its own (one file per reviewer and section, chained by hashes) and is
+on the disk before it shows. ``recount`` replays all logs onto the tables.
+
+>>> from fociquant.review import ReviewSession
+>>> with ReviewSession.open(results, "m1_s1", "ana") as session:  # doctest: +SKIP
+...     session.reject([12, 17], reason="macrophage")
+...     session.sign_off()
+"""
+
+from __future__ import annotations
+
+from fociquant.review.decisions import Action, CellRef, Entry
+from fociquant.review.read_log import Log, read_log
+from fociquant.review.regions import Region, area_within, check_region
+from fociquant.review.results import read_cells, results_key, section_names
+from fociquant.review.reviewers import Reviewer, ReviewFolder
+from fociquant.review.session import ReviewSession
+from fociquant.review.state import ACCEPTED, REJECTED, UNDECIDED, Counts
+from fociquant.review.write_log import LogWriter
+
+__all__ = [
+    "ACCEPTED",
+    "REJECTED",
+    "UNDECIDED",
+    "Action",
+    "CellRef",
+    "Counts",
+    "Entry",
+    "Log",
+    "LogWriter",
+    "Region",
+    "ReviewFolder",
+    "ReviewSession",
+    "Reviewer",
+    "area_within",
+    "check_region",
+    "read_cells",
+    "read_log",
+    "results_key",
+    "section_names",
+]

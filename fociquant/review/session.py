@@ -1,0 +1,591 @@
+"""One reviewer at work on one section: every decision is on the disk before it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fociquant.errors import InputError, ResultsError
+from fociquant.model import FocusEdit
+from fociquant.review.decisions import Action, CellRef, Draft, Entry
+from fociquant.review.locate import locate_rows
+from fociquant.review.match import Candidates
+from fociquant.review.regions import Region, check_region
+from fociquant.review.results import SectionCells, read_cells, results_key
+from fociquant.review.reviewers import Reviewer, ReviewFolder
+from fociquant.review.signing import signature, signature_of
+from fociquant.review.state import Counts, SectionState
+from fociquant.review.write_log import LogWriter, utc_now
+from fociquant.settings import ReviewSettings
+
+LONG_LIST = 100
+"""An entry about more cells than this names them by place only, without outlines."""
+
+
+class ReviewSession:
+    """The decisions of one reviewer on one section, live.
+
+    Shows the automatic result and this reviewer's own decisions, never those of others:
+    reviewers stay independent until ``recount`` combines them.
+
+    Use :meth:`open`. Rows of all arrays are the candidates of ``cells.parquet`` in their
+    order, then added cells; a row never disappears (see :attr:`exists`).
+
+    Attributes
+    ----------
+    section : str
+    reviewer : Reviewer
+    results_key : str
+        Fingerprint of the objects shown.
+    notices : list of str
+        What the reviewer must be told, in plain words, oldest first: a torn or edited log,
+        decisions whose object is gone, a run that changed the section meanwhile. Grows.
+    unmatched : list of Entry
+        Earlier decisions whose object is no longer there; kept, not applied.
+    """
+
+    def __init__(
+        self, cells: SectionCells, writer: LogWriter, *, results: Path, reviewer: Reviewer,
+        settings: ReviewSettings,
+    ) -> None:  # fmt: skip
+        frame = cells.frame
+        self.section, self.reviewer, self.results_key = cells.section, reviewer, cells.results
+        self._results, self._writer, self._settings = results, writer, settings
+        self._cells = frame
+        self._numbers = frame["cell"].to_numpy(np.int64).copy()
+        self._outlines: list[np.ndarray | None] = list(frame["outline"])
+        self._row_of = {int(number): row for row, number in enumerate(self._numbers)}
+        self._state = SectionState(
+            frame["y_um"].to_numpy(np.float64), frame["x_um"].to_numpy(np.float64),
+            frame["positive_automatic"].to_numpy(bool),
+        )  # fmt: skip
+        self._candidates = Candidates(
+            self._numbers, self._state.y_um, self._state.x_um, self._outlines,
+            results=self.results_key, settings=settings,
+        )  # fmt: skip
+        self._history: list[Entry] = []
+        self.notices: list[str] = list(writer.problems)
+        self.unmatched: list[Entry] = []
+        self._seen = self._signature()
+        self._take_in(writer.entries)
+        if self.unmatched:
+            self._notify(
+                f"{len(self.unmatched)} earlier decisions are about objects that are no longer "
+                "there. They are kept and not applied."
+            )
+
+    @classmethod
+    def open(
+        cls,
+        results: Path,
+        section: str,
+        reviewer: Reviewer | str,
+        *,
+        repeat: bool = False,
+        settings: ReviewSettings | None = None,
+        clock: Callable[[], str] = utc_now,
+    ) -> ReviewSession:
+        """Open a section for review; earlier decisions of this reviewer are there again.
+
+        Parameters
+        ----------
+        results : pathlib.Path
+            Results folder.
+        section : str
+            Name of the section (not its code).
+        reviewer : Reviewer or str
+            A name is completed with this computer's station.
+        repeat : bool
+            The section is shown a second time to measure the reviewer: decisions go to a file
+            of their own and change no count.
+        settings : ReviewSettings, optional
+        clock : callable
+            Gives the time; for tests.
+
+        Returns
+        -------
+        ReviewSession
+            Close it, or use it in a ``with`` block.
+
+        Raises
+        ------
+        ResultsError
+            The section was not counted, the results are of an older version, or the log
+            cannot be used; the message says what to do.
+        DiskError
+            The log cannot be written.
+        InputError
+            The reviewer's name cannot be used.
+        """
+        who = Reviewer(reviewer) if isinstance(reviewer, str) else reviewer
+        cells = read_cells(results, section)
+        writer = LogWriter(ReviewFolder(results), section, who, repeat=repeat, clock=clock)
+        return cls(
+            cells, writer, results=results, reviewer=who, settings=settings or ReviewSettings()
+        )
+
+    # What is shown
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """The candidates, as ``cells.parquet`` has them; added cells are not in it."""
+        return self._cells
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Number of each row's cell, int64; numbers of added cells follow the candidates'."""
+        return self._numbers
+
+    @property
+    def y_um(self) -> np.ndarray:
+        """Centres, µm, float64."""
+        return self._state.y_um
+
+    @property
+    def x_um(self) -> np.ndarray:
+        """Centres, µm, float64."""
+        return self._state.x_um
+
+    @property
+    def verdict(self) -> np.ndarray:
+        """Per row, int8: 0 undecided, 1 accepted (or added), 2 rejected. A view: do not write."""
+        return self._state.verdict
+
+    @property
+    def positive(self) -> np.ndarray:
+        """Per row, bool: counted, with all decisions. A view: do not write."""
+        return self._state.positive
+
+    @property
+    def positive_automatic(self) -> np.ndarray:
+        """Per row, bool: counted without review."""
+        return self._state.automatic
+
+    @property
+    def excluded(self) -> np.ndarray:
+        """Per row, bool: in an excluded region."""
+        return self._state.excluded
+
+    @property
+    def added(self) -> np.ndarray:
+        """Per row, bool: a cell that was added."""
+        return self._state.added
+
+    @property
+    def exists(self) -> np.ndarray:
+        """Per row, bool: false for an added cell that was taken back."""
+        return self._state.exists
+
+    @property
+    def counts(self) -> Counts:
+        """Cells in numbers; :attr:`reviewed_cells` alone is cheaper."""
+        return self._state.counts
+
+    @property
+    def reviewed_cells(self) -> int:
+        """Cells counted with all decisions."""
+        return self._state.reviewed
+
+    @property
+    def history(self) -> tuple[Entry, ...]:
+        """Everything this reviewer wrote on this section, in order."""
+        return tuple(self._history)
+
+    @property
+    def regions(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Excluded regions that hold: hash of the entry to rings (n, 2), (y, x) in µm."""
+        return {e.hash: e.polygons for e in self._state.active() if e.action is Action.EXCLUDE}
+
+    @property
+    def focus_edits(self) -> list[FocusEdit]:
+        """Merges, splits and classes that hold, in numbers of cells; for ``find_foci``."""
+        return self._state.edits(self._numbers)
+
+    @property
+    def signed_off(self) -> bool:
+        """Whether the section is signed off and nothing was decided since."""
+        return signature_of(self._state) is not None
+
+    def outline(self, cell: int) -> np.ndarray:
+        """Outline of a cell, float64 (n, 2), (y, x) in µm; empty if it has none.
+
+        Raises
+        ------
+        InputError
+            There is no such cell.
+        """
+        flat = self._outlines[self._row(cell)]
+        return np.asarray([] if flat is None else flat, np.float64).reshape(-1, 2)
+
+    def outline_of_added(self) -> dict[int, np.ndarray]:
+        """Number of each added cell that exists to its outline, float64 (n, 2), µm."""
+        rows = np.flatnonzero(self.added & self.exists)
+        return {int(self._numbers[row]): self.outline(int(self._numbers[row])) for row in rows}
+
+    # What can be decided
+
+    def accept(
+        self, cells: int | Sequence[int], *, reason: str = "", repeat: bool = False
+    ) -> list[Entry]:
+        """These are cancer cells: one entry each, written together.
+
+        Parameters
+        ----------
+        cells : int or sequence of int
+            Numbers of candidates or added cells.
+        reason : str
+        repeat : bool
+            A hidden repeat: recorded to measure the reviewer, changes no count.
+
+        Returns
+        -------
+        list of Entry
+
+        Raises
+        ------
+        InputError
+            No such cell; nothing was written.
+        DiskError, ResultsError
+            It could not be written; nothing has changed.
+        """
+        return self._decide(Action.ACCEPT, cells, reason, repeat=repeat)
+
+    def reject(
+        self, cells: int | Sequence[int], *, reason: str = "", repeat: bool = False
+    ) -> list[Entry]:
+        """These are not cancer cells; see :meth:`accept`."""
+        return self._decide(Action.REJECT, cells, reason, repeat=repeat)
+
+    def add(
+        self,
+        outline: np.ndarray,
+        *,
+        reason: str = "",
+        measured: Mapping[str, float | bool] = MappingProxyType({}),
+    ) -> int:
+        """Add a cell that was missed.
+
+        Where its outline is that of a candidate, that candidate is accepted instead, so
+        that no cell counts twice; a notice says so.
+
+        Parameters
+        ----------
+        outline : array_like, shape (n, 2)
+            (y, x), µm.
+        reason : str
+        measured : mapping of str to float or bool
+            Columns of ``cells.parquet`` for its row, where known: ``HER2_mean``,
+            ``Ki67_positive``.
+
+        Returns
+        -------
+        int
+            Number of the cell.
+
+        Raises
+        ------
+        InputError
+            The outline crosses itself, has no area, or fewer than three points.
+        DiskError, ResultsError
+            As for :meth:`accept`.
+        """
+        region = check_region(outline)
+        centre = region.geometry.centroid
+        flat = tuple(region.rings[0].ravel().tolist())
+        ref = CellRef(float(centre.y), float(centre.x), flat, results=self.results_key)
+        content: dict[str, Any] = {"object": ref.to_json()}
+        if measured:
+            content["measured"] = {
+                str(name): bool(value) if isinstance(value, bool | np.bool_) else float(value)
+                for name, value in measured.items()
+            }
+        entry = self._commit([Draft(Action.ADD, content, reason)])[0]
+        row = int(self._state.rows_of(entry.hash)[0])
+        if not self.added[row]:
+            self._notify(
+                f"There is already a candidate (cell {self._numbers[row]}) in that place; it was "
+                "accepted instead of adding another."
+            )
+        return int(self._numbers[row])
+
+    def merge(self, cells: Sequence[int], *, reason: str = "") -> Entry:
+        """The foci of these cells are one focus; name at least one cell of each.
+
+        Raises
+        ------
+        InputError
+            Fewer than two cells, or no such cell.
+        """
+        if len(set(cells)) < 2:
+            raise InputError("A merge needs cells of at least two foci. Select them first.")
+        return self._commit([Draft(Action.MERGE, {"objects": self._refs(cells)}, reason)])[0]
+
+    def split(self, parts: Sequence[Sequence[int]], *, reason: str = "") -> Entry:
+        """The focus of these cells is several.
+
+        Parameters
+        ----------
+        parts : sequence of sequence of int
+            At least two parts with at least one cell each; cells of the focus that are not
+            named go to the nearest named one's part.
+        reason : str
+
+        Raises
+        ------
+        InputError
+            Fewer than two parts, an empty one, or a cell in two of them.
+        """
+        flat = [cell for part in parts for cell in part]
+        if len(parts) < 2 or not all(len(part) for part in parts) or len(set(flat)) != len(flat):
+            raise InputError("A split needs at least two parts, each with cells of its own.")
+        few = len(flat) <= LONG_LIST
+        content = {"parts": [self._refs(part, outlines=few) for part in parts]}
+        return self._commit([Draft(Action.SPLIT, content, reason)])[0]
+
+    def set_class(self, cells: Sequence[int], name: str, *, reason: str = "") -> Entry:
+        """The focus that holds most of these cells is of class `name` of the profile.
+
+        Raises
+        ------
+        InputError
+            No cell, or no name.
+        """
+        if not len(cells) or not name:
+            raise InputError("A class needs a focus and the name of a class. Select a focus first.")
+        content = {"objects": self._refs(cells), "value": str(name)}
+        return self._commit([Draft(Action.CLASS, content, reason)])[0]
+
+    def exclude(self, polygon: np.ndarray, *, reason: str, repair: bool = False) -> Entry:
+        """Leave a region out: its cells do not count, its area leaves the denominator.
+
+        Parameters
+        ----------
+        polygon : array_like, shape (n, 2)
+            (y, x), µm.
+        reason : str
+            Required: an exclusion without a reason cannot be reported.
+        repair : bool
+            Take everything inside a line that crosses itself; a notice says so.
+
+        Raises
+        ------
+        InputError
+            No reason, or a polygon that cannot be used; see :func:`check_region`.
+        """
+        if not reason.strip():
+            raise InputError("An excluded region needs a reason, for example 'fold' or 'airway'.")
+        region: Region = check_region(polygon, repair=repair)
+        rings = [np.round(ring, 2).tolist() for ring in region.rings]
+        if region.note:
+            self._notify(region.note)
+        return self._commit([Draft(Action.EXCLUDE, {"polygons": rings}, reason)])[0]
+
+    def comment(self, text: str, *, cell: int | None = None) -> Entry:
+        """Words, about the section or one cell.
+
+        Raises
+        ------
+        InputError
+            No words.
+        """
+        if not text.strip():
+            raise InputError("A comment needs words.")
+        content = {} if cell is None else {"object": self._refs([cell])[0]}
+        return self._commit([Draft(Action.COMMENT, content, text)])[0]
+
+    def audit(self, item: str, value: int, *, reason: str = "") -> Entry:
+        """The verdict on one sampled item of an audit; changes no count by itself.
+
+        Parameters
+        ----------
+        item : str
+            Its id in the design.
+        value : int
+            Of an object: 1 a cancer cell, 0 not. Of a field: number of cells that were missed.
+        reason : str
+
+        Raises
+        ------
+        InputError
+            A number that cannot be.
+        """
+        if int(value) != value or value < 0:
+            raise InputError(f"{value!r} cannot be the verdict of an audit: give 0, 1, 2 …")
+        content = {"item": str(item), "value": int(value)}
+        return self._commit([Draft(Action.AUDIT, content, reason)])[0]
+
+    def undo(self, entry: Entry | str | None = None) -> Entry | None:
+        """Take back an entry; without one, the last that holds. Can be repeated to the first.
+
+        An undo is itself an entry: undoing it (:meth:`redo`) brings the decision back.
+
+        Parameters
+        ----------
+        entry : Entry or str, optional
+            An entry or its hash.
+
+        Returns
+        -------
+        Entry or None
+            The undo; None if there is nothing to take back.
+
+        Raises
+        ------
+        InputError
+            The entry is not of this session's log.
+        """
+        if entry is None:
+            held = [one for one in self._state.active() if one.action is not Action.UNBLIND]
+            if not held:
+                return None
+            entry = held[-1]
+        digest = entry if isinstance(entry, str) else entry.hash
+        if all(one.hash != digest for one in reversed(self._history)):
+            raise InputError("That decision is not in this reviewer's log of this section.")
+        return self._commit([Draft(Action.UNDO, {"target": digest})])[0]
+
+    def redo(self) -> Entry | None:
+        """Bring back what the last undo took; None if something was decided since."""
+        for one in reversed(self._history):
+            if one.action is not Action.UNDO:
+                return None
+            if not self._state.is_active(one.hash):
+                continue
+            target = next((e for e in self._history if e.hash == one.target), None)
+            if target is None or target.action is Action.UNDO:
+                continue  # this one was a redo itself
+            return self.undo(one)
+        return None
+
+    def sign_off(self) -> Entry:
+        """The section is finished as it stands; any later decision opens it again."""
+        content = {"cells": self.reviewed_cells, "state": signature(self._state)}
+        return self._commit([Draft(Action.SIGN_OFF, content | {"results": self.results_key})])[0]
+
+    def adopt_untrusted(self) -> list[Entry]:
+        """Decide again what stands behind a break of the log, after the reviewer has looked."""
+        logs = [*self._writer.earlier, self._writer.log]
+        known = {one.content.get("adopted") for one in self._history}
+        wanted = [
+            one for log in logs for one in log.untrusted
+            if one.action not in (Action.OPEN, Action.UNDO, Action.SIGN_OFF, Action.UNBLIND)
+            and one.hash not in known
+        ]  # fmt: skip
+        return self._commit([
+            Draft(one.action, dict(one.content) | {"adopted": one.hash}, one.reason)
+            for one in wanted
+        ])  # fmt: skip
+
+    def close(self) -> None:
+        """Close the log; every decision is on the disk already."""
+        self._writer.close()
+
+    def __enter__(self) -> ReviewSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # How it is kept
+
+    def _decide(
+        self, action: Action, cells: int | Sequence[int], reason: str, *, repeat: bool
+    ) -> list[Entry]:
+        numbers = [int(cells)] if isinstance(cells, int | np.integer) else [int(c) for c in cells]
+        more = {"repeat": True} if repeat else {}
+        refs = self._refs(numbers)
+        return self._commit([Draft(action, {"object": ref} | more, reason) for ref in refs])
+
+    def _refs(self, cells: Sequence[int], *, outlines: bool | None = None) -> list[dict[str, Any]]:
+        whole = len(cells) <= LONG_LIST if outlines is None else outlines
+        return [self._ref(int(cell), outline=whole).to_json() for cell in cells]
+
+    def _ref(self, cell: int, *, outline: bool = True) -> CellRef:
+        row = self._row(cell)
+        flat = self._outlines[row] if outline else None
+        points = () if flat is None else tuple(np.asarray(flat, np.float64).tolist())
+        return CellRef(float(self.y_um[row]), float(self.x_um[row]), points, cell, self.results_key)
+
+    def _row(self, cell: int) -> int:
+        row = self._row_of.get(int(cell), -1)
+        if row < 0:
+            raise InputError(f"There is no cell {cell} in this section. Select one that is shown.")
+        return row
+
+    def _commit(self, drafts: Sequence[Draft]) -> list[Entry]:
+        """Write, then show; what another process of this reviewer wrote comes first."""
+        self._watch()
+        known = len(self._history)
+        entries = self._writer.append(drafts)
+        if self._writer.overtaken:
+            self._notify(
+                f"{self._writer.overtaken} decisions of {self.reviewer.name!r} came from another "
+                "window on this computer; they are shown now."
+            )
+            self._take_in(self._writer.entries[known:])
+        else:
+            self._take_in(entries)
+        return entries
+
+    def _take_in(self, entries: Sequence[Entry]) -> None:
+        for entry, rows, found in locate_rows(entries, self._state, self._candidates, self):
+            self._history.append(entry)
+            self._state.apply(entry, rows)
+            if not found:
+                self.unmatched.append(entry)
+
+    def added_row(self, ref: CellRef) -> int:
+        """A new row, for a cell that was added."""
+        row = self._state.add_row(ref.y_um, ref.x_um)
+        number = int(self._numbers.max()) + 1 if len(self._numbers) else 1
+        self._numbers = np.append(self._numbers, number)
+        self._outlines.append(np.asarray(ref.outline, np.float64))
+        self._row_of[number] = row
+        return row
+
+    def added_outline(self, row: int) -> np.ndarray | None:
+        """Outline of a row, flat ``y0, x0, …``, µm."""
+        return self._outlines[row]
+
+    def _signature(self) -> tuple[int, ...]:
+        paths = (self._results / "sections" / self.section / "section.json",
+                 self._results / "cells.parquet")  # fmt: skip
+        signature = []
+        for path in paths:
+            try:
+                stat = path.stat()
+            except OSError:
+                signature += [0, 0]
+            else:
+                signature += [stat.st_mtime_ns, stat.st_size]
+        return tuple(signature)
+
+    def _watch(self) -> None:
+        """Say once if the section was counted again while it is open."""
+        seen = self._signature()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            key = results_key(self._results, self.section)
+        except ResultsError:
+            key = ""
+        if key != self.results_key:
+            self._notify(
+                "This section was counted again (or its results were removed) while it is open. "
+                "Decisions are kept with the outlines shown here; open the section again to see "
+                "them on the new result."
+            )
+
+    def _notify(self, text: str) -> None:
+        self.notices.append(text)
