@@ -80,13 +80,13 @@ def make_overview(reader: PixelReader, channels: Sequence[int], factor: int) -> 
     """
     height, width = reader.levels[0].shape[1:]
     factor = max(factor, math.ceil(math.sqrt(height * width / MAX_OVERVIEW_PX)), 1)
-    level, reduction, refused = _choose_level(reader, channels, factor)
+    level, reduction, refused = choose_level(reader, channels, factor)
     blocks = max(round(factor / reduction), 1)
     image, not_finite = _block_means(reader, channels, level, blocks)
     return Overview(image, reduction * blocks, level, refused, not_finite)
 
 
-def _choose_level(
+def choose_level(
     reader: PixelReader, channels: Sequence[int], factor: int
 ) -> tuple[int, int, tuple[int, ...]]:
     """The coarsest sound level that is not coarser than wanted: level, reduction, those refused."""
