@@ -12,13 +12,23 @@ on the disk before it shows. ``recount`` replays all logs onto the tables.
 
 from __future__ import annotations
 
+from fociquant.review.blinding import (
+    Blinding,
+    View,
+    is_blinded,
+    make_blinding,
+    open_blinding,
+    unblind,
+)
 from fociquant.review.decisions import Action, CellRef, Entry
+from fociquant.review.queue import QueueItem, doubt, make_queue, repeat_pairs
 from fociquant.review.read_log import Log, read_log
 from fociquant.review.regions import Region, area_within, check_region
 from fociquant.review.results import read_cells, results_key, section_names
 from fociquant.review.reviewers import Reviewer, ReviewFolder
 from fociquant.review.session import ReviewSession
 from fociquant.review.state import ACCEPTED, REJECTED, UNDECIDED, Counts
+from fociquant.review.status import ReviewMark, read_logs, review_marks
 from fociquant.review.write_log import LogWriter
 
 __all__ = [
@@ -26,19 +36,32 @@ __all__ = [
     "REJECTED",
     "UNDECIDED",
     "Action",
+    "Blinding",
     "CellRef",
     "Counts",
     "Entry",
     "Log",
     "LogWriter",
+    "QueueItem",
     "Region",
     "ReviewFolder",
+    "ReviewMark",
     "ReviewSession",
     "Reviewer",
+    "View",
     "area_within",
     "check_region",
+    "doubt",
+    "is_blinded",
+    "make_blinding",
+    "make_queue",
+    "open_blinding",
     "read_cells",
     "read_log",
+    "read_logs",
+    "repeat_pairs",
     "results_key",
+    "review_marks",
     "section_names",
+    "unblind",
 ]

@@ -14,6 +14,9 @@ from fociquant.settings import ReviewSettings
 SAME_PLACE_UM = 0.02
 """Two centres this close, under the same number and results, are one object: rounding, twice."""
 
+FEW = 64
+"""Up to so many references are looked for in their surroundings only."""
+
 NOT_FOUND, SAME, OUTLINE, PLACE = "not found", "same", "outline", "place"
 """How an object was found: under its number; by its outline; by its place, where the outlines
 differ much; or not."""
@@ -63,8 +66,7 @@ class Candidates:
         self._y, self._x, self._outlines = y_um, x_um, outlines
         self._results, self._settings = results, settings
         self._row_of = {int(number): row for row, number in enumerate(cell)}
-        self._tree: shapely.STRtree | None = None
-        self._polygons = np.empty(0, object)
+        self._reach = _reach(y_um, x_um, outlines)
 
     def find(self, refs: Sequence[CellRef]) -> Found:
         """The candidate that each reference is about.
@@ -104,18 +106,20 @@ class Candidates:
     def _by_shape(
         self, refs: Sequence[CellRef], where: np.ndarray, row: np.ndarray, how: np.ndarray
     ) -> None:
-        tree = self._index()
+        near = self._near(refs)
+        polygons = self._shapes(near)
+        tree = shapely.STRtree(polygons)
         shapes = polygons_of([np.asarray(ref.outline) for ref in refs])
         points = shapely.points([ref.x_um for ref in refs], [ref.y_um for ref in refs])
         bare = shapely.is_empty(shapes)
         shapes = np.where(bare, points, shapes)
         one, other = tree.query(shapes, predicate="intersects")
-        common = shapely.area(shapely.intersection(shapes[one], self._polygons[other]))
-        union = shapely.area(shapes[one]) + shapely.area(self._polygons[other]) - common
+        common = shapely.area(shapely.intersection(shapes[one], polygons[other]))
+        union = shapely.area(shapes[one]) + shapely.area(polygons[other]) - common
         iou = np.divide(common, union, out=np.zeros(len(common)), where=union > 0)
-        centres = shapely.points(self._x[other], self._y[other])
+        centres = shapely.points(self._x[near[other]], self._y[near[other]])
         mutual = shapely.intersects(shapes[one], centres)
-        mutual &= shapely.intersects(self._polygons[other], points[one])
+        mutual &= shapely.intersects(polygons[other], points[one])
         good = iou > self._settings.same_object_iou
         fair = mutual & (iou > self._settings.in_place_iou)
         best: dict[int, list[tuple[float, int, int]]] = {}
@@ -128,7 +132,7 @@ class Candidates:
             else:
                 chosen, kind = own[fair[own]], PLACE
             if len(chosen) == 1:
-                target = int(other[chosen[0]])
+                target = int(near[other[chosen[0]]])
                 row[where[index]], how[where[index]] = target, kind
                 best.setdefault(target, []).append((float(iou[chosen[0]]), int(index), target))
         self._settle(best, refs, shapes, where, row, how)
@@ -151,11 +155,30 @@ class Candidates:
                 if not _same_object(shapes[winner[1]], shapes[index], self._settings):
                     row[where[index]], how[where[index]] = -1, NOT_FOUND
 
-    def _index(self) -> shapely.STRtree:
-        if self._tree is None:
-            self._polygons = polygons_of(self._outlines)
-            self._tree = shapely.STRtree(self._polygons)
-        return self._tree
+    def _near(self, refs: Sequence[CellRef]) -> np.ndarray:
+        """Rows that can meet any of the references: all, or those around a few."""
+        if len(refs) > FEW:
+            return np.arange(len(self._y))
+        hit = np.zeros(len(self._y), bool)
+        for ref in refs:
+            points = np.array(ref.outline or (ref.y_um, ref.x_um)).reshape(-1, 2)
+            (y0, x0), (y1, x1) = points.min(0) - self._reach, points.max(0) + self._reach
+            hit |= (self._y >= y0) & (self._y <= y1) & (self._x >= x0) & (self._x <= x1)
+        return np.flatnonzero(hit)
+
+    def _shapes(self, rows: np.ndarray) -> np.ndarray:
+        return polygons_of([self._outlines[int(row)] for row in rows])
+
+
+def _reach(y: np.ndarray, x: np.ndarray, outlines: Sequence[np.ndarray | None]) -> float:
+    """Largest distance of an outline's point from its centre along one axis, µm."""
+    usable = [i for i, one in enumerate(outlines) if one is not None and len(one)]
+    if not usable:
+        return 0.0
+    points = np.concatenate([outlines[i] for i in usable]).reshape(-1, 2)
+    sizes = np.array([len(outlines[i]) // 2 for i in usable])  # type: ignore[arg-type]
+    centres = np.repeat(np.column_stack([y[usable], x[usable]]), sizes, axis=0)
+    return float(np.abs(points - centres).max())
 
 
 def _span(sorted_values: np.ndarray, value: int) -> np.ndarray:
