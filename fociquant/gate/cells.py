@@ -74,13 +74,15 @@ def gate_objects(
     crowded &= (objects["ring_px"].to_numpy() == 0) | (pixel_area_um2 > 0.0)
     excess = _excess(objects, "marker", facts, crowded)
     autofluorescence = _excess(objects, "autofluorescence", facts, crowded)
-    strength = _strength(excess, autofluorescence, facts)
+    unexplained = _unexplained(excess, autofluorescence, facts)
+    strength = unexplained / _unit(facts)
     needed = max(settings.marker_snr, marker_threshold or 0.0)
     score = objects["score_mean"].to_numpy()
     bits = objects["flags"].to_numpy(np.int64).copy()
-    explained = _explained(autofluorescence, excess, facts, settings)
-    # What autofluorescence explains is told once: as such, unless it would be too dim anyway.
-    dim = np.where(explained, excess <= needed * _unit(facts), strength <= needed)
+    dim = strength <= needed
+    explained = _explained(autofluorescence, unexplained, facts, settings.autofluorescence_ratio)
+    # Told once: what stands out of its surroundings and is explained, as autofluorescent.
+    dim &= ~(explained & (excess > needed * _unit(facts)))
     checks = {
         CellFlag.UNCERTAIN: score < _needed_score(facts, settings),
         CellFlag.DIM_MARKER: dim,
@@ -115,10 +117,15 @@ def gate_objects(
     )
 
 
-def _strength(excess: np.ndarray, autofluorescence: np.ndarray, facts: SectionFacts) -> np.ndarray:
-    """Marker beyond surroundings and autofluorescence, in standard deviations of pixel noise."""
-    explained = (facts.autofluorescence_slope or 0.0) * np.maximum(autofluorescence, 0.0)
-    return np.asarray((excess - explained) / _unit(facts))
+def _unexplained(
+    excess: np.ndarray, autofluorescence: np.ndarray, facts: SectionFacts
+) -> np.ndarray:
+    """Marker over the surroundings that the difference in autofluorescence does not explain, counts.
+
+    The difference counts both ways: a cell pushes glowing tissue aside, so beside
+    consolidated lung its marker can be dim and still be its own.
+    """
+    return excess - (facts.autofluorescence_slope or 0.0) * autofluorescence
 
 
 def _unit(facts: SectionFacts) -> float:
@@ -175,14 +182,17 @@ def _in_a_lining(
 
 
 def _explained(
-    autofluorescence: np.ndarray, excess: np.ndarray, facts: SectionFacts, settings: GateSettings
+    autofluorescence: np.ndarray, unexplained: np.ndarray, facts: SectionFacts, ratio: float
 ) -> np.ndarray:
-    """Whether autofluorescence on the object explains its marker signal."""
+    """Whether autofluorescence on the object explains its marker signal.
+
+    Its marker has to exceed `ratio` times what its autofluorescence predicts: the slope
+    between the two channels is that of common tissue, and pigment or red cells differ.
+    """
     slope = facts.autofluorescence_slope
     if slope is None:
-        return np.zeros(len(excess), bool)
-    predicted = slope * np.maximum(autofluorescence, 0.0)
-    return excess <= settings.autofluorescence_ratio * predicted
+        return np.zeros(len(unexplained), bool)
+    return unexplained <= (ratio - 1.0) * slope * np.maximum(autofluorescence, 0.0)
 
 
 def _without_nucleus(
