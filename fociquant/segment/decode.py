@@ -1,18 +1,17 @@
-"""Flows and cell logits to labels, by Cellpose's own dynamics.
+"""Flows and cell logits to labels: Cellpose's dynamics, bit for bit, where there is foreground.
 
-Cellpose normalises coordinates by the shape of the array, and several of its
-limits are per array; it is therefore called on decode cells of a fixed lattice
-(see :mod:`fociquant.tiling`), never on a whole section.
+Cellpose normalises coordinates by the shape of the array; flows are therefore decoded
+on decode cells of a fixed lattice (see :mod:`fociquant.tiling`), never on a whole section.
 """
 
 from __future__ import annotations
-
-import logging
 
 import numpy as np
 import torch
 
 from fociquant.segment.devices import single_threaded
+from fociquant.segment.dynamics import end_points
+from fociquant.segment.seeds import labels_from_ends, tidy
 
 SMALLEST_PX = 16
 """Cellpose divides by the sides of the array minus one pixel; shorter ones get background added."""
@@ -55,26 +54,28 @@ def decode(
     foreground = output[2] > cellprob_threshold
     if not foreground.any():
         return np.zeros(output.shape[1:], np.int32)
-    from cellpose import dynamics
-
     single_threaded()
-
-    # "No seeds found" is an ordinary answer here, not something to warn a user about.
-    logging.getLogger("cellpose.dynamics").setLevel(logging.ERROR)
     height, width = output.shape[1:]
     output = _at_least(output, SMALLEST_PX)
-    with torch.inference_mode(), torch.sparse.check_sparse_tensor_invariants(enable=False):
-        labels = dynamics.compute_masks(
-            np.ascontiguousarray(output[:2]),
-            output[2],
-            niter=steps,
-            cellprob_threshold=cellprob_threshold,
-            flow_threshold=flow_threshold or None,
-            min_size=max(min_area_px, 1),
-            max_size_fraction=1.0,
-            device=device or torch.device("cpu"),
-        )
-    return np.asarray(labels, dtype=np.int32)[:height, :width]
+    foreground = output[2] > cellprob_threshold
+    device = device or torch.device("cpu")
+    with torch.inference_mode():
+        ends = end_points(output[:2], foreground, steps, device).cpu().numpy()
+    labels = labels_from_ends(ends, foreground)
+    if flow_threshold and labels.any():
+        labels = _flow_check(labels, output[:2], flow_threshold, device)
+    return tidy(labels, max(min_area_px, 1))[:height, :width]
+
+
+def _flow_check(
+    labels: np.ndarray, flow: np.ndarray, threshold: float, device: torch.device
+) -> np.ndarray:
+    """Only the objects whose flows are those of a true cell."""
+    from cellpose import dynamics
+
+    with torch.inference_mode():
+        kept = dynamics.remove_bad_flow_masks(labels, flow, threshold=threshold, device=device)
+    return np.asarray(kept, dtype=np.int32)
 
 
 def _at_least(output: np.ndarray, edge: int) -> np.ndarray:
