@@ -42,6 +42,8 @@ class CellFlag(IntFlag):
         Barely certain, and among uncertain candidates: a row of airway lining.
     SPILL_OVER
         A phenotype marker on it is explained by light of the cell marker; not counted for it.
+    FILLED
+        Less of a marker ring than the negative controls of its batch ask for.
     """
 
     NONE = 0
@@ -59,6 +61,7 @@ class CellFlag(IntFlag):
     UNCERTAIN = 2048
     LINING = 4096
     SPILL_OVER = 8192
+    FILLED = 16384
 
 
 REJECTING = (
@@ -71,6 +74,7 @@ REJECTING = (
     | CellFlag.ELONGATED
     | CellFlag.UNCERTAIN
     | CellFlag.LINING
+    | CellFlag.FILLED
 )
 """An object with any of these is kept in the table but not counted.
 

@@ -44,6 +44,16 @@ class PrepareSettings(_Frozen):
     """Smaller pieces of tissue are debris, mm²."""
     scale_sample_tiles: int = Field(64, ge=1, le=4096)
     """Full-resolution tiles sampled on a fixed lattice for intensity statistics."""
+    mask_out_of_focus: bool = True
+    """Leave out places that are out of focus."""
+    mask_fold: bool = True
+    """Leave out folds, where tissue lies double."""
+    mask_bubble: bool = True
+    """Leave out what lies under air bubbles."""
+    mask_saturated: bool = True
+    """Leave out blotches that are saturated over more than single cells."""
+    mask_debris: bool = True
+    """Leave out debris brighter than tissue and cells in every channel."""
 
 
 class SegmentSettings(_Frozen):
@@ -96,11 +106,11 @@ class GateSettings(_Frozen):
     """Marker beyond what its surroundings and autofluorescence explain, in standard deviations of
     the pixel noise: the floor of the marker threshold, which negative controls may only raise."""
     control_false_positives_per_mm2: float = Field(0.02, gt=0.0, le=100.0)
-    """The threshold is raised until negative controls of the batch show at most this many, 1/mm²."""
-    control_max_positives_per_mm2: float = Field(20.0, gt=0.0)
+    """The gate is raised until negative controls of the batch show at most this many, 1/mm²."""
+    control_max_positives_per_mm2: float = Field(100.0, gt=0.0)
     """A control with more objects that pass the floor than this holds cells: not used, 1/mm²."""
-    control_max_loss_fraction: float = Field(0.5, gt=0.0, le=1.0)
-    """A control whose threshold would reject more of the batch's cells is not used."""
+    control_max_loss_fraction: float = Field(0.25, gt=0.0, le=1.0)
+    """A control whose gate would reject more of the batch's true cells is not used."""
     nucleus_fraction: float = Field(0.08, ge=0.0, le=1.0)
     """Nuclear stain on the cell, from 0 (darkest) to 1 (brightest nuclei); 0 asks for none."""
     autofluorescence_ratio: float = Field(1.8, ge=0.0)

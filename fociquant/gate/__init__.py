@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from fociquant.gate.cells import gate_objects
-from fociquant.gate.controls import BatchThreshold, Passing, batch_thresholds, upper_bound
+from fociquant.gate.controls import (
+    BatchThreshold,
+    Gate,
+    Passing,
+    batch_thresholds,
+    upper_bound,
+)
 from fociquant.gate.phenotypes import spill_over
 
 __all__ = [
     "BatchThreshold",
+    "Gate",
     "Passing",
     "batch_thresholds",
     "gate_objects",

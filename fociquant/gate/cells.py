@@ -8,6 +8,7 @@ and shape of a cell, and does not lie in a masked artefact.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from fociquant.flags import REJECTING, CellFlag, flag_names
+from fociquant.gate.controls import Gate
 from fociquant.gate.phenotypes import judge_phenotype
 from fociquant.model import PhenotypeRule, SectionFacts
 from fociquant.settings import GateSettings
@@ -33,7 +35,7 @@ def gate_objects(
     phenotypes: Sequence[str],
     settings: GateSettings,
     pixel_area_um2: float = 0.0,
-    marker_threshold: float | None = None,
+    gate: Gate | None = None,
     rules: Mapping[str, PhenotypeRule] | None = None,
     phenotype_thresholds: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
@@ -51,10 +53,9 @@ def gate_objects(
     pixel_area_um2 : float
         Of the grid on which the objects were measured; 0 if unknown, then only an empty
         ring of background counts as crowded.
-    marker_threshold : float, optional
-        Marker strength that an object must exceed, from
-        :func:`~fociquant.gate.batch_thresholds`; below the floor ``settings.marker_snr`` the
-        floor is used, and by default it is.
+    gate : Gate, optional
+        Thresholds of the batch, from :func:`~fociquant.gate.batch_thresholds`. They only raise
+        what the settings and the section ask for, which is the default.
     rules : mapping of str to PhenotypeRule, optional
         Where in the cell each phenotype is looked for; default: its brightest part.
     phenotype_thresholds : mapping of str to float, optional
@@ -66,6 +67,7 @@ def gate_objects(
         `objects` with ``flags`` as text (names joined by ``;``), ``positive`` (bool),
         ``marker_excess`` (counts over the local background), ``marker_strength`` (the part of
         it that autofluorescence does not explain, in standard deviations of the pixel noise),
+        ``ring`` (1 - core / edge of the marker),
         and for each phenotype ``<phenotype>_strength`` (float64) and ``<phenotype>_positive``
         (bool, of any object whether counted or not; nullable, and all ``<NA>``, where the
         section has no such channel).
@@ -76,7 +78,9 @@ def gate_objects(
     autofluorescence = _excess(objects, "autofluorescence", facts, crowded)
     unexplained = _unexplained(excess, autofluorescence, facts)
     strength = unexplained / _unit(facts)
-    needed = max(settings.marker_snr, marker_threshold or 0.0)
+    gate = gate or Gate(settings.marker_snr)
+    needed = max(settings.marker_snr, gate.marker)
+    ring = _ring(objects, excess)
     score = objects["score_mean"].to_numpy()
     bits = objects["flags"].to_numpy(np.int64).copy()
     dim = strength <= needed
@@ -84,9 +88,10 @@ def gate_objects(
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
     dim &= ~(explained & (excess > needed * _unit(facts)))
     checks = {
-        CellFlag.UNCERTAIN: score < _needed_score(facts, settings),
+        CellFlag.UNCERTAIN: (score < _needed_score(facts, settings)) | (score <= gate.score),
         CellFlag.DIM_MARKER: dim,
         CellFlag.AUTOFLUORESCENT: explained,
+        CellFlag.FILLED: ring <= gate.ring,
         CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings),
         CellFlag.TOO_SMALL: objects["area_um2"].to_numpy() < settings.min_area_um2,
         CellFlag.TOO_LARGE: objects["area_um2"].to_numpy() > settings.max_area_um2,
@@ -97,7 +102,7 @@ def gate_objects(
     for flag, hit in checks.items():
         bits |= np.where(hit, int(flag), 0)
     bits |= np.where(_in_a_lining(objects, score, bits, settings), int(CellFlag.LINING), 0)
-    found = {}
+    found: dict[str, Any] = {}
     for name in phenotypes:
         judged = judge_phenotype(
             objects, name, facts.stats.get(name), settings=settings,
@@ -113,6 +118,7 @@ def gate_objects(
         positive=(bits & int(REJECTING)) == 0,
         marker_excess=excess,
         marker_strength=strength,
+        ring=ring,
         **found,
     )
 
@@ -120,12 +126,23 @@ def gate_objects(
 def _unexplained(
     excess: np.ndarray, autofluorescence: np.ndarray, facts: SectionFacts
 ) -> np.ndarray:
-    """Marker over the surroundings that the difference in autofluorescence does not explain, counts.
+    """Marker over the surroundings beyond what the difference in autofluorescence explains, counts.
 
     The difference counts both ways: a cell pushes glowing tissue aside, so beside
     consolidated lung its marker can be dim and still be its own.
     """
     return excess - (facts.autofluorescence_slope or 0.0) * autofluorescence
+
+
+def _ring(objects: pd.DataFrame, excess: np.ndarray) -> np.ndarray:
+    """1 - core / edge of the marker above the surroundings, -1 to 2; 0 where it means nothing."""
+    if "marker_edge_mean" not in objects:
+        return np.zeros(len(objects))
+    background = objects["marker_mean"].to_numpy(np.float64) - excess
+    edge = objects["marker_edge_mean"].to_numpy(np.float64) - background
+    core = objects["marker_core_mean"].to_numpy(np.float64) - background
+    share = np.divide(core, edge, out=np.ones(len(edge)), where=edge > 0)
+    return np.clip(1.0 - share, -1.0, 2.0)
 
 
 def _unit(facts: SectionFacts) -> float:

@@ -1,9 +1,15 @@
-"""The marker gate of a batch, anchored to its negative-control sections.
+"""The gate of a batch, anchored to its negative-control sections.
 
 A control section holds no labelled cell, so whatever passes the gate in it is false. The
 gate of its batch is raised until no more than a chosen number per mm² pass. It is never
-lowered: below the section-based floor (``gate.marker_snr``) empty areas were not looked at,
-and nothing is known about them.
+lowered: the section-based floor is what every section is judged by, and where nothing
+reaches it, areas were never looked at, so nothing is known about what lies below.
+
+Three properties can be raised: the marker's strength, the network's score, and how much the
+marker forms a ring (macrophages are bright, but filled). One bright speck in a control would
+cost most dim cells if the marker alone were raised; so of all gates that keep the controls
+clean the one is taken that keeps most candidates of the batch's other sections. Groups and
+days play no part in that choice.
 """
 
 from __future__ import annotations
@@ -15,13 +21,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import chi2
 
+from fociquant.gate.grouping import largest_groups
 from fociquant.settings import GateSettings
 
 CONFIDENCE = 0.95
 """One-sided, of upper bounds on a rate of false cells."""
 
-STRENGTH_DECIMALS = 4
+THRESHOLD_DECIMALS = 4
 """Thresholds are rounded up to what ``sections.csv`` shows, so that they can be checked."""
+
+LEVELS = 16
+"""Values that a threshold may take, per property: quantiles of what the controls show."""
 
 FEW = 5
 """Fewer false cells in a control say nothing about a section full of cells."""
@@ -29,8 +39,35 @@ FEW = 5
 MANY = 20
 """Cells of the other sections from which on their loss is a share worth the name."""
 
+FOCUS_CELLS = 10
+"""So many candidates in one group are a focus, not false cells."""
+
 FROM_CONTROLS, FROM_SECTION = "controls", "section"
 """Values of ``threshold_source``."""
+
+NO_RING = -math.inf
+"""Floor of the ring: none is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What an object must exceed, each alone.
+
+    Parameters
+    ----------
+    marker : float
+        Strength: marker that neither surroundings nor autofluorescence explain, in standard
+        deviations of the pixel noise.
+    score : float
+        Mean cell logit of the network.
+    ring : float
+        1 - core / edge of the marker: 1 for a membrane around an empty cell, 0 for an evenly
+        filled one.
+    """
+
+    marker: float
+    score: float = -math.inf
+    ring: float = NO_RING
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +82,32 @@ class Passing:
     control : bool
         Marked ``negative`` in the sheet.
     tissue_mm2 : float
-    strengths : numpy.ndarray of float64, shape (n,)
-        Marker above what surroundings and autofluorescence explain, in standard
-        deviations of the pixel noise; of the objects that pass.
+    values : numpy.ndarray of float64, shape (n, 3)
+        Marker strength, score and ring of the objects that pass.
+    places_um : numpy.ndarray of float64, shape (n, 2)
+        Their centres.
     """
 
     section: str
     batch: str
     control: bool
     tissue_mm2: float
-    strengths: np.ndarray
+    values: np.ndarray
+    places_um: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchThreshold:
-    """The marker gate of one batch, and what it rests on.
+    """The gate of one batch, and what it rests on.
 
     Parameters
     ----------
     batch : str
-    threshold : float
-        An object is counted if its marker strength is above; at least `floor`.
+    gate : Gate
+        At least the floor; ``-inf`` for what was not raised, the floor of the section holds.
     floor : float
         ``gate.marker_snr``.
     source : str
@@ -76,23 +118,23 @@ class BatchThreshold:
         Control sections not used, and why.
     control_mm2 : float
         Tissue of the controls used.
-    passing_at_floor, passing : int
+    false_at_floor, false_left : int
         False cells in them, before and after raising the gate.
     false_per_mm2, false_per_mm2_upper : float
-        After raising, and its one-sided 95 % upper bound; NaN without controls.
+        After raising, and its one-sided 95 % upper bound, 1/mm²; NaN without controls.
     warnings : tuple of str
         Plain sentences.
     """
 
     batch: str
-    threshold: float
+    gate: Gate
     floor: float
     source: str
     controls: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     control_mm2: float = 0.0
-    passing_at_floor: int = 0
-    passing: int = 0
+    false_at_floor: int = 0
+    false_left: int = 0
     false_per_mm2: float = math.nan
     false_per_mm2_upper: float = math.nan
     warnings: tuple[str, ...] = ()
@@ -106,7 +148,7 @@ def upper_bound(count: int, area: float) -> float:
     count : int
         >= 0.
     area : float
-        Exposure, > 0.
+        Exposure.
 
     Returns
     -------
@@ -121,7 +163,7 @@ def upper_bound(count: int, area: float) -> float:
 def batch_thresholds(
     passing: Sequence[Passing], *, settings: GateSettings
 ) -> dict[str, BatchThreshold]:
-    """The marker gate of every batch.
+    """The gate of every batch.
 
     Parameters
     ----------
@@ -134,13 +176,12 @@ def batch_thresholds(
     dict of str to BatchThreshold
         By batch, in the order in which batches first appear.
     """
-    batches = dict.fromkeys(one.batch for one in passing)
     anywhere = any(one.control for one in passing)
     return {
         batch: _of_batch(
             batch, [p for p in passing if p.batch == batch], anywhere=anywhere, settings=settings
         )
-        for batch in batches
+        for batch in dict.fromkeys(one.batch for one in passing)
     }
 
 
@@ -148,7 +189,7 @@ def _of_batch(
     batch: str, passing: Sequence[Passing], *, anywhere: bool, settings: GateSettings
 ) -> BatchThreshold:
     floor = settings.marker_snr
-    others = np.concatenate([np.empty(0), *(p.strengths for p in passing if not p.control)])
+    others = [p for p in passing if not p.control]
     controls = [p for p in passing if p.control]
     reasons = {p.section: _unfit(p, others, settings) for p in controls}
     refused = {name: reason for name, reason in reasons.items() if reason}
@@ -160,43 +201,86 @@ def _of_batch(
     if not used:
         warnings.append(_without_controls(batch, bool(controls), anywhere))
         return BatchThreshold(
-            batch, floor, floor, FROM_SECTION, refused=refused, warnings=tuple(warnings)
+            batch, Gate(floor), floor, FROM_SECTION, refused=refused, warnings=tuple(warnings)
         )
-    area = math.fsum(p.tissue_mm2 for p in used)
-    strengths = np.concatenate([p.strengths for p in used])
-    threshold = _raised(strengths, area, settings)
-    left = int((strengths > threshold).sum())
+    gate = _raised(used, others, settings)
+    area = _area(used)
+    left = int(_passes(_values(used), gate).sum())
     bound = upper_bound(left, area)
-    if threshold > floor:
-        warnings.append(_cost(batch, threshold, floor, others))
+    if gate != Gate(floor):
+        warnings.append(_cost(batch, gate, floor, _values(others)))
     if bound > settings.control_false_positives_per_mm2:
-        warnings.append(_too_small(batch, area, bound, settings))
+        warnings.append(_too_small(batch, area, left, bound, settings))
     return BatchThreshold(
-        batch, threshold, floor, FROM_CONTROLS, tuple(p.section for p in used), refused, area,
-        len(strengths), left, left / area, bound, tuple(warnings),
+        batch, gate, floor, FROM_CONTROLS, tuple(p.section for p in used), refused, area,
+        len(_values(used)), left, left / area, bound, tuple(warnings),
     )  # fmt: skip
 
 
-def _raised(strengths: np.ndarray, area: float, settings: GateSettings) -> float:
-    """The lowest threshold, not below the floor, at which controls show few enough false cells.
+def _values(passing: Sequence[Passing]) -> np.ndarray:
+    return np.concatenate([np.empty((0, 3)), *(p.values for p in passing)])
 
-    As many may pass as still keep the upper bound of their rate at the wanted one; where the
-    controls are too small to show that rate at all, none may.
+
+def _area(passing: Sequence[Passing]) -> float:
+    return math.fsum(p.tissue_mm2 for p in passing)
+
+
+def _passes(values: np.ndarray, gate: Gate) -> np.ndarray:
+    """Which rows (n, 3) exceed all three thresholds; bool (n,)."""
+    return np.asarray((values > (gate.marker, gate.score, gate.ring)).all(axis=1))
+
+
+def _allowed(area: float, settings: GateSettings) -> int:
+    """How many false cells may pass in controls of this area.
+
+    As many as keep the upper bound of their rate at the wanted one; none where the controls
+    are too small to show that rate at all.
     """
-    wanted = settings.control_false_positives_per_mm2
     allowed = 0
-    while upper_bound(allowed + 1, area) <= wanted and allowed < len(strengths):
+    while upper_bound(allowed + 1, area) <= settings.control_false_positives_per_mm2:
         allowed += 1
-    if len(strengths) <= allowed:
-        return settings.marker_snr
-    strongest = np.sort(strengths)[::-1]
-    scale = 10.0**STRENGTH_DECIMALS
-    return max(settings.marker_snr, math.ceil(float(strongest[allowed]) * scale) / scale)
+    return allowed
 
 
-def _unfit(control: Passing, others: np.ndarray, settings: GateSettings) -> str:
+def _raised(controls: Sequence[Passing], others: Sequence[Passing], settings: GateSettings) -> Gate:
+    """The gate that lets few enough of the controls pass and keeps most of the others.
+
+    All combinations of `LEVELS` thresholds per property are looked at. Of equal ones the
+    lowest ring wins, then the lowest score: what is left to choose is raised in the marker.
+    """
+    false, floor = _values(controls), Gate(settings.marker_snr)
+    allowed = _allowed(_area(controls), settings)
+    if len(false) <= allowed:
+        return floor
+    levels = [_levels(false[:, k], low) for k, low in enumerate((floor.marker, -math.inf, NO_RING))]
+    clean = _kept(false, levels) <= allowed
+    kept = np.where(clean, _kept(_values(others), levels), -1)
+    ring, score, marker = np.unravel_index(int(np.argmax(kept.T)), kept.T.shape)
+    return Gate(float(levels[0][marker]), float(levels[1][score]), float(levels[2][ring]))
+
+
+def _levels(values: np.ndarray, floor: float) -> np.ndarray:
+    """The floor, then quantiles of `values` up to their largest, rounded up; increasing."""
+    scale = 10.0**THRESHOLD_DECIMALS
+    steps = np.quantile(values, np.linspace(0, 1, LEVELS), method="higher")
+    above = np.ceil(steps * scale) / scale
+    return np.concatenate([[floor], np.unique(above[above > floor])])
+
+
+def _kept(values: np.ndarray, levels: Sequence[np.ndarray]) -> np.ndarray:
+    """How many rows (n, 3) exceed each combination of levels; int64, one axis per property."""
+    # A row exceeds as many levels as lie strictly below it.
+    below = [np.searchsorted(one, values[:, k], side="left") for k, one in enumerate(levels)]
+    counts = np.zeros([len(one) + 1 for one in levels], np.int64)
+    np.add.at(counts, tuple(below), 1)
+    for axis in range(counts.ndim):
+        counts = np.flip(np.cumsum(np.flip(counts, axis), axis=axis), axis)
+    return counts[1:, 1:, 1:]
+
+
+def _unfit(control: Passing, others: Sequence[Passing], settings: GateSettings) -> str:
     """Why a section cannot serve as a control, or nothing."""
-    found = len(control.strengths)
+    found = len(control)
     if control.tissue_mm2 <= 0:
         return "no tissue was found in it."
     density = found / control.tissue_mm2
@@ -206,16 +290,32 @@ def _unfit(control: Passing, others: np.ndarray, settings: GateSettings) -> str:
             "with labelled cells; a threshold above them would reject everything. "
             "Is the right section marked in the sheet?"
         )
-    if not found or len(others) < MANY:
+    largest = largest_groups(control.places_um)[:1].sum()
+    if largest >= FOCUS_CELLS:
+        return (
+            f"{found} candidates in it pass the gate, {largest} of them in one group like a "
+            "focus. That is a section with labelled cells; a threshold above them would reject "
+            "everything. Is the right section marked in the sheet?"
+        )
+    return _loss(control, others, settings) if found else ""
+
+
+def _loss(control: Passing, others: Sequence[Passing], settings: GateSettings) -> str:
+    """Whether a gate that keeps this control clean would cost most true cells of the batch."""
+    candidates = _values(others)
+    density = len(control) / control.tissue_mm2
+    true = len(candidates) - density * _area(others)
+    if true < MANY:  # the other sections show no more than false cells: nothing is lost
         return ""
-    lost = float((others <= _raised(control.strengths, control.tissue_mm2, settings)).mean())
+    kept = int(_passes(candidates, _raised([control], others, settings)).sum())
+    lost = 1.0 - kept / true
     if lost <= settings.control_max_loss_fraction:
         return ""
     return (
-        f"{_some(found, 'candidate')} in it pass the gate and are as bright as cells: the "
-        f"threshold above them would reject {100 * lost:.0f} % of the cells of this batch. Either "
-        "it has labelled cells, or false cells here cannot be told from true ones by their "
-        "brightness. Look at both."
+        f"{_some(len(control), 'candidate')} in it pass the gate and look like cells: a threshold "
+        f"above them would reject some {100 * min(lost, 1.0):.0f} % of the cells of this batch. "
+        "Either it has labelled cells, or false cells here cannot be told from true ones. "
+        "Look at both."
     )
 
 
@@ -230,29 +330,32 @@ def _without_controls(batch: str, refused: bool, anywhere: bool) -> str:
     else:
         why = f"{what} has no section marked 'control: negative'"
     return (
-        f"{why}: the marker threshold rests on each section's own background, and the number of "
+        f"{why}: thresholds rest on each section's own background, and the number of "
         "false cells per mm² is not known."
     )
 
 
-def _cost(batch: str, threshold: float, floor: float, others: np.ndarray) -> str:
-    what = f"of batch {batch!r} " if batch else ""
-    lost = int((others <= threshold).sum())
+def _cost(batch: str, gate: Gate, floor: float, others: np.ndarray) -> str:
+    what = f"the gate of batch {batch!r}" if batch else "the gate"
+    parts = [f"marker strength above {gate.marker:g}"] if gate.marker > floor else []
+    parts += [f"score above {gate.score:g}"] if gate.score > -math.inf else []
+    parts += [f"ring above {gate.ring:g}"] if gate.ring > NO_RING else []
+    lost = len(others) - int(_passes(others, gate).sum())
     return (
-        f"the controls raise the marker threshold {what}from {floor:g} to {threshold:g}: "
-        f"{lost} of {_some(len(others), 'candidate')} of the other sections are no longer counted."
+        f"the controls raise {what} ({', '.join(parts)}): {lost} of "
+        f"{_some(len(others), 'candidate')} of the other sections are no longer counted."
+    )
+
+
+def _too_small(batch: str, area: float, left: int, bound: float, settings: GateSettings) -> str:
+    what = f"of batch {batch!r} " if batch else ""
+    wanted = settings.control_false_positives_per_mm2
+    return (
+        f"the controls {what}are {area:.3g} mm² of tissue with {_some(left, 'false cell')}: they "
+        f"show that there are fewer than {bound:.2g} per mm² (95 %), not fewer than {wanted:g}. "
+        f"That takes {upper_bound(0, 1.0) / wanted:.3g} mm² of them without a false cell."
     )
 
 
 def _some(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _too_small(batch: str, area: float, bound: float, settings: GateSettings) -> str:
-    what = f"of batch {batch!r} " if batch else ""
-    wanted = settings.control_false_positives_per_mm2
-    return (
-        f"the controls {what}are {area:.3g} mm² of tissue: they show that there are fewer than "
-        f"{bound:.2g} false cells per mm² (95 %), not fewer than {wanted:g}. "
-        f"That takes {upper_bound(0, 1.0) / wanted:.3g} mm² of them without a false cell."
-    )
