@@ -106,7 +106,7 @@ def tidy(labels: np.ndarray, min_area_px: int) -> np.ndarray:
     Parameters
     ----------
     labels : numpy.ndarray of int32, shape (H, W)
-        Numbered 1 … n; 0 is background. Changed in place.
+        Numbered 1 … n in the order of first pixels; 0 is background. Changed in place.
     min_area_px : int
         Objects with fewer pixels are dropped, before holes are filled and after.
 
