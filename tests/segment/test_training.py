@@ -31,7 +31,12 @@ from fociquant.segment.training import (
     train,
     training_image,
 )
-from fociquant.segment.training.augment import Augmentation, random_crop
+from fociquant.segment.training.augment import (
+    Augmentation,
+    _importance,
+    _own_gain,
+    random_crop,
+)
 from fociquant.segment.training.images import flow_targets
 from fociquant.segment.training.loop import _batch, loss_terms
 
@@ -208,6 +213,32 @@ def test_ignored_and_outside_weigh_nothing() -> None:
                              ranges=Augmentation())  # fmt: skip
         assert not hidden.weight.any()
     assert 0.0 < min(counted) < 1.0
+
+
+def test_small_objects_and_narrow_gaps_count_more() -> None:
+    labels = np.zeros((64, 64), np.float32)
+    labels[5:35, 5:35] = 1  # 30 px
+    labels[5:35, 37:60] = 2  # 2 px beside it
+    labels[50:55, 10:15] = 3  # 5 px, alone
+    ranges = Augmentation(diameter_px=24.0, small_weight=4.0, gap_weight=2.0)
+    weight = _importance(labels, ranges)
+    assert weight[20, 20] == 1.0 and weight[45, 40] == 1.0
+    assert weight[20, 36] == 3.0, "between two objects"
+    assert weight[20, 4] == 1.0, "beside one only"
+    expected = np.sqrt(0.25 * np.pi * 24**2 / 25)
+    assert expected > weight[52, 12] == 4.0
+    assert weight[49, 12] == weight[52, 12], "its surroundings too"
+    assert (_importance(np.zeros((8, 8), np.float32), ranges) == 1.0).all()
+
+
+def test_objects_get_a_gain_of_their_own() -> None:
+    planes, labels = cells()
+    floor = planes[0][labels == 0].mean()
+    turned = _own_gain(planes.astype(np.float32), labels, np.random.default_rng(2))
+    np.testing.assert_allclose(np.median(turned[0][labels == 0]), floor, atol=0.02)
+    inner = ndimage.binary_erosion(labels > 0, iterations=4)
+    levels = ndimage.mean(turned[0], np.where(inner, labels, 0), np.arange(1, labels.max() + 1))
+    assert np.std(np.log(levels - floor)) > 0.1, "alike before"
 
 
 def test_images_without_objects_and_with_gaps() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from fociquant.testing.lung import TrainingScene, draw_recipe, training_scene
-from fociquant.testing.lung.randomise import MIN_SNR
+from fociquant.testing.lung.optics import blur
+from fociquant.testing.lung.randomise import MIN_SNR, _dim
+from fociquant.testing.lung.recipe import Camera
+from fociquant.testing.lung.training import GRANULAR
 
 N, SHAPE = 40, (128, 144)
 
@@ -95,3 +100,35 @@ def test_brightness_covers_two_decades() -> None:
     rng = np.random.default_rng(2)
     marker = [draw_recipe(rng).light.marker_e for _ in range(300)]
     assert max(marker) / min(marker) > 50
+
+
+def test_haze_spreads_light_and_keeps_it() -> None:
+    planes = np.zeros((4, 101, 101), np.float32)
+    planes[:, 50, 50] = 1000.0
+    camera = Camera(psf_um=(0.3, 0.3, 0.3, 0.3), haze=0.25, haze_um=4.0)
+    hazy = blur(planes.copy(), camera, px_um=0.5)
+    clear = blur(planes.copy(), replace(camera, haze=0.0), px_um=0.5)
+    np.testing.assert_allclose(hazy.sum(axis=(1, 2)), 1000.0, rtol=1e-3)
+    near = (slice(None), slice(46, 55), slice(46, 55))
+    assert clear[near].sum() > 3990
+    assert 0.75 < hazy[near].sum() / 4000 < 0.85
+
+
+def test_dim_recipes_are_hardly_brighter_than_tissue() -> None:
+    share, hazy = [], 0
+    for seed in range(200):
+        recipe = _dim(np.random.default_rng(seed), draw_recipe(np.random.default_rng(seed)))
+        light = recipe.light
+        tissue = light.tissue_af_e * light.tissue_spectrum[0] + light.marker_unspecific_e
+        share.append(light.marker_e / tissue)
+        hazy += recipe.camera.haze > 0
+        assert light.marker_e / np.sqrt(tissue) > MIN_SNR
+    assert hazy == 200 and min(share) > 0.79 and np.median(share) < 2.5
+
+
+def test_macrophages_are_negatives_unless_cells_look_like_them(
+    scenes: list[TrainingScene],
+) -> None:
+    for scene in scenes:
+        if scene.recipe.cells.puncta <= GRANULAR:
+            assert not scene.ignore.any()

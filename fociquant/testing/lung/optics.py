@@ -21,9 +21,15 @@ def mix(planes: np.ndarray, light: Light) -> np.ndarray:
 
 
 def blur(planes: np.ndarray, camera: Camera, *, px_um: float) -> np.ndarray:
-    """Each channel with its own Gaussian; in place, and returned."""
+    """Each channel with its own Gaussian, and haze over all; in place, and returned."""
     for plane, sigma_um in zip(planes, camera.psf_um, strict=True):
         sigma = sigma_um / px_um
+        if camera.haze > 0:
+            wide = ndimage.gaussian_filter(
+                plane, camera.haze_um / px_um, mode="nearest", truncate=2.5
+            )
+            plane *= np.float32(1 - camera.haze)
+            plane += np.float32(camera.haze) * wide
         if sigma > 0.25:
             ndimage.gaussian_filter(plane, sigma, output=plane, mode="nearest", truncate=3.0)
     return planes

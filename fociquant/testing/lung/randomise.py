@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fociquant.testing.lung.recipe import (
@@ -15,6 +17,13 @@ from fociquant.testing.lung.recipe import (
 
 MIN_SNR = 3.0
 """Membrane over the noise of the tissue below it; dimmer cells cannot be outlined by anyone."""
+
+
+DIM_FRACTION = 0.25
+"""Recipes of the hardest kind: cells hardly brighter than the tissue, solid and blurred."""
+
+HAZE_FRACTION = 0.3
+"""Other recipes with light from out of focus."""
 
 
 def _log(rng: np.random.Generator, low: float, high: float) -> float:
@@ -45,13 +54,51 @@ def draw_recipe(rng: np.random.Generator, infected: bool | None = None) -> LungR
         infected = bool(rng.random() < 0.5)
     tissue = _tissue(rng, infected=infected)
     light = _light(rng, tissue)
-    return LungRecipe(
+    recipe = LungRecipe(
         tissue=tissue,
         cells=_cells(rng),
         light=light,
         camera=_camera(rng, _brightest(light, tissue)),
         artefacts=_artefacts(rng),
     )
+    kind = rng.random()
+    if kind < DIM_FRACTION:
+        return _dim(rng, recipe)
+    return _hazy(rng, recipe) if kind < DIM_FRACTION + HAZE_FRACTION else recipe
+
+
+def _hazy(rng: np.random.Generator, recipe: LungRecipe) -> LungRecipe:
+    haze, width = _flat(rng, 0.05, 0.35), _log(rng, 2.5, 8.0)
+    return replace(recipe, camera=replace(recipe.camera, haze=haze, haze_um=width))
+
+
+def _dim(rng: np.random.Generator, recipe: LungRecipe) -> LungRecipe:
+    """Cells of 0.8-3 times the tissue's level in the marker channel, most of them solid."""
+    recipe = _hazy(rng, recipe)
+    light, camera, cells = recipe.light, recipe.camera, recipe.cells
+    spectrum = light.tissue_spectrum
+    level = light.tissue_af_e * spectrum[0] + light.marker_unspecific_e
+    wanted = light.marker_e / _log(rng, 0.8, 3.0)
+    noise_floor = (light.marker_e / (1.5 * MIN_SNR)) ** 2
+    factor = min(wanted, noise_floor) / max(level, 1e-3)
+    # Unevenness must leave the marker visible here as well.
+    texture = min(recipe.tissue.texture, 0.2)
+    spectrum = (spectrum[0] * factor, *spectrum[1:])
+    if rng.random() < 0.7:
+        cells = replace(
+            cells, membrane=_flat(rng, 0.0, 0.5), cytoplasm=_flat(rng, 0.6, 1.0),
+            puncta=_flat(rng, 0.0, 0.2), brightness_cv=_log(rng, 0.08, 0.3),
+        )  # fmt: skip
+    psf = (_log(rng, 0.4, 0.9), *camera.psf_um[1:])
+    light = replace(
+        light, tissue_spectrum=spectrum, marker_unspecific_e=light.marker_unspecific_e * factor
+    )
+    gain = camera.counts_per_e[0] * min(1.0, 1.0 / (0.4 + 0.6 * factor))
+    counts = (gain, *camera.counts_per_e[1:])
+    return replace(
+        recipe, light=light, cells=cells, tissue=replace(recipe.tissue, texture=texture),
+        camera=replace(camera, psf_um=psf, counts_per_e=counts),
+    )  # fmt: skip
 
 
 def _tissue(rng: np.random.Generator, *, infected: bool) -> TissueLook:

@@ -151,6 +151,10 @@ class Camera:
 
     psf_um: tuple[float, float, float, float] = (0.38, 0.34, 0.42, 0.46)
     """Gaussian sigma of the blur (optics and section thickness), per channel."""
+    haze: float = 0.0
+    """Share of the light that comes from out of focus, 0-0.5: a thick section."""
+    haze_um: float = 5.0
+    """Gaussian sigma of that light."""
     shading: float = 0.10
     """Loss of light from centre to corner of a camera field, 0-0.5."""
     field_px: int = 2048

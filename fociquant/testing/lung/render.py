@@ -40,8 +40,9 @@ def margin_um(recipe: LungRecipe, px_um: float) -> float:
     defocus = 2.5 * recipe.artefacts.out_of_focus_sigma_um
     if recipe.artefacts.out_of_focus_per_mm2 <= 0:
         defocus = 0.0
+    haze = 2.5 * recipe.camera.haze_um if recipe.camera.haze > 0 else 0.0
     reach = max(MARGIN_UM, 1.1 * recipe.tissue.nucleus_um, 0.95 * recipe.tissue.macrophage_um)
-    return reach + 3 * max(recipe.camera.psf_um) + defocus + 2 * px_um
+    return reach + 3 * max(recipe.camera.psf_um) + defocus + haze + 2 * px_um
 
 
 def draw(

@@ -22,6 +22,9 @@ EMPTY_FRACTION = 0.2
 DIAMETER_PX = (8.0, 60.0)
 """Range of cell diameters, px; three quarters of the scenes lie within 14-36."""
 
+GRANULAR = 0.25
+"""With a larger share of the marker in grains, a cell looks like a macrophage."""
+
 MAX_CELLS = 700
 """A scene never holds more cells."""
 
@@ -37,7 +40,8 @@ class TrainingScene:
     labels : numpy.ndarray of int32, shape (h, w)
         Outlines of cancer cells, membrane included, 1 … n without gaps; 0 elsewhere.
     ignore : numpy.ndarray of bool, shape (h, w)
-        Cell-like autofluorescent macrophages: neither right nor wrong.
+        Autofluorescent macrophages where the marker is granular too: neither right nor
+        wrong. Elsewhere a macrophage is a hard negative, known by its grains.
     recipe : LungRecipe
         What the scene was made from.
     pixel_size_um : float
@@ -82,8 +86,9 @@ def training_scene(rng: np.random.Generator, shape: tuple[int, int] = (512, 512)
     core = box.shift(-canvas.box.y0, -canvas.box.x0).slices
     electrons = np.ascontiguousarray(drawn.electrons[:, *core])
     image = optics.expose(electrons, recipe.camera, rng)
+    alike = recipe.cells.puncta > GRANULAR
     return TrainingScene(
-        image, _consecutive(labels[core]), drawn.macrophages[core].copy(), recipe, px_um
+        image, _consecutive(labels[core]), drawn.macrophages[core] & alike, recipe, px_um
     )
 
 
