@@ -12,8 +12,10 @@ from scipy.spatial import cKDTree
 
 from fociquant.foci._area import focus_areas
 from fociquant.foci._classes import classify
+from fociquant.foci._edits import CLASS, class_overrides, edit_components
 from fociquant.foci._link import link
 from fociquant.foci._outlines import to_polygons
+from fociquant.model import FocusEdit
 from fociquant.settings import FociProfile
 
 POSITION_DECIMALS = 2
@@ -36,14 +38,23 @@ class FociResult:
         centres), ``<phenotype>_positive`` int64 for each phenotype,
         ``equivalent_diameter_um`` float64 (of the disc with that area),
         ``nearest_focus_um`` float64 (centre to centre, NaN for an only focus).
+    edited : numpy.ndarray of object (str), shape (number of foci,)
+        What reviewers changed of each: ``""``, ``merged``, ``split``, ``class``, or
+        several, joined by ``;``.
     """
 
     focus: np.ndarray
     foci: pd.DataFrame
+    edited: np.ndarray
 
 
 def find_foci(
-    cells: pd.DataFrame, *, link_um: float, profile: FociProfile, phenotypes: Sequence[str]
+    cells: pd.DataFrame,
+    *,
+    link_um: float,
+    profile: FociProfile,
+    phenotypes: Sequence[str],
+    edits: Sequence[FocusEdit] = (),
 ) -> FociResult:
     """Group the positive cells of one section into foci and name their classes.
 
@@ -67,6 +78,8 @@ def find_foci(
         Names and limits of the classes.
     phenotypes : sequence of str
         Names whose positive cells are counted per focus.
+    edits : sequence of FocusEdit
+        What reviewers changed, applied in order after linking.
 
     Returns
     -------
@@ -77,19 +90,29 @@ def find_foci(
     ------
     ValueError
         If a column is missing, `link_um` is not a finite number >= 0, two cells
-        share an id, or a positive cell has no usable outline or centre.
+        share an id, a positive cell has no usable outline or centre, or an edit names a
+        class that the profile does not have.
     """
     _check(cells, link_um, phenotypes)
+    _check_classes(edits, profile)
     counted = np.flatnonzero(cells["positive"].to_numpy(dtype=bool))
     table = cells.iloc[counted]
     order = np.lexsort((table["cell"], table["x_um"], table["y_um"]))
     counted, table = counted[order], table.iloc[order]
     polygons = to_polygons(table["outline"].to_list(), cells=table["cell"].to_numpy())
-    number = _number(table, link(polygons, link_um=link_um))
+    linked = link(polygons, link_um=link_um)
+    component, marks = edit_components(linked, counted, cells, edits)
+    number = _number(table, component)
     focus = np.zeros(len(cells), dtype=np.int64)
     focus[counted] = number + 1
     areas = focus_areas(polygons, number, link_um=link_um)
-    return FociResult(focus, _table(table, number, areas, profile, phenotypes))
+    foci = _table(table, number, areas, profile, phenotypes)
+    edited = np.full(len(foci), "", dtype=object)
+    edited[number] = marks
+    for one, name in class_overrides(table["cell"].to_numpy(np.int64), number, edits).items():
+        foci.loc[one, "class"] = name
+        edited[one] = f"{edited[one]};{CLASS}".lstrip(";")
+    return FociResult(focus, foci, edited)
 
 
 def _check(cells: pd.DataFrame, link_um: float, phenotypes: Sequence[str]) -> None:
@@ -106,6 +129,13 @@ def _check(cells: pd.DataFrame, link_um: float, phenotypes: Sequence[str]) -> No
     centres = cells.loc[cells["positive"].to_numpy(dtype=bool), ["y_um", "x_um"]]
     if not np.isfinite(centres.to_numpy(dtype=np.float64)).all():
         raise ValueError("a positive cell has a centre that is not finite")
+
+
+def _check_classes(edits: Sequence[FocusEdit], profile: FociProfile) -> None:
+    known = {one.name for one in profile.classes}
+    for edit in edits:
+        if edit.kind == "class" and edit.value not in known:
+            raise ValueError(f"foci profile {profile.name!r} has no class {edit.value!r}")
 
 
 def _number(table: pd.DataFrame, component: np.ndarray) -> np.ndarray:

@@ -24,6 +24,13 @@ from fociquant.review.decisions import Action, CellRef, Entry
 from fociquant.review.queue import QueueItem, doubt, make_queue, repeat_pairs
 from fociquant.review.read_log import Log, read_log
 from fociquant.review.regions import Region, area_within, check_region
+from fociquant.review.replay import (
+    AddedCell,
+    Reader,
+    SectionObjects,
+    SectionReview,
+    replay_section,
+)
 from fociquant.review.results import read_cells, results_key, section_names
 from fociquant.review.reviewers import Reviewer, ReviewFolder
 from fociquant.review.session import ReviewSession
@@ -36,6 +43,7 @@ __all__ = [
     "REJECTED",
     "UNDECIDED",
     "Action",
+    "AddedCell",
     "Blinding",
     "CellRef",
     "Counts",
@@ -43,11 +51,14 @@ __all__ = [
     "Log",
     "LogWriter",
     "QueueItem",
+    "Reader",
     "Region",
     "ReviewFolder",
     "ReviewMark",
     "ReviewSession",
     "Reviewer",
+    "SectionObjects",
+    "SectionReview",
     "View",
     "area_within",
     "check_region",
@@ -60,6 +71,7 @@ __all__ = [
     "read_log",
     "read_logs",
     "repeat_pairs",
+    "replay_section",
     "results_key",
     "review_marks",
     "section_names",

@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import shapely
 
 from fociquant.review.decisions import Action, CellRef, Entry
-from fociquant.review.match import SAME_PLACE_UM, Candidates, polygons_of
+from fociquant.review.match import NOT_FOUND, SAME_PLACE_UM, Candidates, polygons_of
 from fociquant.review.state import SectionState
 
 SAME_OBJECT_IOU = 0.5
 """Two added outlines that share more than this are one cell."""
 
+ADDED = "added"
+"""How a cell that a reviewer added is found: by the outline that was drawn."""
+
 FAR_UM = 500.0
 """No cell reaches further: outlines with centres this far apart are not compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where the cells of an entry are.
+
+    Parameters
+    ----------
+    entry : Entry
+    rows : numpy.ndarray of int64
+        In the order of ``entry.cells``; -1: not found.
+    how : str
+        How the first of them was found, see :mod:`fociquant.review.match`; ``added`` for
+        cells that reviewers added; empty for entries without cells.
+    """
+
+    entry: Entry
+    rows: np.ndarray
+    how: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether all cells were found."""
+        return bool((self.rows >= 0).all())
 
 
 class Rows(Protocol):
@@ -33,8 +61,8 @@ class Rows(Protocol):
 
 def locate_rows(
     entries: Sequence[Entry], state: SectionState, candidates: Candidates, rows: Rows
-) -> Iterator[tuple[Entry, np.ndarray, bool]]:
-    """Rows of the cells of each entry, and whether all were found.
+) -> Iterator[Located]:
+    """Rows of the cells of each entry.
 
     Candidates are looked for all at once, cells that were added entry by entry: an added
     cell is there for the entries after it.
@@ -42,28 +70,29 @@ def locate_rows(
     Parameters
     ----------
     entries : sequence of Entry
-        In order. Each must be applied before the next is asked for.
+        In order.
     state : SectionState
     candidates : Candidates
     rows : Rows
 
     Yields
     ------
-    entry : Entry
-    rows : numpy.ndarray of int64
-        In the order of ``entry.cells``; -1: not found.
-    complete : bool
+    Located
+        In the order of `entries`.
     """
     refs = [entry.cells for entry in entries]
-    found = candidates.find([ref for some in refs for ref in some]).row
+    found = candidates.find([ref for some in refs for ref in some])
     ends = np.cumsum([len(some) for some in refs])
     for entry, some, end in zip(entries, refs, ends, strict=True):
-        own = found[end - len(some) : end].copy()
+        own = found.row[end - len(some) : end].copy()
+        how = str(found.how[end - len(some)]) if some else ""
         for i in np.flatnonzero(own < 0):
             own[i] = _among_added(some[i], state, rows)
         if entry.action is Action.ADD and own[0] < 0:
             own[0] = rows.added_row(some[0])
-        yield entry, own, bool((own >= 0).all())
+        if len(own) and how == NOT_FOUND and own[0] >= 0:
+            how = ADDED
+        yield Located(entry, own, how)
 
 
 def _among_added(ref: CellRef, state: SectionState, rows: Rows) -> int:

@@ -538,11 +538,11 @@ class ReviewSession:
         return entries
 
     def _take_in(self, entries: Sequence[Entry]) -> None:
-        for entry, rows, found in locate_rows(entries, self._state, self._candidates, self):
-            self._history.append(entry)
-            self._state.apply(entry, rows)
-            if not found:
-                self.unmatched.append(entry)
+        for one in locate_rows(entries, self._state, self._candidates, self):
+            self._history.append(one.entry)
+            self._state.apply(one.entry, one.rows)
+            if not one.complete:
+                self.unmatched.append(one.entry)
 
     def added_row(self, ref: CellRef) -> int:
         """A new row, for a cell that was added."""
