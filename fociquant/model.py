@@ -198,6 +198,34 @@ class ChannelStats:
     saturation: float
 
 
+MAP_STEPS = 8
+"""Values of a marker map per standard deviation of the marker's pixel noise."""
+
+MAP_SURPLUS = 0.8
+"""On a marker map, so much more than autofluorescence explains is asked for where it is brighter
+than around."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerMap:
+    """Where the marker stands out of the tissue, on a coarse grid.
+
+    Parameters
+    ----------
+    peaks : numpy.ndarray of uint8, shape (h, w)
+        Largest marker of any small square within that autofluorescence and the surroundings
+        do not explain, in eighths (:data:`MAP_STEPS`) of the pixel noise; 255 is as much or more.
+    edge_um : (float, float)
+        Height and width of a grid pixel, µm; its origin is the image's.
+    texture : float
+        Robust standard deviation of such squares in typical tissue, in pixel noises, >= 0.
+    """
+
+    peaks: np.ndarray
+    edge_um: tuple[float, float]
+    texture: float
+
+
 @dataclass(frozen=True, slots=True)
 class SectionFacts:
     """What was found once for a whole section, at low resolution.
@@ -218,6 +246,10 @@ class SectionFacts:
         Pixel size of that grid; its origin is the image's.
     autofluorescence_slope : float or None
         Marker counts per autofluorescence count in unlabelled tissue; None without the channel.
+    marker_map : MarkerMap or None
+        Where the marker stands out; None if that is not known.
+    artefact_mm2 : float
+        Area inside the outline that lies in artefacts, mm²; in neither of the areas above.
     """
 
     stats: Mapping[str, ChannelStats]
@@ -227,6 +259,14 @@ class SectionFacts:
     artefact: np.ndarray
     overview_px: PixelSize
     autofluorescence_slope: float | None = None
+    marker_map: MarkerMap | None = None
+    artefact_mm2: float = 0.0
+
+    @property
+    def marker_unit(self) -> float:
+        """The marker's pixel noise, counts; an image without any is measured by its spread."""
+        stats = self.stats["marker"]
+        return stats.noise if stats.noise > 0 else stats.spread
 
 
 @dataclass(frozen=True, slots=True)

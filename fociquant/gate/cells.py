@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from fociquant.flags import REJECTING, CellFlag, flag_names
 from fociquant.gate.controls import Gate
 from fociquant.gate.phenotypes import judge_phenotype
+from fociquant.gate.standout import out_of_place
 from fociquant.model import PhenotypeRule, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
@@ -89,7 +90,7 @@ def gate_objects(
     dim &= ~(explained & (excess > needed * _unit(facts)))
     checks = {
         CellFlag.UNCERTAIN: (score < _needed_score(facts, settings)) | (score <= gate.score),
-        CellFlag.DIM_MARKER: dim,
+        CellFlag.DIM_MARKER: dim | out_of_place(objects, facts.marker_map, settings),
         CellFlag.AUTOFLUORESCENT: explained,
         CellFlag.FILLED: ring <= gate.ring,
         CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings),

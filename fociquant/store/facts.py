@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import math
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from fociquant.model import ChannelStats, SectionFacts
+from fociquant.model import ChannelStats, MarkerMap, SectionFacts
 from fociquant.units import PixelSize
 
 
@@ -21,6 +23,7 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
         "autofluorescence_slope": facts.autofluorescence_slope,
         "overview_pixel_um": [facts.overview_px.y, facts.overview_px.x],
         "masks": masks_to_json({"outline": facts.outline, "artefact": facts.artefact}),
+        "marker_map": _map_to_json(facts.marker_map),
     }
 
 
@@ -35,6 +38,7 @@ def facts_of(state: Mapping[str, Any]) -> SectionFacts:
         artefact=masks["artefact"],
         overview_px=PixelSize(*state["overview_pixel_um"]),
         autofluorescence_slope=state["autofluorescence_slope"],
+        marker_map=_map_from_json(state.get("marker_map")),
     )
 
 
@@ -46,6 +50,31 @@ def _stats_to_json(stats: ChannelStats) -> dict[str, float | None]:
 def _stats_from_json(stats: Mapping[str, float | None]) -> ChannelStats:
     # Only the saturation of float images has no finite value.
     return ChannelStats(**{k: math.inf if v is None else v for k, v in stats.items()})
+
+
+def _map_to_json(found: MarkerMap | None) -> dict[str, Any] | None:
+    """Values as deflated bytes in base64: most of a map is nearly zero."""
+    if found is None:
+        return None
+    packed = zlib.compress(np.ascontiguousarray(found.peaks, np.uint8).tobytes(), 6)
+    return {
+        "shape": list(found.peaks.shape),
+        "peaks": base64.b64encode(packed).decode("ascii"),
+        "edge_um": list(found.edge_um),
+        "texture": found.texture,
+    }
+
+
+def _map_from_json(content: Mapping[str, Any] | None) -> MarkerMap | None:
+    if content is None:
+        return None
+    height, width = (int(side) for side in content["shape"])
+    unpacker = zlib.decompressobj()
+    # No more than the shape allows, whatever the text claims.
+    raw = unpacker.decompress(base64.b64decode(content["peaks"]), height * width + 1)
+    y, x = content["edge_um"]
+    peaks = np.frombuffer(raw, np.uint8).reshape(height, width)
+    return MarkerMap(peaks, (float(y), float(x)), float(content["texture"]))
 
 
 def masks_to_json(masks: Mapping[str, np.ndarray]) -> dict[str, Any]:

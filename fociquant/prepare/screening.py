@@ -1,0 +1,280 @@
+"""Where the marker stands out of the tissue: a coarse map that the gate and the screen share.
+
+A labelled cell has marker that autofluorescence does not explain. On a map of squares
+no wider than the smallest cell this shows without any outline, and most of a dormant
+lung shows nothing. The gate counts only objects near a place that stands out on this
+map; hence elsewhere no network is needed, whatever it would say.
+
+With the means ``m`` of the marker and ``a`` of autofluorescence over one square, its
+excess is ``m - slope * a`` above what the darker quarter of its tile has, less ``slope``
+times :data:`~fociquant.model.MAP_SURPLUS` of what its autofluorescence has above that of
+the brighter quarter. Everything is decided per tile of a fixed lattice, so that it does
+not depend on the pieces in which the section was read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from fociquant.model import MAP_STEPS, MAP_SURPLUS, Box, MarkerMap, SectionFacts
+from fociquant.prepare.linings import block_max, remove_linings
+from fociquant.prepare.overview import PixelReader, choose_level
+from fociquant.prepare.scale import MAD_TO_SIGMA
+from fociquant.units import PixelSize
+
+SQUARE_UM = 4.0
+"""Squares are at most this wide, µm: less than the smallest cell profile (25 µm²)."""
+
+TILE_SQUARES = 32
+"""Squares along a tile, the surroundings that a square is compared with: some 100 µm."""
+
+GROUP_SQUARES = 8
+"""The map keeps the largest excess of so many squares along each side."""
+
+PIECE_TILES = 8
+"""Tiles along a piece that is read at once."""
+
+MAX_THREADS = 8
+"""Threads that read pieces; decoding releases the interpreter."""
+
+DARK_PERCENT, BRIGHT_PERCENT = 25.0, 75.0
+"""A tile's unlabelled marker, and its ordinary autofluorescence."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where squares are read, and how they are judged.
+
+    Parameters
+    ----------
+    level, blocks : int
+        Level of the file, and its pixels along one square.
+    factor : int
+        Full-resolution pixels along one square.
+    shape : (int, int)
+        Squares (rows, columns).
+    channels : tuple of int
+        Marker and, where it explains anything, autofluorescence.
+    missing : tuple of float
+        Stands in for pixels that are not finite, per channel.
+    slope : float
+        Marker counts per autofluorescence count.
+    ground, ordinary : float
+        Unexplained marker, and bright autofluorescence, of the section's tissue.
+    """
+
+    level: int
+    blocks: int
+    factor: int
+    shape: tuple[int, int]
+    channels: tuple[int, ...]
+    missing: tuple[float, ...]
+    slope: float
+    ground: float
+    ordinary: float
+
+
+def map_marker(
+    reader: PixelReader, roles: Mapping[str, int], facts: SectionFacts, *, pixel_size: PixelSize
+) -> MarkerMap:
+    """Make the map of a section.
+
+    Read from the coarsest reduced level that holds averages and is fine enough, else in one
+    streamed pass over marker and autofluorescence.
+
+    Parameters
+    ----------
+    reader : PixelReader
+    roles : mapping of str to int
+        Role to channel index; ``marker`` is required.
+    facts : SectionFacts
+        Of the same section; its map is not looked at.
+    pixel_size : PixelSize
+        At full resolution.
+
+    Returns
+    -------
+    MarkerMap
+    """
+    frame = _frame(reader, roles, facts, pixel_size)
+    pieces = list(_pieces(frame.shape))
+    steps = np.zeros(frame.shape, np.uint8)
+    spreads = np.zeros(tuple(-(-side // TILE_SQUARES) for side in frame.shape))
+    unit, group_px = facts.marker_unit, frame.factor * GROUP_SQUARES
+
+    def work(squares: Box) -> None:
+        excess, spread = _excess(_square_means(reader, frame, squares), frame)
+        spreads[_coarser(squares, TILE_SQUARES).slices] = spread
+        steps[squares.slices] = np.clip(np.floor(excess * (MAP_STEPS / unit)), 0, 255)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+        for _ in pool.map(work, pieces):
+            pass
+    remove_linings(steps, square_um=pixel_size.mean * frame.factor)
+    return MarkerMap(
+        peaks=block_max(steps, GROUP_SQUARES),
+        edge_um=(pixel_size.y * group_px, pixel_size.x * group_px),
+        texture=_texture(spreads, facts, pixel_size, frame) / unit,
+    )
+
+
+def _frame(
+    reader: PixelReader, roles: Mapping[str, int], facts: SectionFacts, pixel_size: PixelSize
+) -> _Frame:
+    slope = facts.autofluorescence_slope or 0.0
+    used = ("marker", "autofluorescence") if slope > 0.0 else ("marker",)
+    channels = tuple(roles[role] for role in used)
+    wanted = map_factor(pixel_size)
+    level, reduction, _ = choose_level(reader, channels, wanted)
+    blocks = max(wanted // reduction, 1)
+    factor = reduction * blocks
+    height, width = (int(side) for side in reader.levels[0].shape[1:])
+    levels = [facts.stats[role].background for role in used]
+    unlabelled = facts.stats[used[-1]]
+    return _Frame(
+        level, blocks, factor, (-(-height // factor), -(-width // factor)), channels,
+        missing=tuple(levels), slope=slope,
+        ground=levels[0] - slope * levels[-1],
+        ordinary=unlabelled.background + unlabelled.spread,
+    )  # fmt: skip
+
+
+def map_factor(pixel_size: PixelSize) -> int:
+    """Full-resolution pixels along one square: a power of two, as pyramids have it."""
+    return int(2 ** max(math.floor(math.log2(SQUARE_UM / max(pixel_size.y, pixel_size.x))), 0))
+
+
+def _pieces(shape: tuple[int, int]) -> Iterator[Box]:
+    """Pieces of squares that cover the map, whole tiles each."""
+    edge = TILE_SQUARES * PIECE_TILES
+    for y in range(0, shape[0], edge):
+        for x in range(0, shape[1], edge):
+            yield Box(y, x, min(y + edge, shape[0]), min(x + edge, shape[1]))
+
+
+def _coarser(squares: Box, n: int) -> Box:
+    """The same part of the section in groups of n x n squares."""
+    return Box(squares.y0 // n, squares.x0 // n, -(-squares.y1 // n), -(-squares.x1 // n))
+
+
+def _excess(means: np.ndarray, frame: _Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Marker of each square that nothing explains, and how much that varies in each tile.
+
+    Parameters
+    ----------
+    means : numpy.ndarray of float64, shape (1 or 2, h, w)
+        Whole tiles, except at the far borders; raw counts.
+    frame : _Frame
+
+    Returns
+    -------
+    excess : numpy.ndarray of float64, shape (h, w)
+        Raw counts; minus infinity beyond the far borders, where groups are not full.
+    spread : numpy.ndarray of float64, shape (tile rows, tile columns)
+        Median absolute deviation, raw counts.
+    """
+    unexplained = means[0] - frame.slope * means[-1] if len(means) > 1 else means[0]
+    tiles = _as_tiles(unexplained)
+    dark, middle = np.nanpercentile(tiles, (DARK_PERCENT, 50.0), axis=-1)
+    spread = np.nanmedian(np.abs(tiles - middle[..., None]), axis=-1)
+    excess = tiles - np.minimum(dark, frame.ground)[..., None]
+    if len(means) > 1:
+        shine = _as_tiles(means[1])
+        bright = np.nanpercentile(shine, BRIGHT_PERCENT, axis=-1)
+        ordinary = np.maximum(bright, frame.ordinary)[..., None]
+        excess -= MAP_SURPLUS * frame.slope * np.maximum(shine - ordinary, 0.0)
+    rows, columns = spread.shape
+    excess = excess.reshape(rows, columns, TILE_SQUARES, TILE_SQUARES).swapaxes(1, 2)
+    excess = excess.reshape(rows * TILE_SQUARES, columns * TILE_SQUARES)
+    return excess[: means.shape[1], : means.shape[2]], spread
+
+
+def _as_tiles(plane: np.ndarray) -> np.ndarray:
+    """(tile rows, tile columns, squares of a tile), NaN beyond the far borders."""
+    edge = TILE_SQUARES
+    rows, columns = (-(-side // edge) for side in plane.shape)
+    pads = [(0, n * edge - side) for n, side in zip((rows, columns), plane.shape, strict=True)]
+    full = np.pad(plane, pads, constant_values=np.nan)
+    return full.reshape(rows, edge, columns, edge).swapaxes(1, 2).reshape(rows, columns, -1)
+
+
+def _texture(
+    spreads: np.ndarray, facts: SectionFacts, pixel_size: PixelSize, frame: _Frame
+) -> float:
+    """Robust standard deviation of unexplained marker in a typical tile of tissue, counts."""
+    tile_px = frame.factor * TILE_SQUARES
+    steps = (tile_px * pixel_size.y / facts.overview_px.y,
+             tile_px * pixel_size.x / facts.overview_px.x)  # fmt: skip
+    rows, columns = (
+        np.minimum(((np.arange(count) + 0.5) * step).astype(np.int64), limit - 1)
+        for count, step, limit in zip(spreads.shape, steps, facts.outline.shape, strict=True)
+    )
+    inside = facts.outline[np.ix_(rows, columns)]
+    chosen = spreads[inside] if inside.any() else spreads
+    return MAD_TO_SIGMA * float(np.median(chosen)) if chosen.size else 0.0
+
+
+def _square_means(reader: PixelReader, frame: _Frame, squares: Box) -> np.ndarray:
+    """Means over squares, float64 (channels, rows, columns); `squares` begins at a tile.
+
+    A tile in which a reduced level shows nothing at all is read at full resolution: it may
+    not have been written.
+    """
+    means = _block_means(reader, frame, squares, frame.level, frame.blocks)
+    if frame.level == 0:
+        return means
+    for tile in _tiles(squares):
+        inside = tile.shift(-squares.y0, -squares.x0).slices
+        if np.ptp(means[0][inside]) == 0.0:
+            means[:, inside[0], inside[1]] = _block_means(reader, frame, tile, 0, frame.factor)
+    return means
+
+
+def _tiles(squares: Box) -> Iterator[Box]:
+    for y in range(squares.y0, squares.y1, TILE_SQUARES):
+        for x in range(squares.x0, squares.x1, TILE_SQUARES):
+            yield Box(y, x, min(y + TILE_SQUARES, squares.y1), min(x + TILE_SQUARES, squares.x1))
+
+
+def _block_means(
+    reader: PixelReader, frame: _Frame, squares: Box, level: int, n: int
+) -> np.ndarray:
+    """Means over n x n pixels of a level; squares at the far borders have fewer."""
+    bounds = Box.of_shape(tuple(reader.levels[level].shape[1:]))
+    box = Box(squares.y0 * n, squares.x0 * n, squares.y1 * n, squares.x1 * n).intersect(bounds)
+    out = np.empty((len(frame.channels), *squares.shape))
+    pixels = reader.read(box, frame.channels, level)
+    starts = [np.minimum(np.arange(side) * n, max(size - 1, 0))
+              for side, size in zip(squares.shape, box.shape, strict=True)]  # fmt: skip
+    counts = np.outer(*(np.diff([*np.minimum(np.arange(side + 1) * n, size)])
+                        for side, size in zip(squares.shape, box.shape, strict=True)))  # fmt: skip
+    for index, plane in enumerate(pixels):
+        sums = _sums(_finite(plane, frame.missing[index]), n, starts)
+        out[index] = sums / np.maximum(counts, 1)
+    return out
+
+
+def _finite(plane: np.ndarray, missing: float) -> np.ndarray:
+    if plane.dtype.kind in "biu":
+        return plane
+    return np.where(np.isfinite(plane), plane, missing)
+
+
+def _sums(plane: np.ndarray, n: int, starts: list[np.ndarray]) -> np.ndarray:
+    """Sums over blocks; exact for integers, always added in the same order for floats."""
+    if n == 1:
+        return plane.astype(np.float64)
+    small = plane.dtype.kind in "bu" and plane.dtype.itemsize <= 2
+    wide = np.uint32 if small else np.float64
+    height, width = plane.shape
+    if height % n == 0 and width % n == 0:
+        rows = plane.reshape(height // n, n, width).sum(axis=1, dtype=wide)
+        return rows.reshape(-1, width // n, n).sum(axis=2, dtype=np.float64)
+    rows = np.add.reduceat(plane, starts[0], axis=0, dtype=wide)
+    return np.add.reduceat(rows, starts[1], axis=1, dtype=np.float64)
