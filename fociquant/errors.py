@@ -12,6 +12,8 @@ The tree::
     │       ├── PixelSizeError        the pixel size is unknown
     │       └── ChannelError          no such channel in this file
     ├── ModelError            weights that cannot be loaded or are not what they claim
+    ├── ClusterError          the Dask scheduler or its workers cannot be used
+    │   └── ClusterLostError      the scheduler went away after work had begun (exit 1)
     └── ResultsError          the results folder cannot be read or continued
         └── DiskError             the disk took no more, after work had begun (exit 1)
 
@@ -89,6 +91,14 @@ class ChannelError(ImageError):
 
 class ModelError(FociquantError):
     """Weights that cannot be loaded, or are not what they claim to be."""
+
+
+class ClusterError(FociquantError):
+    """The Dask scheduler or its workers cannot be used."""
+
+
+class ClusterLostError(ClusterError):
+    """The Dask scheduler went away; what was done is kept."""
 
 
 class ResultsError(FociquantError):

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from fociquant import __version__
-from fociquant.errors import DiskError, FociquantError
+from fociquant.errors import ClusterLostError, DiskError, FociquantError
 
 COMMANDS: dict[str, str] = {
     "check": "Everything that can be wrong with a study, before hours are spent.",
@@ -76,6 +76,7 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(EXIT_INTERRUPTED)
     except FociquantError as error:
         click.echo(f"error: {error}", err=True)
-        # Everything but a disk that gave out on the way is found before anything is started.
-        sys.exit(EXIT_SOME_FAILED if isinstance(error, DiskError) else EXIT_INPUT)
+        # Everything but what gave out on the way is found before anything is started.
+        on_the_way = isinstance(error, DiskError | ClusterLostError)
+        sys.exit(EXIT_SOME_FAILED if on_the_way else EXIT_INPUT)
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,11 +1,12 @@
-"""One section opened and planned: which channel is what, on which grid, under which key."""
+"""One section planned: which channel is what, on which grid, under which keys."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,21 +15,55 @@ from fociquant.errors import PixelSizeError
 from fociquant.io import SectionImage
 from fociquant.model import Box, Section
 from fociquant.segment.contract import ModelInfo
-from fociquant.settings import Settings
+from fociquant.settings import FociSettings, GateSettings, Settings
 from fociquant.study import Study
 from fociquant.tiling import AnalysisGrid, Lattice
 from fociquant.units import PixelSize
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised when the same settings would give other objects; old blocks then count as absent."""
 
 SMALLEST_CELL_PX = 2.0
 """Cells narrower than this cannot be outlined; a wrong pixel size would also make the grid huge."""
 
 
+SCREENED_BY = {"marker_snr": min, "autofluorescence_ratio": min, "lining_reach_um": max}
+"""Rules of the gate that screening looks at, and which of two values makes it look further."""
+
+EXHAUSTIVE = "exhaustive"
+"""Key of the screen of a section in which every decode cell is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What each stored piece of a section depends on; sha256, hex.
+
+    Parameters
+    ----------
+    facts : str
+        The image, its channels and the settings of the room ``prepare``.
+    screen : str
+        That, and all that screening looks at; :data:`EXHAUSTIVE` where nothing is screened.
+    cells : str
+        What is found and measured in one decode cell.
+    section : str
+        All the objects of the section: ``cells`` and ``screen``.
+    """
+
+    facts: str
+    screen: str
+    cells: str
+    section: str
+
+    def objects(self, mask: np.ndarray) -> str:
+        """Key of the objects of the decode cells that are True in `mask`, bool (rows, columns)."""
+        content = f"{self.cells} {mask.shape} ".encode() + np.packbits(mask).tobytes()
+        return hashlib.sha256(content).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class SectionPlan:
-    """What is fixed for one section before a pixel is read.
+    """What is fixed for one section before a pixel is read, and its open image.
 
     Parameters
     ----------
@@ -43,8 +78,7 @@ class SectionPlan:
         Of the image.
     grid : AnalysisGrid
     lattice : Lattice
-    key : str
-        sha256 of everything that the measured objects depend on.
+    keys : Keys
     """
 
     section: Section
@@ -54,7 +88,7 @@ class SectionPlan:
     pixel_size: PixelSize
     grid: AnalysisGrid
     lattice: Lattice
-    key: str
+    keys: Keys
 
     @property
     def analysis_pixel(self) -> PixelSize:
@@ -87,8 +121,66 @@ class SectionPlan:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedSection:
+    """A :class:`SectionPlan` whose image is closed; can be sent to another process.
+
+    Parameters
+    ----------
+    plan : SectionPlan
+        Without its image.
+    fingerprint, format : str
+        Of the image.
+    image_shape : (int, int, int)
+        (C, Y, X), px.
+    """
+
+    section: Section
+    roles: Mapping[str, int]
+    names: Mapping[str, str]
+    pixel_size: PixelSize
+    grid: AnalysisGrid
+    lattice: Lattice
+    keys: Keys
+    fingerprint: str
+    format: str
+    image_shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, plan: SectionPlan) -> PlannedSection:
+        """The same, and the image may be closed."""
+        return cls(
+            # A read-only view of a mapping cannot be pickled.
+            replace(plan.section, extra=dict(plan.section.extra)),
+            dict(plan.roles), dict(plan.names), plan.pixel_size, plan.grid, plan.lattice,
+            plan.keys, plan.image.fingerprint, plan.image.format, plan.image.shape,
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """The section's name."""
+        return self.section.name
+
+    @property
+    def analysis_pixel(self) -> PixelSize:
+        """Size of an analysis pixel, µm."""
+        return self.grid.pixel_size(self.pixel_size)
+
+    def with_image(self, image: SectionImage) -> SectionPlan:
+        """The plan with its image, opened again."""
+        return SectionPlan(
+            self.section, image, self.roles, self.names, self.pixel_size, self.grid, self.lattice,
+            self.keys,
+        )  # fmt: skip
+
+
 def plan_section(
-    section: Section, image: SectionImage, study: Study, model: ModelInfo
+    section: Section,
+    image: SectionImage,
+    study: Study,
+    model: ModelInfo,
+    *,
+    exhaustive: bool = False,
 ) -> SectionPlan:
     """Plan one section.
 
@@ -99,6 +191,8 @@ def plan_section(
         Opened from ``section.image``.
     study : Study
     model : ModelInfo
+    exhaustive : bool
+        Every decode cell is to be counted.
 
     Raises
     ------
@@ -126,10 +220,14 @@ def plan_section(
         diameter_px=(diameter / pixel_size.y, diameter / pixel_size.x),
         wanted_px=model.diameter_px,
     )
-    key = objects_key(image.fingerprint, roles, pixel_size, study.settings, model)
-    return SectionPlan(
-        section, image, roles, names, pixel_size, grid, lattice_for(grid, model), key
-    )
+    lattice = lattice_for(grid, model)
+    source = {
+        "image": image.fingerprint,
+        "roles": dict(roles),
+        "pixel_um": [pixel_size.y, pixel_size.x],
+    }
+    keys = section_keys(source, study.settings, model, lattice, exhaustive=exhaustive)
+    return SectionPlan(section, image, roles, names, pixel_size, grid, lattice, keys)
 
 
 def _check_resolution(section: Section, diameter_um: float, pixel_size: PixelSize) -> None:
@@ -147,22 +245,59 @@ def lattice_for(grid: AnalysisGrid, model: ModelInfo) -> Lattice:
     return Lattice(grid.shape, model.window_core_px, model.window_margin_px, model.fixed_window)
 
 
-def objects_key(
-    fingerprint: str,
-    roles: Mapping[str, int],
-    pixel_size: PixelSize,
+def section_keys(
+    source: Mapping[str, Any],
     settings: Settings,
     model: ModelInfo,
-) -> str:
-    """sha256 of all that decides which objects are found and what is measured on them."""
-    content = {
-        "algorithm": ALGORITHM,
-        "version": __version__,
-        "image": fingerprint,
-        "roles": dict(roles),
-        "pixel_um": [pixel_size.y, pixel_size.x],
-        "settings": settings.fingerprint("prepare", "segment", "measure"),
-        "model": [model.sha256, model.precision, model.device.split(":")[0]],
+    lattice: Lattice,
+    *,
+    exhaustive: bool,
+) -> Keys:
+    """Keys of one section.
+
+    Parameters
+    ----------
+    source : mapping
+        What is looked at: the image's fingerprint, roles and pixel size; JSON values.
+    settings : Settings
+    model : ModelInfo
+    lattice : Lattice
+    exhaustive : bool
+
+    Returns
+    -------
+    Keys
+    """
+    made_by = {"algorithm": ALGORITHM, "version": __version__, **source}
+    facts = _sha256(made_by | {"settings": settings.fingerprint("prepare")})
+    used = screening_settings(settings).fingerprint("prepare", "segment", "gate")
+    cells = _sha256(
+        made_by
+        | {
+            "settings": settings.fingerprint("prepare", "segment", "measure"),
+            "model": [model.sha256, model.precision, model.device.split(":")[0]],
+        }
+    )
+    where = [*lattice.shape, lattice.decode_core_px, lattice.decode_halo_px]
+    screen = _sha256({"facts": facts, "settings": used, "lattice": where})
+    screen = EXHAUSTIVE if exhaustive else screen
+    return Keys(facts, screen, cells, _sha256({"cells": cells, "screen": screen}))
+
+
+def screening_settings(settings: Settings) -> Settings:
+    """What screening gets to see of the settings.
+
+    Of the gate only :data:`SCREENED_BY`, each the study's or the default, whichever lets more
+    pass: changing another rule, or making one of these stricter, reads no pixel.
+    """
+    default = GateSettings()
+    looser = {
+        name: further(getattr(settings.gate, name), getattr(default, name))
+        for name, further in SCREENED_BY.items()
     }
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    gate = default.model_copy(update=looser)
+    return settings.model_copy(update={"gate": gate, "foci": FociSettings()})
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TextIO
+from typing import Any, TextIO
 
 LINE_EVERY_S = 10.0
 """At most one plain line in this time, besides those that say something new."""
 
 
-class Progress(Protocol):
-    """What a run tells while it works; called from several threads."""
+class Progress:
+    """What a run tells while it works; this one says nothing.
+
+    All methods are called from one thread.
+    """
 
     def start(self, pixels: Mapping[str, int]) -> None:
-        """Section name to the pixels that will be looked at."""
+        """Section name to the pixels that it has."""
+
+    def begin(self, section: str) -> None:
+        """Work on a section begins."""
+
+    def skip(self, section: str, pixels: int) -> None:
+        """So many pixels of a section need not be looked at, or were by an earlier run."""
+
+    def blocks(self, section: str, number: int) -> None:
+        """So many blocks of a section will be counted."""
 
     def advance(self, section: str, pixels: int) -> None:
-        """So many more pixels of a section are done."""
+        """A block, and so many more pixels of a section, are done."""
 
     def done(self, section: str) -> None:
         """A section is complete."""
@@ -30,43 +41,28 @@ class Progress(Protocol):
     def note(self, section: str, warnings: Sequence[str]) -> None:
         """Something the user should know about a section."""
 
+    def say(self, text: str) -> None:
+        """Something the user should know about the run."""
+
     def close(self) -> None:
         """The run has ended."""
 
 
-class Silent:
-    """Says nothing."""
-
-    def start(self, pixels: Mapping[str, int]) -> None:
-        """See :class:`Progress`."""
-
-    def advance(self, section: str, pixels: int) -> None:
-        """See :class:`Progress`."""
-
-    def done(self, section: str) -> None:
-        """See :class:`Progress`."""
-
-    def failed(self, section: str, reason: str) -> None:
-        """See :class:`Progress`."""
-
-    def note(self, section: str, warnings: Sequence[str]) -> None:
-        """See :class:`Progress`."""
-
-    def close(self) -> None:
-        """See :class:`Progress`."""
+Silent = Progress
+"""Says nothing."""
 
 
 class _Counter:
-    """Pixels done, rate and remaining time of a run."""
+    """Pixels and blocks done, rate and remaining time of a run."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.pixels: dict[str, int] = {}
-        self.seen = 0
+        self.seen = self.skipped = 0
         self.sections_done = 0
+        self.blocks: dict[str, list[int]] = {}
         self.began = time.monotonic()
 
-    def begin(self, pixels: Mapping[str, int]) -> None:
+    def start(self, pixels: Mapping[str, int]) -> None:
         self.pixels = dict(pixels)
         self.began = time.monotonic()
 
@@ -74,15 +70,29 @@ class _Counter:
     def total(self) -> int:
         return sum(self.pixels.values())
 
+    @property
+    def finished(self) -> int:
+        """Pixels that need no more work."""
+        return self.seen + self.skipped
+
+    def advance(self, section: str, pixels: int) -> None:
+        self.seen += pixels
+        if section in self.blocks:
+            self.blocks[section][0] += 1
+
     def text(self) -> str:
         rate = self.seen / max(time.monotonic() - self.began, 1e-3)
-        left = (self.total - self.seen) / rate if rate else float("inf")
-        share = 100.0 * self.seen / max(self.total, 1)
+        left = (self.total - self.finished) / rate if rate else float("inf")
+        share = 100.0 * self.finished / max(self.total, 1)
         remaining = f", {duration(left)} left" if rate else ""
         return (
             f"{share:3.0f} %  {self.sections_done}/{len(self.pixels)} sections, "
             f"{rate / 1e6:.2f} megapixels/s{remaining}"
         )
+
+    def of(self, section: str) -> str:
+        done, total = self.blocks.get(section, (0, 0))
+        return f"{section}: block {done}/{total}" if total else f"{section}: preparing"
 
 
 def duration(seconds: float) -> str:
@@ -93,7 +103,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class Lines:
+class Lines(Progress):
     """Plain lines, for logs and pipes.
 
     Parameters
@@ -109,43 +119,46 @@ class Lines:
 
     def start(self, pixels: Mapping[str, int]) -> None:
         """See :class:`Progress`."""
-        self._counter.begin(pixels)
-        self._say(f"{len(pixels)} sections, {sum(pixels.values()) / 1e6:.0f} megapixels")
+        self._counter.start(pixels)
+        self.say(f"{len(pixels)} sections, {sum(pixels.values()) / 1e6:.0f} megapixels")
+
+    def skip(self, section: str, pixels: int) -> None:
+        """See :class:`Progress`."""
+        self._counter.skipped += pixels
+
+    def blocks(self, section: str, number: int) -> None:
+        """See :class:`Progress`."""
+        self._counter.blocks[section] = [0, number]
 
     def advance(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""
-        with self._counter.lock:
-            self._counter.seen += pixels
-            due = time.monotonic() - self._last > LINE_EVERY_S
-            if due:
-                self._say(self._counter.text())
+        self._counter.advance(section, pixels)
+        if time.monotonic() - self._last > LINE_EVERY_S:
+            self.say(f"{self._counter.of(section)}  ({self._counter.text()})")
 
     def done(self, section: str) -> None:
         """See :class:`Progress`."""
-        with self._counter.lock:
-            self._counter.sections_done += 1
-            self._say(f"{section}: done  ({self._counter.text()})")
+        self._counter.sections_done += 1
+        self.say(f"{section}: done  ({self._counter.text()})")
 
     def failed(self, section: str, reason: str) -> None:
         """See :class:`Progress`."""
-        self._say(f"{section}: FAILED: {reason}")
+        self.say(f"{section}: FAILED: {reason}")
 
     def note(self, section: str, warnings: Sequence[str]) -> None:
         """See :class:`Progress`."""
         for warning in warnings:
-            self._say(f"{section}: note: {warning}")
+            self.say(f"{section}: note: {warning}")
 
-    def close(self) -> None:
+    def say(self, text: str) -> None:
         """See :class:`Progress`."""
-
-    def _say(self, text: str) -> None:
         self._last = time.monotonic()
         self._stream.write(text + "\n")
         self._stream.flush()
 
 
-class Bars:
-    """One bar with rate and remaining time, on a terminal."""
+class Bars(Progress):
+    """On a terminal: a bar for the study with rate and remaining time, one per section in work."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -159,48 +172,71 @@ class Bars:
             TextColumn("{task.fields[state]}"),
             console=Console(stderr=True),
         )
-        self._task = self._rich.add_task("counting", total=1, state="")
+        self._study = self._rich.add_task("study", total=1, state="")
+        self._sections: dict[str, Any] = {}
 
     def start(self, pixels: Mapping[str, int]) -> None:
         """See :class:`Progress`."""
-        self._counter.begin(pixels)
-        self._rich.update(self._task, total=max(self._counter.total, 1))
+        self._counter.start(pixels)
+        self._rich.update(self._study, total=max(self._counter.total, 1))
         self._rich.start()
+
+    def begin(self, section: str) -> None:
+        """See :class:`Progress`."""
+        self._sections[section] = self._rich.add_task(section, total=None, state="preparing")
+
+    def skip(self, section: str, pixels: int) -> None:
+        """See :class:`Progress`."""
+        self._counter.skipped += pixels
+        self._update()
+
+    def blocks(self, section: str, number: int) -> None:
+        """See :class:`Progress`."""
+        self._counter.blocks[section] = [0, number]
+        self._rich.update(self._sections[section], total=max(number, 1), completed=0)
+        self._update(section)
 
     def advance(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""
-        with self._counter.lock:
-            self._counter.seen += pixels
+        self._counter.advance(section, pixels)
         self._update(section)
 
     def done(self, section: str) -> None:
         """See :class:`Progress`."""
-        with self._counter.lock:
-            self._counter.sections_done += 1
-        self._update(section)
+        self._counter.sections_done += 1
+        self._end(section)
 
     def failed(self, section: str, reason: str) -> None:
         """See :class:`Progress`."""
         self._rich.console.print(f"{section}: FAILED: {reason}", style="red", markup=False)
+        self._end(section)
 
     def note(self, section: str, warnings: Sequence[str]) -> None:
         """See :class:`Progress`."""
         for warning in warnings:
-            self._rich.console.print(f"{section}: note: {warning}", markup=False)
+            self.say(f"{section}: note: {warning}")
+
+    def say(self, text: str) -> None:
+        """See :class:`Progress`."""
+        self._rich.console.print(text, markup=False)
 
     def close(self) -> None:
         """See :class:`Progress`."""
         self._rich.stop()
 
-    def _update(self, section: str) -> None:
-        self._rich.update(
-            self._task,
-            completed=self._counter.seen,
-            description=section,
-            state=self._counter.text(),
-        )
+    def _end(self, section: str) -> None:
+        if section in self._sections:
+            self._rich.remove_task(self._sections.pop(section))
+        self._update()
+
+    def _update(self, section: str | None = None) -> None:
+        self._rich.update(self._study, completed=self._counter.finished, state=self._counter.text())
+        if section in self._sections:
+            done, total = self._counter.blocks[section]
+            state = f"block {done}/{total}" if done < total else "putting together"
+            self._rich.update(self._sections[section], completed=done, state=state)
 
 
 def for_terminal() -> Progress:
-    """A bar where standard error is a terminal, plain lines otherwise."""
+    """Bars where standard error is a terminal, plain lines otherwise."""
     return Bars() if sys.stderr.isatty() else Lines()

@@ -11,8 +11,8 @@ from typing import Any
 
 from fociquant import __version__
 from fociquant.errors import ResultsError
-from fociquant.model import Section
-from fociquant.run.plan import SectionPlan
+from fociquant.model import PhenotypeRule, Section
+from fociquant.run.plan import PlannedSection
 from fociquant.run.tables import TableInputs
 from fociquant.segment.contract import ModelInfo
 from fociquant.settings import ComputeSettings, FociProfile, Settings
@@ -22,15 +22,15 @@ from fociquant.study import Study
 FORMAT = 1
 """Of ``run.json``; raised when an older one can no longer be read."""
 
-PACKAGES = ("cellpose", "dask", "numpy", "pandas", "pyarrow", "scikit-image", "scipy", "shapely",
-            "tifffile", "torch", "zarr")  # fmt: skip
+PACKAGES = ("cellpose", "dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-image",
+            "scipy", "shapely", "tifffile", "torch", "zarr")  # fmt: skip
 
 
 def run_record(
     study: Study,
     model: ModelInfo,
     compute: ComputeSettings,
-    plans: Sequence[SectionPlan],
+    plans: Sequence[PlannedSection],
     inputs: TableInputs,
 ) -> dict[str, Any]:
     """The content of ``run.json``, timings left out."""
@@ -54,13 +54,14 @@ def run_record(
         "compute": compute.model_dump(mode="json"),
         "channel_names": dict(inputs.names),
         "phenotypes": list(inputs.phenotypes),
+        "phenotype_rules": {name: asdict(rule) for name, rule in inputs.rules.items()},
         "sections": [_section_to_json(section) for section in study.sections],
         "images": {
-            plan.section.name: {
-                "key": plan.key,
-                "fingerprint": plan.image.fingerprint,
-                "format": plan.image.format,
-                "shape": list(plan.image.shape),
+            plan.name: {
+                "key": plan.keys.section,
+                "fingerprint": plan.fingerprint,
+                "format": plan.format,
+                "shape": list(plan.image_shape),
                 "pixel_size_um": [plan.pixel_size.y, plan.pixel_size.x],
                 "analysis_pixel_um": [plan.analysis_pixel.y, plan.analysis_pixel.x],
             }
@@ -91,6 +92,10 @@ def inputs_of(record: Mapping[str, Any], folder: ResultsFolder) -> TableInputs:
             phenotypes=tuple(record["phenotypes"]),
             reference_group=record["study"]["reference_group"],
             keys={name: entry.get("key", "") for name, entry in record["images"].items()},
+            rules={
+                name: PhenotypeRule(**rule)
+                for name, rule in record.get("phenotype_rules", {}).items()
+            },
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultsError(f"{folder.run} is damaged ({error}). Run the study again.") from error

@@ -1,30 +1,25 @@
-"""The life of one section: prepared, its blocks counted, merged, stored."""
+"""What is stored of a section: facts, blocks, then its objects; and what is done at its end."""
 
 from __future__ import annotations
 
 import shutil
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fociquant.errors import FociquantError
-from fociquant.io import SectionImage
-from fociquant.model import Box, Section, SectionFacts
-from fociquant.prepare import prepare_section
-from fociquant.report import write_overview
-from fociquant.run.blocks import count_block, flow_field
+from fociquant.model import Section, SectionFacts
+from fociquant.run.blocks import no_rows
+from fociquant.run.jobs import Count, Prepared, reason_of
 from fociquant.run.merging import merge
-from fociquant.run.plan import SectionPlan
+from fociquant.run.plan import EXHAUSTIVE, PlannedSection
 from fociquant.run.progress import Progress
-from fociquant.segment.contract import Segmenter
-from fociquant.segment.windows import FlowField, WindowCache
+from fociquant.run.seams import seam_report
 from fociquant.settings import Settings
 from fociquant.store import (
     ResultsFolder,
+    facts_of,
     facts_to_json,
     has_objects,
     read_json,
@@ -33,130 +28,168 @@ from fociquant.store import (
     write_labels_zarr,
     write_objects,
 )
-from fociquant.store.atomic import sweep
+from fociquant.store.atomic import sweep, write_bytes
+from fociquant.store.facts import masks_from_json, masks_to_json
 from fociquant.tiling import Block
-
-SMALL_SECTION_PX = 2048
-"""Sections up to this edge are drawn from their full resolution."""
 
 DONE, FAILED = "done", "failed"
 """Values of ``status`` in ``sections.csv``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What all sections of a run share.
+class Known:
+    """What is known of a section once it has been prepared."""
+
+    facts: SectionFacts
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A block with the decode cells of it that are counted."""
+
+    block: Block
+    job: Count
+
+
+class Ledger:
+    """The pieces of one section in the results folder, each valid under its key only.
 
     Parameters
     ----------
     folder : ResultsFolder
+    planned : PlannedSection
     settings : Settings
-    segmenter : Segmenter
-    cache : WindowCache
-    progress : Progress
-    stop : threading.Event
-        Set when the run is to end soon; blocks not begun are then left for the next run.
     """
 
-    folder: ResultsFolder
-    settings: Settings
-    segmenter: Segmenter
-    cache: WindowCache
-    progress: Progress
-    stop: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, folder: ResultsFolder, planned: PlannedSection, settings: Settings) -> None:
+        self._folder, self._settings = folder, settings
+        self.planned = planned
 
+    def is_counted(self) -> bool:
+        """Whether the section's objects are stored, and nothing that they depend on has changed."""
+        state = read_json(self._folder.state(self.planned.name)) or {}
+        return state.get("key") == self.planned.keys.section and self._objects_are(
+            str(state.get("objects_key"))
+        )
 
-class InterruptedRun(Exception):  # noqa: N818 - a state, not an error
-    """The run was asked to stop before this piece of work began."""
+    def _objects_are(self, key: str) -> bool:
+        name = self.planned.name
+        stored = has_objects(self._folder.objects(name), key=key)
+        return stored and self._folder.labels(name).is_dir()
 
+    def known(self) -> Known | None:
+        """Facts that an earlier run found."""
+        stored = read_json(self._folder.facts(self.planned.name)) or {}
+        has_picture = self._folder.overview(self.planned.name).is_file()
+        if stored.get("key") != self.planned.keys.facts or not has_picture:
+            return None
+        try:
+            return Known(facts_of(stored), tuple(stored["warnings"]))
+        except (KeyError, TypeError, ValueError):
+            return None  # damaged, and found again
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A section ready to be counted."""
+    def keep_facts(self, found: Prepared) -> Known:
+        """Store what was found."""
+        name = self.planned.name
+        write_bytes(self._folder.overview(name), found.picture)
+        entry = {"key": self.planned.keys.facts, "warnings": list(found.warnings)}
+        write_json(self._folder.facts(name), entry | facts_to_json(found.facts))
+        return Known(found.facts, found.warnings)
 
-    plan: SectionPlan
-    facts: SectionFacts
-    warnings: tuple[str, ...]
-    overview: Mapping[str, np.ndarray]
-    field: FlowField
+    def mask(self) -> np.ndarray | None:
+        """Decode cells to be counted, bool (rows, columns), if they are known."""
+        cells = self.planned.lattice.cells
+        if self.planned.keys.screen == EXHAUSTIVE:
+            return np.ones(cells, bool)
+        stored = read_json(self._folder.screen(self.planned.name)) or {}
+        if stored.get("key") != self.planned.keys.screen:
+            return None
+        try:
+            mask = masks_from_json(stored["masks"])["count"]
+        except (KeyError, TypeError, ValueError):
+            return None
+        return mask if mask.shape == cells else None
 
+    def keep_mask(self, mask: np.ndarray) -> None:
+        """Store which decode cells are to be counted."""
+        entry = {"key": self.planned.keys.screen, "masks": masks_to_json({"count": mask})}
+        write_json(self._folder.screen(self.planned.name), entry)
 
-def is_counted(folder: ResultsFolder, name: str, key: str) -> bool:
-    """Whether the section's objects were stored under this key."""
-    state = read_json(folder.state(name))
-    if state is None or state.get("key") != key:
-        return False
-    return has_objects(folder.objects(name), key=key) and folder.labels(name).is_dir()
+    def parts(self, facts: SectionFacts, mask: np.ndarray, block_px: int) -> list[Part]:
+        """The blocks with anything to count, in the order in which they are best visited."""
+        parts = []
+        for block in self.planned.lattice.blocks(block_px):
+            cells = tuple(cell for cell in block.cells if mask[cell])
+            if cells:
+                job = Count(self.planned, dict(facts.stats), cells, self._settings)
+                parts.append(Part(block, job))
+        return parts
 
+    def has(self, part: Part) -> bool:
+        """Whether a block is stored."""
+        return has_objects(self._path(part), key=part.job.key)
 
-def prepare(plan: SectionPlan, work: Work) -> Prepared:
-    """Find the facts of a section.
+    def keep(self, part: Part, content: bytes) -> None:
+        """Store a block."""
+        write_bytes(self._path(part), content)
 
-    Raises
-    ------
-    SectionFailed
-        If its pixels cannot be read.
-    """
-    _check_stop(work)
-    check = partial(_check_stop, work)
-    reader = _Stoppable(plan.image, check)
-    found = prepare_section(reader, plan.roles, plan.pixel_size, work.settings.prepare)
-    windows = flow_field(plan, found.facts, work.segmenter, work.cache, check=check)
-    work.progress.note(plan.section.name, found.warnings)
-    return Prepared(plan, found.facts, found.warnings, found.overview, windows)
+    def _path(self, part: Part) -> Any:
+        return self._folder.blocks(self.planned.name) / f"{part.block.name}.parquet"
 
+    def finish(self, known: Known, mask: np.ndarray, parts: Sequence[Part]) -> None:
+        """Merge the blocks, number the objects, store them and their label image.
 
-class _Stoppable:
-    """The pixels of an image until the run is to end: a whole slide is read in many pieces."""
+        Objects of an earlier run stay where they are those of the same decode cells.
+        """
+        planned, folder = self.planned, self._folder
+        key = planned.keys.objects(mask)
+        earlier = read_json(folder.state(planned.name)) or {}
+        if earlier.get("objects_key") == key and self._objects_are(key):
+            seams = earlier["seams"]
+        else:
+            # Without its state the section is not counted: no state stands beside other objects.
+            folder.state(planned.name).unlink(missing_ok=True)
+            seams = self._merge(parts, mask, key)
+        write_json(folder.state(planned.name), self._state(known, mask, key, seams))
+        settle(folder, planned.name)
 
-    def __init__(self, image: SectionImage, check: Callable[[], None]) -> None:
-        self._image, self._check = image, check
+    def _merge(self, parts: Sequence[Part], mask: np.ndarray, key: str) -> dict[str, Any]:
+        planned, folder = self.planned, self._folder
+        tables = [read_objects(self._path(part)) for part in parts]
+        nothing = no_rows(planned.roles, planned.analysis_pixel, self._settings)
+        objects = merge(tables or [nothing], planned.lattice)
+        write_labels_zarr(
+            folder.labels(planned.name), objects, planned.lattice, planned.analysis_pixel
+        )
+        seams = seam_report(objects, planned.lattice, mask, planned.analysis_pixel)
+        kept = objects.drop(columns=[c for c in objects.columns if c.startswith("mask_")])
+        write_objects(folder.objects(planned.name), kept, key=key)
+        return seams
 
-    @property
-    def levels(self) -> Sequence[Any]:
-        return self._image.levels
+    def _state(
+        self, known: Known, mask: np.ndarray, key: str, seams: dict[str, Any]
+    ) -> dict[str, Any]:
+        planned = self.planned
+        return {
+            "key": planned.keys.section,
+            "objects_key": key,
+            "warnings": list(known.warnings),
+            "image_fingerprint": planned.fingerprint,
+            "image_shape_px": list(planned.image_shape[1:]),
+            "pixel_size_um": [planned.pixel_size.y, planned.pixel_size.x],
+            "analysis_pixel_um": [planned.analysis_pixel.y, planned.analysis_pixel.x],
+            "channels": dict(planned.names),
+            "screened": self._screened(mask),
+            "seams": seams,
+            **facts_to_json(known.facts),
+        }
 
-    def read(self, box: Box, channels: Sequence[int], level: int = 0) -> np.ndarray:
-        self._check()
-        return self._image.read(box, channels, level)
-
-
-def count(prepared: Prepared, block: Block, work: Work) -> None:
-    """Count one block and store it; a block stored under the same key is left as it is."""
-    _check_stop(work)
-    plan = prepared.plan
-    target = work.folder.blocks(plan.section.name) / f"{block.name}.parquet"
-    if not has_objects(target, key=_block_key(plan, block)):
-        rows = count_block(plan, prepared.facts, prepared.field, block, work.settings)
-        write_objects(target, rows, key=_block_key(plan, block))
-    pixels = sum(plan.lattice.cell_core(cell).area for cell in block.cells)
-    work.progress.advance(plan.section.name, pixels)
-
-
-def finish(prepared: Prepared, blocks: list[Block], work: Work) -> None:
-    """Merge a section's blocks, number its objects, store them and their label image."""
-    plan, folder = prepared.plan, work.folder
-    name = plan.section.name
-    paths = [folder.blocks(name) / f"{block.name}.parquet" for block in blocks]
-    objects = merge([read_objects(path) for path in paths], plan.lattice)
-    write_labels_zarr(folder.labels(name), objects, plan.lattice, plan.analysis_pixel)
-    _draw_overview(prepared, folder)
-    kept = objects.drop(columns=[c for c in objects.columns if c.startswith("mask_")])
-    write_objects(folder.objects(name), kept, key=plan.key)
-    write_json(folder.state(name), _state(prepared))
-    settle(folder, name)
-    plan.image.close()
-
-
-def _draw_overview(prepared: Prepared, folder: ResultsFolder) -> None:
-    """``overview.png``: from all pixels where the section is small, else from the overview grid."""
-    plan, facts = prepared.plan, prepared.facts
-    planes = prepared.overview
-    if max(plan.image.shape[1:]) <= SMALL_SECTION_PX:
-        whole = plan.image.read(Box.of_shape(plan.image.shape[1:]), list(plan.roles.values()))
-        planes = dict(zip(plan.roles, whole, strict=True))
-    target = folder.overview(plan.section.name)
-    write_overview(target, planes, outline=facts.outline, artefact=facts.artefact)
+    def _screened(self, mask: np.ndarray) -> float:
+        """Share of the section's area that was not looked at."""
+        lattice = self.planned.lattice
+        skipped = sum(lattice.cell_core((int(r), int(c))).area for r, c in np.argwhere(~mask))
+        return round(skipped / max(lattice.image.area, 1), 6)
 
 
 def settle(folder: ResultsFolder, name: str) -> None:
@@ -166,49 +199,12 @@ def settle(folder: ResultsFolder, name: str) -> None:
     sweep(folder.section(name))
 
 
-def _block_key(plan: SectionPlan, block: Block) -> str:
-    # Blocks of another size may have the same name; the cells tell them apart.
-    return f"{plan.key}:{block.cells[0]}-{block.cells[-1]}"
-
-
-def _check_stop(work: Work) -> None:
-    if work.stop.is_set():
-        raise InterruptedRun
-
-
-def _state(prepared: Prepared) -> dict[str, Any]:
-    plan, facts = prepared.plan, prepared.facts
-    return {
-        "key": plan.key,
-        "warnings": list(prepared.warnings),
-        "image_fingerprint": plan.image.fingerprint,
-        "image_shape_px": list(plan.image.shape[1:]),
-        "pixel_size_um": [plan.pixel_size.y, plan.pixel_size.x],
-        "analysis_pixel_um": [plan.analysis_pixel.y, plan.analysis_pixel.x],
-        "channels": dict(plan.names),
-        **facts_to_json(facts),
-    }
-
-
-def fail(plan: SectionPlan, error: Exception, work: Work) -> None:
-    """Record that a section could not be counted, and why; what it has is kept for a next try."""
-    record_failure(plan.section, error, work.folder, work.progress)
-    plan.image.close()
-
-
 def record_failure(
-    section: Section, error: Exception, folder: ResultsFolder, progress: Progress
+    section: Section, error: BaseException | str, folder: ResultsFolder, progress: Progress
 ) -> None:
     """Write the reason beside what an earlier run may have counted, which is left as it is."""
+    text = error if isinstance(error, str) else reason_of(error)
     # Tables do not depend on where the study lies: the image is named as the sheet names it.
-    reason = reason_of(error).replace(str(section.image), section.image_text)
+    reason = text.replace(str(section.image), section.image_text)
     write_json(folder.failure(section.name), {"reason": reason})
     progress.failed(section.name, reason)
-
-
-def reason_of(error: Exception) -> str:
-    """One line for ``sections.csv``; unexpected errors are named by their class."""
-    text = " ".join(str(error).split())
-    if isinstance(error, FociquantError):
-        return text
-    return f"unexpected {type(error).__name__}: {text}"[:500]

@@ -1,40 +1,37 @@
-"""The corridor: every section of a study through every room, resumable."""
+"""A study from images to tables and report; resumable."""
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dask
-from dask.delayed import Delayed
-
-from fociquant.errors import DiskError, ImageError, ResultsError
+from fociquant.errors import ImageError, ResultsError
 from fociquant.io import open_image
 from fociquant.model import Section
 from fociquant.report import write_report
 from fociquant.run import sections as life
-from fociquant.run.plan import SectionPlan, plan_section
-from fociquant.run.progress import Progress, Silent
+from fociquant.run.corridor import Corridor
+from fociquant.run.history import changes
+from fociquant.run.jobs import Desk
+from fociquant.run.lanes import Lanes, ThreadLanes
+from fociquant.run.memory import shares
+from fociquant.run.plan import PlannedSection, plan_section
+from fociquant.run.progress import Progress
 from fociquant.run.provenance import inputs_of, run_record
 from fociquant.run.tables import TableInputs, Tables, read_tables, write_tables
 from fociquant.segment import load_segmenter
-from fociquant.segment.contract import Segmenter
+from fociquant.segment.contract import ModelInfo
 from fociquant.segment.windows import WindowCache
 from fociquant.settings import ComputeSettings
 from fociquant.store import ResultsFolder, read_json, write_json
+from fociquant.store.lock import locked
 from fociquant.study import Study
-from fociquant.tiling import Block
-
-WINDOW_CACHE_BYTES = 256 * 2**20
-"""Network output kept for neighbouring decode cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,34 +81,67 @@ def run_study(
     ------
     SettingsError, ModelError
         Before anything is started.
+    ClusterError
+        If the workers cannot be used.
     ResultsError
-        If the folder cannot be used, or cannot be written any more.
+        If the folder cannot be used, is used by another process, or cannot be written any more.
     """
     how = compute or ComputeSettings()
-    reporter = progress or Silent()
+    reporter = progress or Progress()
     began = time.monotonic()
-    segmenter = load_segmenter(study.settings.segment.model, device=how.device)
-    folder = ResultsFolder(out)
-    folder.prepare(fresh=how.fresh)
-    cache = WindowCache(WINDOW_CACHE_BYTES)
-    work = life.Work(folder, study.settings, segmenter, cache, reporter)
-    plans, failed = _open_all(study, segmenter, folder, reporter)
-    try:
-        interrupted = _count_all(plans, work, how)
-    finally:
-        for plan in plans:
-            plan.image.close()
-    inputs = table_inputs(study, plans)
-    record = run_record(study, segmenter.info, how, plans, inputs)
+    with closing(_lanes(study, how, reporter)) as lanes:
+        folder = ResultsFolder(out)
+        folder.prepare()
+        with locked(folder.root):
+            if how.fresh:
+                folder.prepare(fresh=True)
+            planned = _plan_all(study, lanes.info, folder, reporter, exhaustive=how.exhaustive)
+            changes(folder, study, lanes.info, planned, reporter)
+            complete = _count_all(planned, folder, study, lanes, reporter, how=how)
+            lanes.close()
+            return _conclude(study, folder, lanes.info, planned, how, began, complete=complete)
+
+
+def _lanes(study: Study, how: ComputeSettings, progress: Progress) -> Lanes:
+    """Where the work is done."""
+    model = study.settings.segment.model
+    if how.workers or how.scheduler:
+        from fociquant.run.cluster import open_cluster
+
+        images = [section.image for section in study.sections]
+        return open_cluster(model, how, images=images, progress=progress)
+    share = shares(how)
+    segmenter = load_segmenter(model, device=how.device)
+    return ThreadLanes(Desk(segmenter, WindowCache(share.window_cache_bytes)), share.lanes)
+
+
+def _conclude(
+    study: Study,
+    folder: ResultsFolder,
+    model: ModelInfo,
+    planned: Sequence[PlannedSection],
+    how: ComputeSettings,
+    began: float,
+    *,
+    complete: bool,
+) -> Outcome:
+    """Tables and report of what is counted."""
+    inputs = table_inputs(study, planned)
+    record = run_record(study, model, how, planned, inputs)
     write_json(folder.run, record)
     tables = write_tables(folder, inputs)
     folder.tidy()
+    record["gate"] = gate_record(tables)
     record["timings_s"] = {"total": round(time.monotonic() - began, 3)}
     write_json(folder.run, record)
-    if not interrupted:
+    if complete:
         report(folder, tables, record)
-    failed += tables.uncounted
-    return Outcome(folder, tables, tuple(dict.fromkeys(failed)), interrupted)
+    return Outcome(folder, tables, tuple(tables.uncounted), interrupted=not complete)
+
+
+def gate_record(tables: Tables) -> dict[str, Any]:
+    """The thresholds in use and what they rest on, for ``run.json``."""
+    return tables.gating.record() if tables.gating is not None else {}
 
 
 def report(folder: ResultsFolder, tables: Tables, record: Mapping[str, Any]) -> None:
@@ -122,7 +152,7 @@ def report(folder: ResultsFolder, tables: Tables, record: Mapping[str, Any]) -> 
     )  # fmt: skip
 
 
-def table_inputs(study: Study, plans: Sequence[SectionPlan]) -> TableInputs:
+def table_inputs(study: Study, plans: Sequence[PlannedSection]) -> TableInputs:
     """What the tables need, from the study and the channel names of its first file."""
     wanted = study.channels.roles()
     first = dict(plans[0].names) if plans else {}
@@ -134,136 +164,86 @@ def table_inputs(study: Study, plans: Sequence[SectionPlan]) -> TableInputs:
         names=names,
         phenotypes=tuple(study.channels.phenotype),
         reference_group=study.reference_group,
-        keys={plan.section.name: plan.key for plan in plans},
+        keys={plan.name: plan.keys.section for plan in plans},
+        rules=dict(study.channels.rules),
     )
 
 
-def _open_all(
-    study: Study, segmenter: Segmenter, folder: ResultsFolder, progress: Progress
-) -> tuple[list[SectionPlan], list[str]]:
-    """Open every image; one that cannot be opened fails its section alone."""
-    plans: list[SectionPlan] = []
-    failed: list[str] = []
+def _plan_all(
+    study: Study,
+    model: ModelInfo,
+    folder: ResultsFolder,
+    progress: Progress,
+    *,
+    exhaustive: bool,
+) -> list[PlannedSection]:
+    """Look into every image; one that cannot be opened fails its section alone."""
+    planned: list[PlannedSection] = []
     for section in study.sections:
         try:
-            plans.append(_plan(section, study, segmenter))
+            planned.append(_plan(section, study, model, exhaustive=exhaustive))
         except ImageError as error:
-            failed.append(section.name)
             life.record_failure(section, error, folder, progress)
-    return plans, failed
+    return planned
 
 
-def _plan(section: Section, study: Study, segmenter: Segmenter) -> SectionPlan:
-    image = open_image(section.image)
-    try:
-        return plan_section(section, image, study, segmenter.info)
-    except ImageError:
-        image.close()
-        raise
+def _plan(section: Section, study: Study, model: ModelInfo, *, exhaustive: bool) -> PlannedSection:
+    with open_image(section.image) as image:
+        plan = plan_section(section, image, study, model, exhaustive=exhaustive)
+        return PlannedSection.of(plan)
 
 
-def _count_all(plans: Sequence[SectionPlan], work: life.Work, how: ComputeSettings) -> bool:
-    """Count what is not counted yet; True if interrupted before every section had its end."""
-    todo: list[SectionPlan] = []
-    for plan in plans:
-        if life.is_counted(work.folder, plan.section.name, plan.key):
-            life.settle(work.folder, plan.section.name)
-        else:
-            todo.append(plan)
-    work.progress.start({plan.section.name: plan.lattice.image.area for plan in todo})
-    tasks = [_section_task(plan, work, how.block_px) for plan in todo]
-    try:
-        with _stop_on_interrupt(work.stop):
-            # A configuration of the user's own for Dask is not touched: all is said in the call.
-            (settled,) = dask.compute(
-                tasks,
-                scheduler="threads",
-                num_workers=how.threads or os.cpu_count() or 1,
-                optimize_graph=False,
-            )
-    finally:
-        work.progress.close()
-    return not all(settled)
-
-
-def _section_task(plan: SectionPlan, work: life.Work, block_px: int) -> Delayed:
-    """The graph of one section: prepare → its blocks → finish."""
-    blocks = plan.lattice.blocks(block_px)
-    prepared = dask.delayed(partial(_prepare, plan, work), pure=False)()
-    counted = [dask.delayed(partial(_count, block, work), pure=False)(prepared) for block in blocks]
-    return dask.delayed(partial(_finish, blocks, plan, work), pure=False)(prepared, counted)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """Stands in the graph for a result that could not be had."""
-
-    error: Exception
-
-
-def _attempt(work: life.Work, step: Any, *args: Any) -> Any:
-    """The one place where any error of a section becomes a value instead of ending the run."""
-    try:
-        return step(*args)
-    except DiskError as error:
-        work.stop.set()  # what is computed from now on could not be kept
-        return _Failure(error)
-    except Exception as error:  # noqa: BLE001 - law 4: a failed section is a row, not a lost night
-        return _Failure(error)
-
-
-def _prepare(plan: SectionPlan, work: life.Work) -> life.Prepared | _Failure:
-    result: life.Prepared | _Failure = _attempt(work, life.prepare, plan, work)
-    return result
-
-
-def _count(block: Block, work: life.Work, prepared: life.Prepared | _Failure) -> _Failure | None:
-    if isinstance(prepared, _Failure):
-        return prepared
-    result: _Failure | None = _attempt(work, life.count, prepared, block, work)
-    return result
-
-
-def _finish(
-    blocks: list[Block],
-    plan: SectionPlan,
-    work: life.Work,
-    prepared: life.Prepared | _Failure,
-    counted: list[_Failure | None],
+def _count_all(
+    planned: Sequence[PlannedSection],
+    folder: ResultsFolder,
+    study: Study,
+    lanes: Lanes,
+    progress: Progress,
+    *,
+    how: ComputeSettings,
 ) -> bool:
-    """Whether the section has come to its end, counted or failed."""
-    failures = [part for part in [prepared, *counted] if isinstance(part, _Failure)]
-    if not failures and isinstance(prepared, life.Prepared):
-        outcome = _attempt(work, life.finish, prepared, blocks, work)
-        failures = [outcome] if isinstance(outcome, _Failure) else []
-    real = [f.error for f in failures if not isinstance(f.error, life.InterruptedRun)]
-    disk = [error for error in real if isinstance(error, DiskError)]
-    if disk:
-        raise disk[0]
-    if real:
-        life.fail(plan, real[0], work)
-    elif not failures:
-        work.progress.done(plan.section.name)
-    return bool(real) or not failures
+    """Count what is not counted yet; whether every section has come to its end."""
+    todo = []
+    for section in planned:
+        if life.Ledger(folder, section, study.settings).is_counted():
+            life.settle(folder, section.name)
+        else:
+            todo.append(section)
+    progress.start({section.name: section.lattice.image.area for section in todo})
+    stop = threading.Event()
+    corridor = Corridor(folder, study.settings, lanes, progress, stop=stop, block_px=how.block_px)
+    try:
+        with _stop_on_interrupt(stop):
+            return corridor.run(todo)
+    finally:
+        progress.close()
 
 
 @contextmanager
 def _stop_on_interrupt(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C lets running blocks end and starts no more; the second is Python's own."""
+    """The first Ctrl-C, or a batch system's request to end, keeps what is done and ends soon.
+
+    The second is Python's own.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.getsignal(signal.SIGINT)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: object) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
-    signal.signal(signal.SIGINT, ask)
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    for number in previous:
+        signal.signal(number, ask)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
 
 def recount(root: Path) -> Outcome:
@@ -280,8 +260,11 @@ def recount(root: Path) -> Outcome:
         If the folder holds no results of this version.
     """
     folder, record = _opened(root)
-    tables = write_tables(folder, inputs_of(record, folder))
-    report(folder, tables, record)
+    with locked(folder.root):
+        tables = write_tables(folder, inputs_of(record, folder))
+        record["gate"] = gate_record(tables)
+        write_json(folder.run, record)
+        report(folder, tables, record)
     return Outcome(folder, tables, tuple(tables.uncounted), interrupted=False)
 
 

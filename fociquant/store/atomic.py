@@ -80,3 +80,9 @@ def write_text(target: Path, text: str) -> None:
     """Write UTF-8 text with line feeds as line ends, atomically."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)

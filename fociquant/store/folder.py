@@ -47,6 +47,11 @@ class ResultsFolder:
         return self.root / "groups.csv"
 
     @property
+    def thresholds(self) -> Path:
+        """``thresholds.csv``."""
+        return self.root / "thresholds.csv"
+
+    @property
     def comparisons(self) -> Path:
         """``comparisons.csv``."""
         return self.root / "comparisons.csv"
@@ -73,6 +78,14 @@ class ResultsFolder:
         """Measured objects of one section, before the gate."""
         return self.section(name) / "objects.parquet"
 
+    def facts(self, name: str) -> Path:
+        """Tissue, background and scale of one section, as they were found."""
+        return self.section(name) / "facts.json"
+
+    def screen(self, name: str) -> Path:
+        """Which parts of one section are worth counting; absent where all of it is counted."""
+        return self.section(name) / "screen.json"
+
     def state(self, name: str) -> Path:
         """What is known of one counted section: key, facts, warnings."""
         return self.section(name) / "section.json"
@@ -89,7 +102,7 @@ class ResultsFolder:
         """Picture of one section."""
         return self.section(name) / "overview.png"
 
-    def prepare(self, *, fresh: bool) -> None:
+    def prepare(self, *, fresh: bool = False) -> None:
         """Make the folder; `fresh` forgets what fociquant wrote into it, and nothing else.
 
         Raises
@@ -131,7 +144,8 @@ class ResultsFolder:
         if sections.exists():
             shutil.rmtree(sections)
         tables = (self.mice, self.sections, self.foci, self.groups, self.cells)
-        for path in (*tables, self.comparisons, self.run, self.root / "report.html"):
+        more = (self.comparisons, self.thresholds, self.run, self.root / "report.html")
+        for path in (*tables, *more):
             path.unlink(missing_ok=True)
 
 

@@ -7,6 +7,7 @@ a file damaged on the disk is found out and not counted.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -41,15 +42,26 @@ def objects_schema(columns: list[str]) -> pa.Schema:
 
 def write_objects(target: Path, table: pd.DataFrame, *, key: str) -> None:
     """Write measured objects with their key, atomically."""
+    with atomic_path(target) as temporary:
+        _write(table, key, temporary)
+
+
+def objects_bytes(table: pd.DataFrame, *, key: str) -> bytes:
+    """The content of the file that :func:`write_objects` would write."""
+    buffer = io.BytesIO()
+    _write(table, key, buffer)
+    return buffer.getvalue()
+
+
+def _write(table: pd.DataFrame, key: str, where: Path | io.BytesIO) -> None:
     schema = objects_schema([str(name) for name in table.columns])
     content = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
-    with atomic_path(target) as temporary:
-        pq.write_table(
-            content.replace_schema_metadata({KEY: key.encode()}),
-            temporary,
-            compression="zstd",
-            write_page_checksum=True,
-        )
+    pq.write_table(
+        content.replace_schema_metadata({KEY: key.encode()}),
+        where,
+        compression="zstd",
+        write_page_checksum=True,
+    )
 
 
 def has_objects(path: Path, *, key: str) -> bool:

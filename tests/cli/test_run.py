@@ -22,7 +22,7 @@ CHILD = """
 import sys
 import fociquant.run.plan as plan
 import fociquant.run.study as corridor
-import fociquant.run.sections as life
+import fociquant.run.jobs as jobs
 from fociquant.cli import main
 from fociquant.testing.segmenters import UphillSegmenter
 from fociquant.tiling import Lattice
@@ -30,7 +30,7 @@ from fociquant.tiling import Lattice
 delay, arguments = float(sys.argv[1]), sys.argv[2:]
 corridor.load_segmenter = lambda *_, **__: UphillSegmenter(window_core_px=64, delay_s=delay)
 corridor.report = lambda *_: None
-life.write_overview = lambda path, *_, **__: path.write_bytes(b"PNG")
+jobs.write_overview = lambda path, *_, **__: path.write_bytes(b"PNG")
 plan.lattice_for = lambda grid, model: Lattice(
     grid.shape, 64, 32, decode_core_px=256, decode_halo_px=48
 )

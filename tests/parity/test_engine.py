@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fociquant.model import Box
-from fociquant.run import sections as life
+from fociquant.run import jobs
 from fociquant.run import study as corridor
 from fociquant.run.start import require_runnable
 from fociquant.segment import load_segmenter
@@ -28,7 +28,7 @@ def test_no_block_size_and_no_number_of_threads_changes_a_byte(segmenter, tmp_pa
     """Two decode cells and six windows, so that seams are there."""
     monkeypatch.setattr(corridor, "load_segmenter", lambda *_, **__: segmenter)
     monkeypatch.setattr(corridor, "report", lambda *_: None)
-    monkeypatch.setattr(life, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
+    monkeypatch.setattr(jobs, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
     study = require_runnable(write_study(tmp_path / "s", {"a": 150}, shape=(1090, 530)))
     found = []
     for name, block_px, threads in (("one", 1024, 1), ("many", 8192, 3)):

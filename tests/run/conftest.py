@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from fociquant.prepare import prepare_section
-from fociquant.run import plan
+from fociquant.run import jobs, plan
 from fociquant.run import sections as life
 from fociquant.run import study as corridor
+from fociquant.run.corridor import Corridor
 from fociquant.run.start import require_runnable
 from fociquant.settings import ComputeSettings
 from fociquant.store import ResultsFolder
@@ -63,8 +65,8 @@ def run():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corridor, "load_segmenter", runner.load)
         patch.setattr(corridor, "report", lambda *_: None)
-        patch.setattr(life, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
-        patch.setattr(life, "prepare_section", all_tissue)
+        patch.setattr(jobs, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
+        patch.setattr(jobs, "prepare_section", all_tissue)
         patch.setattr(plan, "lattice_for", runner.lattice_for)
         yield runner
 
@@ -89,6 +91,31 @@ def reads(monkeypatch):
 
     monkeypatch.setattr(SectionImage, "read", read)
     return count
+
+
+@pytest.fixture()
+def stop_after():
+    """``stop_after(patch, blocks)``: ask the run to stop when so many blocks are stored."""
+    return _stop_after
+
+
+def _stop_after(patch: pytest.MonkeyPatch, blocks: int) -> None:
+    stops, done = [], itertools.count(1)
+    begin, keep = Corridor.__init__, life.Ledger.keep
+
+    def remember(corridor, *args, stop, **kwargs):
+        stops.append(stop)
+        begin(corridor, *args, stop=stop, **kwargs)
+        if blocks == 0:
+            stop.set()
+
+    def keep_and_stop(ledger, part, content):
+        keep(ledger, part, content)
+        if next(done) == blocks:
+            stops[-1].set()
+
+    patch.setattr(Corridor, "__init__", remember)
+    patch.setattr(life.Ledger, "keep", keep_and_stop)
 
 
 @pytest.fixture()

@@ -11,7 +11,10 @@ import dask
 import pytest
 
 from fociquant.errors import DiskError
+from fociquant.run import jobs
 from fociquant.run import sections as life
+from fociquant.run import study as corridor
+from fociquant.run.memory import Shares
 from fociquant.testing.studies import write_study
 
 COUNTS = {"a": 20, "b": 3}
@@ -29,22 +32,9 @@ def undisturbed(run, study, tmp_path_factory, tables):
     return tables(out)
 
 
-def stop_after(monkeypatch, blocks: int) -> None:
-    """Ask the run to stop when so many blocks are done."""
-    done, original = itertools.count(1), life.count
-
-    def count(prepared, block, work):
-        result = original(prepared, block, work)
-        if next(done) == blocks:
-            work.stop.set()
-        return result
-
-    monkeypatch.setattr(life, "count", count)
-
-
 @pytest.mark.parametrize("blocks", [1, 5, 12, 13, 24])
 def test_a_stop_after_any_block_changes_nothing(
-    run, study, tmp_path, tables, undisturbed, monkeypatch, blocks
+    run, study, tmp_path, tables, undisturbed, stop_after, monkeypatch, blocks
 ):
     with monkeypatch.context() as patch:
         stop_after(patch, blocks)
@@ -55,28 +45,30 @@ def test_a_stop_after_any_block_changes_nothing(
     assert not list((tmp_path / "r").rglob("*.tmp")) + list((tmp_path / "r").rglob("blocks"))
 
 
-def test_blocks_done_are_not_done_again(run, study, tmp_path, monkeypatch):
-    counted, original = [], life.count_block
+def test_blocks_done_are_not_done_again(run, study, tmp_path, stop_after, monkeypatch):
+    counted, original = [], jobs.count_cell
 
-    def count_block(plan, facts, field, block, settings):
-        counted.append((plan.section.name, block.name))
-        return original(plan, facts, field, block, settings)
+    def count_cell(plan, stats, flows, cell, settings):
+        counted.append((plan.section.name, cell))
+        return original(plan, stats, flows, cell, settings)
 
-    monkeypatch.setattr(life, "count_block", count_block)
+    monkeypatch.setattr(jobs, "count_cell", count_cell)
     with monkeypatch.context() as patch:
         stop_after(patch, 10)
         run(study, tmp_path / "r", threads=1, block_px=64)
-    assert len(counted) == 10
+    stored = len(list((tmp_path / "r").rglob("blocks/*.parquet")))
+    begun = len(counted)
+    assert 10 <= stored <= begun <= 12
     run(study, tmp_path / "r", threads=1, block_px=64)
-    assert len(counted) == len(set(counted)) == 24
+    assert len(counted) == begun + 24 - stored and len(set(counted)) == 24
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_lost_and_truncated_blocks_are_counted_again(
-    run, study, tmp_path, tables, undisturbed, monkeypatch, seed
+    run, study, tmp_path, tables, undisturbed, stop_after, monkeypatch, seed
 ):
     with monkeypatch.context() as patch:
-        stop_after(patch, 11)
+        stop_after(patch, 8)
         run(study, tmp_path / "r", threads=1, block_px=64)
     chance = random.Random(seed)
     blocks = sorted((tmp_path / "r" / "sections").rglob("blocks/*.parquet"))
@@ -98,7 +90,7 @@ def test_lost_and_truncated_blocks_are_counted_again(
 
 
 def test_another_block_size_after_an_interruption_changes_nothing(
-    run, study, tmp_path, tables, undisturbed, monkeypatch
+    run, study, tmp_path, tables, undisturbed, stop_after, monkeypatch
 ):
     for number, block_px in enumerate((64, 128, 8192)):
         with monkeypatch.context() as patch:
@@ -120,9 +112,7 @@ def test_no_block_size_and_no_number_of_threads_changes_a_byte(
 def test_forgetting_windows_changes_nothing(
     run, study, tmp_path, tables, undisturbed, monkeypatch, cache_bytes
 ):
-    from fociquant.run import study as corridor
-
-    monkeypatch.setattr(corridor, "WINDOW_CACHE_BYTES", cache_bytes)
+    monkeypatch.setattr(corridor, "shares", lambda how: Shares(how.threads, cache_bytes))
     run.segmenter.info = type(run.segmenter.info)(
         **{name: getattr(run.segmenter.info, name) for name in run.segmenter.info.__slots__}
         | {"batch": 3}
@@ -134,18 +124,18 @@ def test_forgetting_windows_changes_nothing(
 def test_a_full_disk_ends_the_run_soon_and_keeps_what_there_is(
     run, study, tmp_path, tables, undisturbed, monkeypatch
 ):
-    calls, original = itertools.count(1), life.write_objects
+    calls, original = itertools.count(1), life.write_bytes
 
-    def full(target, table, *, key):
-        if next(calls) >= 4:
+    def full(target, content):
+        if next(calls) >= 5:
             raise DiskError(f"{target} cannot be written: {errno.errorcode[errno.ENOSPC]}.")
-        original(target, table, key=key)
+        original(target, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(life, "write_objects", full)
+        patch.setattr(life, "write_bytes", full)
         with pytest.raises(DiskError, match="cannot be written"):
             run(study, tmp_path / "r", threads=1, block_px=64)
-    assert next(calls) <= 6  # the blocks that were left were not even tried
+    assert next(calls) <= 9  # the blocks that were left were not even tried
     run(study, tmp_path / "r", threads=1, block_px=64)
     assert tables(tmp_path / "r") == undisturbed
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from fociquant.errors import ResultsError, StudyError
-from fociquant.run import sections as life
 from fociquant.run import study as corridor
 from fociquant.run.study import recount
 from fociquant.store import read_csv, write_json
@@ -158,16 +157,12 @@ def test_recount_of_damaged_objects_names_the_file(run, study, tmp_path):
     assert not list((tmp_path / "r").glob(".*.tmp"))
 
 
-def test_objects_of_other_settings_never_get_into_the_tables(run, study, tmp_path, monkeypatch):
+def test_objects_of_other_settings_never_get_into_the_tables(
+    run, study, tmp_path, stop_after, monkeypatch
+):
     run(study, tmp_path / "r")
     study.write_text(study.read_text() + "segment: {min_area_um2: 100}\n")
-    original = life.prepare
-
-    def stopped(plan, work):
-        work.stop.set()
-        return original(plan, work)
-
-    monkeypatch.setattr(life, "prepare", stopped)
+    stop_after(monkeypatch, 0)
     outcome = run(study, tmp_path / "r")
     assert outcome.interrupted and len(outcome.failed) == 3
     assert outcome.tables.sections["reason"].str.contains("not counted yet").all()

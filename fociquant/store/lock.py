@@ -1,0 +1,142 @@
+"""One process at a time writes into a results folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fociquant.errors import ResultsError
+from fociquant.store.atomic import cannot_write
+
+LOCK = ".lock"
+"""Name of the file that says who is writing."""
+
+BEAT_S = 20.0
+"""How often the owner of a lock shows that it lives, s."""
+
+SILENT_S = 180.0
+"""A lock of another computer that did not show life for this long is left over, s."""
+
+TRIES = 5
+"""How often a left-over lock is replaced before giving up: others may be quicker."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a results folder; one left over by a killed process is replaced.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Exists.
+
+    Raises
+    ------
+    ResultsError
+        If another process is writing there.
+    DiskError
+        If the folder cannot be written.
+    """
+    path, token = folder / LOCK, uuid.uuid4().hex
+    _take(path, token)
+    ended = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beat.join()
+        if _read(path).get("token") == token:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _take(path: Path, token: str) -> None:
+    me = {"pid": os.getpid(), "began": _began(os.getpid()), "host": socket.gethostname(),
+          "token": token}  # fmt: skip
+    for _ in range(TRIES):
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            _remove_left_over(path)
+            continue
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(me, file)
+        return
+    raise _taken(path, _read(path))
+
+
+def _remove_left_over(path: Path) -> None:
+    owner = _read(path)
+    if _lives(path, owner):
+        raise _taken(path, owner)
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    with suppress(OSError):  # another process may have been quicker
+        path.rename(aside)
+        if _read(aside) != owner:  # that was a lock which another process has just taken
+            aside.rename(path)
+        aside.unlink(missing_ok=True)
+
+
+def _taken(path: Path, owner: dict[str, Any]) -> ResultsError:
+    who = f"process {owner.get('pid', '?')} on {owner.get('host', 'another computer')}"
+    return ResultsError(
+        f"{path.parent} is being written by {who}. Wait until it has ended, or choose another "
+        f"folder with --out. If no such process runs any more, delete {path}."
+    )
+
+
+def _lives(path: Path, owner: dict[str, Any]) -> bool:
+    """Whether the owner of a lock still runs, as far as can be told from here."""
+    if owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int):
+        began = _began(owner["pid"])
+        return began is not None and began == owner.get("began")
+    return _age(path) < SILENT_S
+
+
+def _began(pid: int) -> float | None:
+    """When a process was started, s; None if there is none. Numbers of processes are used again."""
+    try:
+        return round(psutil.Process(pid).create_time(), 1)
+    except psutil.Error:
+        return None
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last sign of life, by the clock of the drive."""
+    probe = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        probe.touch()
+        now = probe.stat().st_mtime
+        return now - path.stat().st_mtime
+    except OSError:
+        return 0.0
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def _beat(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(BEAT_S):
+        with suppress(OSError):
+            os.utime(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
