@@ -127,6 +127,10 @@ class GateSettings(_Frozen):
     """Phenotype marker over the cell's surroundings, in standard deviations of the pixel noise."""
     phenotype_fraction: float = Field(0.2, ge=0.0, le=1.0)
     """The same, as a fraction of the channel's range from its darkest to its brightest level."""
+    control_phenotype_fraction: float = Field(0.05, gt=0.0, lt=1.0)
+    """Candidates of the controls that may have a phenotype for which the controls are negative."""
+    min_cells_for_fraction: int = Field(10, ge=1)
+    """Share of cells with a phenotype is not told of fewer cells than this."""
 
 
 class FociSettings(_Frozen):

@@ -10,13 +10,14 @@ from fociquant.gate.controls import (
     batch_thresholds,
     upper_bound,
 )
-from fociquant.gate.phenotypes import spill_over
+from fociquant.gate.phenotypes import control_threshold, spill_over
 
 __all__ = [
     "BatchThreshold",
     "Gate",
     "Passing",
     "batch_thresholds",
+    "control_threshold",
     "gate_objects",
     "spill_over",
     "upper_bound",

@@ -24,6 +24,9 @@ SPILL_CELLS_PER_BIN = 8
 SPILL_QUANTILE = 25.0
 """Cells without the phenotype are at least a quarter of every bin, or the slope is too steep."""
 
+FEWEST_CONTROL_CANDIDATES = 20
+"""Fewer candidates in the controls have no upper end worth the name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -136,3 +139,25 @@ def spill_over(phenotype: np.ndarray, marker: np.ndarray) -> float:
     if not apart.any():
         return float("nan")
     return max(0.0, float(np.median((y[j] - y[i])[apart] / (x[j] - x[i])[apart])))
+
+
+def control_threshold(strengths: np.ndarray, settings: GateSettings) -> float | None:
+    """Strength above which hardly a candidate of the negative controls has the phenotype.
+
+    Parameters
+    ----------
+    strengths : numpy.ndarray of float64, shape (n,)
+        `Judged.strength` of the candidates in control sections; NaN is left out.
+    settings : GateSettings
+        ``control_phenotype_fraction``.
+
+    Returns
+    -------
+    float or None
+        In units of `Judged.strength`; None with fewer than `FEWEST_CONTROL_CANDIDATES`.
+    """
+    known = strengths[np.isfinite(strengths)]
+    if len(known) < FEWEST_CONTROL_CANDIDATES:
+        return None
+    share = 1.0 - settings.control_phenotype_fraction
+    return float(np.quantile(known, share, method="higher"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 
 from fociquant.cohort import ASSUMED_CV, compare_groups, group_table, mice_table, power_table
 from fociquant.foci import find_foci
-from fociquant.gate import gate_objects
-from fociquant.model import CELL_COLUMNS, Section
+from fociquant.model import CELL_COLUMNS, PhenotypeRule, Section
+from fociquant.run.gating import Gating, find_gating, gate_section, stored_sections
 from fociquant.run.sections import DONE, FAILED
 from fociquant.settings import FociProfile, Settings
-from fociquant.store import ResultsFolder, facts_of, read_csv, read_json, read_objects, write_csv
+from fociquant.store import ResultsFolder, read_csv, read_json, write_csv
 from fociquant.store.atomic import atomic_path
 from fociquant.store.tables import DEFAULT_DECIMALS
-from fociquant.units import PixelSize
 
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
     "reviewed", "class", "fold_change_note", "reference", "offset", "comparison_note",
+    "threshold_source", "threshold_note", "control_sections", "control_sections_refused",
 )  # fmt: skip
 """Columns of the CSV tables that are text even where they look like numbers."""
 
@@ -46,6 +46,8 @@ class TableInputs:
     keys : mapping of str to str
         Section name to the key under which its objects must have been stored; a section
         that has none could not be opened.
+    rules : mapping of str to PhenotypeRule
+        How phenotypes are read, where the study file says it.
     """
 
     sections: tuple[Section, ...]
@@ -55,6 +57,7 @@ class TableInputs:
     phenotypes: tuple[str, ...]
     reference_group: str | None
     keys: Mapping[str, str]
+    rules: Mapping[str, PhenotypeRule] = field(default_factory=dict)
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -71,6 +74,7 @@ class Tables:
     mice: pd.DataFrame
     groups: pd.DataFrame
     comparisons: pd.DataFrame
+    gating: Gating | None = None
 
     @property
     def power(self) -> pd.DataFrame:
@@ -113,11 +117,12 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     rows: list[dict[str, Any]] = []
     foci: list[pd.DataFrame] = []
     schema = cells_schema(inputs)
+    gating = find_gating(folder, inputs)
     with (
         atomic_path(folder.cells) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
-        for counted in _count_all(folder, inputs):
+        for counted in _count_all(folder, inputs, gating):
             rows.append(counted.row)
             foci.append(counted.foci)
             writer.write_table(
@@ -132,7 +137,8 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     groups = group_table(mice, reference_group=inputs.reference_group)
     comparisons = compare_groups(mice, reference_group=inputs.reference_group)
     comparisons = comparisons.round(DEFAULT_DECIMALS)  # the report has what the file has
-    tables = Tables(sections, all_foci, mice, groups, comparisons)
+    tables = Tables(sections, all_foci, mice, groups, comparisons, gating)
+    write_csv(folder.thresholds, gating.table())
     write_csv(folder.sections, sections)
     write_csv(folder.foci, all_foci)
     write_csv(folder.mice, mice)
@@ -179,29 +185,28 @@ def _cell_columns(inputs: TableInputs) -> list[str]:
     columns += [f"{name}_mean" for name in inputs.names.values()]
     columns += [f"{name}_positive" for name in inputs.phenotypes]
     columns += [f"{name}_background" for name in inputs.names.values()]
-    return [*columns, "marker_excess", "solidity", "eccentricity", "score", "mouse", "outline"]
+    columns += ["marker_excess", "marker_strength", "ring", "solidity", "eccentricity", "score"]
+    return [*columns, "mouse", "outline"]
 
 
-def _count_all(folder: ResultsFolder, inputs: TableInputs) -> Iterator[_Counted]:
-    for section in inputs.sections:
-        state = read_json(folder.state(section.name)) or {}
-        if state and state.get("key") == inputs.keys.get(section.name):
-            yield _count_section(folder, inputs, section, state)
+def _count_all(folder: ResultsFolder, inputs: TableInputs, gating: Gating) -> Iterator[_Counted]:
+    for section, state in stored_sections(folder, inputs):
+        if state is not None:
+            yield _count_section(folder, inputs, section, state, gating)
         else:
             failure = read_json(folder.failure(section.name)) or {}
             reason = failure.get("reason") or "not counted yet; run the same command again"
-            yield _uncounted(inputs, section, reason)
+            yield _uncounted(inputs, section, reason, gating)
 
 
 def _count_section(
-    folder: ResultsFolder, inputs: TableInputs, section: Section, state: Mapping[str, Any]
+    folder: ResultsFolder,
+    inputs: TableInputs,
+    section: Section,
+    state: Mapping[str, Any],
+    gating: Gating,
 ) -> _Counted:
-    facts = facts_of(state)
-    objects = read_objects(folder.objects(section.name))
-    gated = gate_objects(
-        objects, facts, phenotypes=inputs.phenotypes, settings=inputs.settings.gate,
-        pixel_area_um2=PixelSize(*state["analysis_pixel_um"]).area_um2,
-    )  # fmt: skip
+    gated, facts = gate_section(folder, inputs, section, state, gating)
     linked = find_foci(
         gated,
         link_um=inputs.settings.foci.link_um,
@@ -221,6 +226,7 @@ def _count_section(
         "foci": len(foci),
         "candidates": len(gated),
         "warnings": " | ".join(state.get("warnings", [])),
+        **gating.columns(section),
     }
     positive = gated[gated["positive"]]
     for name in inputs.phenotypes:
@@ -242,8 +248,8 @@ def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.Da
     return table[_cell_columns(inputs)]
 
 
-def _uncounted(inputs: TableInputs, section: Section, reason: str) -> _Counted:
-    empty = {"status": FAILED, "reason": reason, "warnings": ""}
+def _uncounted(inputs: TableInputs, section: Section, reason: str, gating: Gating) -> _Counted:
+    empty = {"status": FAILED, "reason": reason, "warnings": "", **gating.columns(section)}
     unknown = ["tissue_mm2", "parenchyma_mm2", "cells", "foci", "candidates"]
     unknown += [f"{name}_positive" for name in inputs.phenotypes]
     row = _section_row(inputs, section, empty | dict.fromkeys(unknown, np.nan))

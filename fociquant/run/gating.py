@@ -1,0 +1,184 @@
+"""The gate over a whole study: first at its floor, then at the thresholds of each batch.
+
+Pixels are not read: everything comes from stored measurements, so `recount` gives what
+the run gave.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from fociquant.gate import (
+    BatchThreshold,
+    Passing,
+    batch_thresholds,
+    control_threshold,
+    gate_objects,
+)
+from fociquant.model import Section, SectionFacts
+from fociquant.store import ResultsFolder, facts_of, read_json, read_objects
+from fociquant.units import PixelSize
+
+if TYPE_CHECKING:
+    from fociquant.run.tables import TableInputs
+
+THRESHOLD_COLUMNS = (
+    "batch", "threshold_source", "marker_threshold", "score_threshold", "ring_threshold",
+    "marker_floor", "control_sections", "control_sections_refused", "control_mm2",
+    "false_at_floor", "false_cells", "false_per_mm2", "false_upper_per_mm2", "threshold_note",
+)  # fmt: skip
+"""Columns of ``thresholds.csv``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gating:
+    """How the sections of a study are judged.
+
+    Parameters
+    ----------
+    batches : mapping of str to BatchThreshold
+    phenotypes : mapping of str to mapping of str to float
+        Batch to phenotype to the strength that its controls ask for, where they do.
+    """
+
+    batches: Mapping[str, BatchThreshold]
+    phenotypes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def columns(self, section: Section) -> dict[str, Any]:
+        """What ``sections.csv`` says of the thresholds of one section."""
+        one = self.batches[section.batch]
+        return {
+            "marker_threshold": one.gate.marker,
+            "score_threshold": _or_nan(one.gate.score),
+            "ring_threshold": _or_nan(one.gate.ring),
+            "threshold_source": one.source,
+            "threshold_note": " | ".join(one.warnings),
+        }
+
+    def table(self) -> pd.DataFrame:
+        """``thresholds.csv``: a row per batch."""
+        rows = [
+            (
+                one.batch, one.source, one.gate.marker, _or_nan(one.gate.score),
+                _or_nan(one.gate.ring), one.floor, "|".join(one.controls), "|".join(one.refused),
+                one.control_mm2, one.false_at_floor, one.false_left, one.false_per_mm2,
+                one.false_per_mm2_upper, " | ".join(one.warnings),
+            )
+            for one in self.batches.values()
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=list(THRESHOLD_COLUMNS))
+
+    def record(self) -> dict[str, Any]:
+        """The same for ``run.json``; what is not known is None."""
+        rows = self.table().astype(object).to_dict(orient="records")
+        clean = [
+            {
+                k: None if isinstance(v, float) and not math.isfinite(v) else v
+                for k, v in row.items()
+            }
+            for row in rows
+        ]
+        return {
+            "thresholds": clean,
+            "phenotype_thresholds": {b: dict(t) for b, t in self.phenotypes.items() if t},
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """Of all batches, in their order."""
+        return [text for one in self.batches.values() for text in one.warnings]
+
+
+def _or_nan(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
+
+
+def _or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def stored_sections(
+    folder: ResultsFolder, inputs: TableInputs
+) -> Iterator[tuple[Section, dict[str, Any] | None]]:
+    """Every section of the sheet with its state; None if it was not counted under this key."""
+    for section in inputs.sections:
+        state = read_json(folder.state(section.name)) or {}
+        current = bool(state) and state.get("key") == inputs.keys.get(section.name)
+        yield section, state if current else None
+
+
+def gate_section(
+    folder: ResultsFolder,
+    inputs: TableInputs,
+    section: Section,
+    state: Mapping[str, Any],
+    gating: Gating | None = None,
+) -> tuple[pd.DataFrame, SectionFacts]:
+    """Judged objects and facts of one section; at the floor without a `gating`."""
+    facts = facts_of(state)
+    gated = gate_objects(
+        read_objects(folder.objects(section.name)),
+        facts,
+        phenotypes=inputs.phenotypes,
+        settings=inputs.settings.gate,
+        pixel_area_um2=PixelSize(*state["analysis_pixel_um"]).area_um2,
+        gate=gating.batches[section.batch].gate if gating else None,
+        rules=inputs.rules,
+        phenotype_thresholds=gating.phenotypes.get(section.batch) if gating else None,
+    )
+    return gated, facts
+
+
+def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
+    """The thresholds of every batch of a study.
+
+    Parameters
+    ----------
+    folder : ResultsFolder
+    inputs : TableInputs
+
+    Returns
+    -------
+    Gating
+        Has every batch of the sheet, also where no section of it was counted.
+    """
+    with_controls = {one.batch for one in inputs.sections if one.negative_control}
+    passing: list[Passing] = []
+    strengths: dict[tuple[str, str], list[np.ndarray]] = {}
+    for section, state in stored_sections(folder, inputs):
+        if state is None or section.batch not in with_controls:
+            passing.append(_nothing(section))
+            continue
+        gated, facts = gate_section(folder, inputs, section, state)
+        passing.append(_passing(section, gated, facts))
+        for name in inputs.phenotypes if section.negative_control else ():
+            if name in inputs.rules and inputs.rules[name].controls:
+                found = gated[f"{name}_strength"].to_numpy(np.float64)
+                strengths.setdefault((section.batch, name), []).append(found)
+    batches = batch_thresholds(passing, settings=inputs.settings.gate)
+    phenotypes: dict[str, dict[str, float]] = {}
+    for (batch, name), parts in strengths.items():
+        threshold = control_threshold(np.concatenate(parts), inputs.settings.gate)
+        if threshold is not None:
+            phenotypes.setdefault(batch, {})[name] = threshold
+    return Gating(batches, phenotypes)
+
+
+def _passing(section: Section, gated: pd.DataFrame, facts: SectionFacts) -> Passing:
+    counted = gated[gated["positive"]]
+    return Passing(
+        section.name, section.batch, section.negative_control, facts.tissue_mm2,
+        counted[["marker_strength", "score_mean", "ring"]].to_numpy(np.float64),
+        counted[["y_um", "x_um"]].to_numpy(np.float64),
+    )  # fmt: skip
+
+
+def _nothing(section: Section) -> Passing:
+    """A section that says nothing: not counted, or of a batch without controls."""
+    return Passing(section.name, section.batch, False, 0.0, np.empty((0, 3)), np.empty((0, 2)))

@@ -1,0 +1,150 @@
+"""Thresholds of a batch: raised by controls, never lowered, and never by a false control."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fociquant.gate import Gate, Passing, batch_thresholds, upper_bound
+from fociquant.settings import GateSettings
+
+FLOOR = GateSettings().marker_snr
+
+
+def section(name, strengths, *, control=False, batch="", mm2=10.0, scores=4.0, rings=0.5, step=200):
+    """A section whose passing objects stand `step` µm apart."""
+    n = len(strengths)
+    values = np.column_stack(
+        [np.asarray(strengths, float), np.broadcast_to(scores, n), np.broadcast_to(rings, n)]
+    )
+    places = np.column_stack([np.arange(n) * step, np.zeros(n)]).astype(float)
+    return Passing(name, batch, control, mm2, values.reshape(n, 3), places)
+
+
+def threshold(*sections, **options):
+    (one,) = batch_thresholds(sections, settings=GateSettings(**options)).values()
+    return one
+
+
+def test_without_controls_the_floor_holds_and_the_reason_is_told():
+    one = threshold(section("a", [5, 9]))
+    assert one.gate == Gate(FLOOR) and one.source == "section"
+    assert math.isnan(one.false_per_mm2) and "control: negative" in one.warnings[0]
+
+
+def test_false_cells_of_a_control_raise_the_marker():
+    cells = np.linspace(20, 60, 100)
+    one = threshold(section("a", cells), section("wt", [3.0, 7.25], control=True))
+    assert one.source == "controls" and one.controls == ("wt",)
+    assert one.gate.marker == 7.25 and one.gate.score == one.gate.ring == -math.inf
+    assert (one.false_at_floor, one.false_left, one.false_per_mm2) == (2, 0, 0.0)
+    assert one.false_per_mm2_upper == pytest.approx(-math.log(0.05) / 10)
+
+
+def test_a_clean_control_changes_nothing_and_says_what_it_shows():
+    one = threshold(section("a", [5.0] * 30), section("wt", [], control=True, mm2=2.0))
+    assert one.gate == Gate(FLOOR) and one.source == "controls"
+    assert "fewer than 1.5 per mm²" in one.warnings[-1] and "150 mm²" in one.warnings[-1]
+    large = threshold(section("a", [5.0] * 30), section("wt", [], control=True, mm2=200.0))
+    assert large.warnings == ()
+
+
+def test_large_controls_may_keep_the_false_cells_that_are_wanted():
+    controls = section("wt", [3.0, 4.0, 30.0], control=True, mm2=1000.0)
+    assert threshold(section("a", [9.0] * 50), controls).gate == Gate(FLOOR)
+    few = threshold(
+        section("a", [9.0] * 50), controls, control_false_positives_per_mm2=0.005
+    )
+    # One false cell in 1000 mm² still is below 0.005 with 95 % confidence, two are not.
+    assert few.false_left == 1 and few.gate.marker == 4.0
+
+
+def test_one_bright_speck_does_not_cost_the_dim_cells():
+    cells = section("a", np.linspace(3, 40, 100), scores=5.0)
+    one = threshold(cells, section("wt", [35.0], control=True, scores=2.5))
+    assert one.gate == Gate(FLOOR, score=2.5) and one.false_left == 0
+
+
+def test_filled_cells_are_told_from_rings():
+    cells = section("a", np.linspace(10, 90, 100), rings=np.linspace(0.7, 0.9, 100))
+    wrong = section("wt", np.linspace(10, 95, 40), rings=np.linspace(0.1, 0.6, 40), control=True)
+    assert threshold(cells, wrong).gate == Gate(FLOOR, ring=0.6)
+
+
+def test_a_section_full_of_cells_is_no_control():
+    cells = section("a", np.linspace(10, 90, 300))
+    full = section("wt", np.linspace(10, 90, 60), control=True, mm2=0.4)
+    one = threshold(cells, full)
+    assert one.gate == Gate(FLOOR) and one.source == "section" and "wt" in one.refused
+    assert "would reject everything" in one.warnings[0] and "no control section" in one.warnings[1]
+
+
+def test_a_section_with_a_focus_is_no_control():
+    cells = section("a", np.linspace(10, 90, 300))
+    focus = section("wt", np.linspace(10, 90, 12), control=True, step=12)
+    assert "one group like a focus" in threshold(cells, focus).refused["wt"]
+
+
+def test_controls_that_look_like_the_cells_are_refused_and_the_others_kept():
+    rng = np.random.default_rng(4)
+    cells = section("a", rng.uniform(10, 90, 400))
+    alike = section("bad", rng.uniform(10, 90, 30), control=True)
+    good = section("wt", [4.0], control=True)
+    one = threshold(cells, alike, good)
+    assert set(one.refused) == {"bad"} and one.controls == ("wt",) and one.gate.marker == 4.0
+    assert "cannot be told from true ones" in one.refused["bad"]
+
+
+def test_sections_that_show_no_more_than_the_controls_lose_all():
+    rng = np.random.default_rng(5)
+    false = [section(f"s{i}", rng.uniform(3, 20, 30)) for i in range(3)]
+    one = threshold(*false, section("wt", rng.uniform(3, 20, 31), control=True))
+    assert one.source == "controls" and one.false_left == 0
+
+
+def test_a_control_without_tissue_is_refused():
+    one = threshold(section("a", [9.0]), section("wt", [], control=True, mm2=0.0))
+    assert one.refused == {"wt": "no tissue was found in it."}
+
+
+def test_batches_stand_alone_in_the_order_of_the_sheet():
+    found = batch_thresholds(
+        [
+            section("a", [9.0] * 30, batch="two"),
+            section("b", [9.0] * 30, batch="one"),
+            section("wt", [5.0], batch="one", control=True),
+            section("c", [9.0]),
+        ],
+        settings=GateSettings(),
+    )
+    assert list(found) == ["two", "one", ""]
+    assert [one.gate.marker for one in found.values()] == [FLOOR, 5.0, FLOOR]
+    assert "another batch has" in found["two"].warnings[0]
+    assert "sections without a batch" in found[""].warnings[0]
+
+
+@given(
+    st.lists(st.floats(2.01, 100), max_size=40),
+    st.lists(st.floats(2.01, 100), max_size=60),
+    st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_controls_only_raise_and_are_clean_afterwards(false, cells, seed):
+    rng = np.random.default_rng(seed)
+    options = {"scores": rng.uniform(2, 8, len(false)), "rings": rng.uniform(-1, 1, len(false))}
+    wt = section("wt", false, control=True, **options)
+    one = threshold(section("a", cells), wt, control_max_loss_fraction=1.0)
+    assert one.gate.marker >= FLOOR
+    if one.source == "controls":
+        passing = (wt.values > (one.gate.marker, one.gate.score, one.gate.ring)).all(axis=1)
+        assert passing.sum() == one.false_left == 0
+
+
+def test_the_bound_is_the_rule_of_three():
+    assert upper_bound(0, 1.0) == pytest.approx(2.9957, abs=1e-4)
+    assert upper_bound(3, 2.0) == pytest.approx(7.7537 / 2, abs=1e-4)
+    assert upper_bound(0, 0.0) == math.inf
