@@ -50,6 +50,8 @@ class WindowCache:
         section: str,
         windows: Sequence[Index],
         compute: Callable[[list[Index]], Sequence[np.ndarray]],
+        *,
+        at_once: int | None = None,
     ) -> list[np.ndarray]:
         """Outputs of `windows`, computing those that nobody has computed or is computing.
 
@@ -58,14 +60,17 @@ class WindowCache:
         section : str
         windows : sequence of (int, int)
         compute : callable
-            Gets the missing windows, returns their outputs in the same order.
+            Gets missing windows, returns their outputs in the same order.
+        at_once : int, optional
+            Windows per call of `compute`; default all that are missing. Threads that want the
+            same windows share them in portions of this size.
 
         Returns
         -------
         list of numpy.ndarray
         """
-        futures, missing = self._claim(section, windows)
-        if missing:
+        futures: dict[Index, Future[np.ndarray]] = {}
+        while missing := self._claim(section, windows, futures, at_once or len(windows)):
             try:
                 outputs = compute(missing)
                 _check_number(outputs, missing)
@@ -73,21 +78,30 @@ class WindowCache:
                 self._abandon(section, missing, error)
                 raise
             self._fill(section, missing, outputs)
-        return [future.result() for future in futures]
+        return [futures[window].result() for window in windows]
 
     def _claim(
-        self, section: str, windows: Sequence[Index]
-    ) -> tuple[list[Future[np.ndarray]], list[Index]]:
-        futures, missing = [], []
+        self,
+        section: str,
+        windows: Sequence[Index],
+        futures: dict[Index, Future[np.ndarray]],
+        at_once: int,
+    ) -> list[Index]:
+        """Add to `futures` what others have or compute, and a portion to be computed: returned."""
+        missing: list[Index] = []
         with self._lock:
             for window in windows:
+                if window in futures:
+                    continue
                 key = (section, window)
                 if key not in self._entries:
+                    if len(missing) == at_once:
+                        continue
                     self._entries[key] = Future()
                     missing.append(window)
                 self._entries.move_to_end(key)
-                futures.append(self._entries[key])
-        return futures, missing
+                futures[window] = self._entries[key]
+        return missing
 
     def _fill(self, section: str, windows: list[Index], outputs: Sequence[np.ndarray]) -> None:
         with self._lock:
@@ -157,7 +171,8 @@ class FlowField:
         return out
 
     def _outputs(self, windows: list[Index]) -> list[np.ndarray]:
-        return self._cache.get(self._section, windows, self._compute)
+        batch = self._segmenter.info.batch
+        return self._cache.get(self._section, windows, self._compute, at_once=batch)
 
     def _compute(self, windows: list[Index]) -> list[np.ndarray]:
         outputs: list[np.ndarray] = []

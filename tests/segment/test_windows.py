@@ -162,3 +162,26 @@ def test_a_stop_ends_the_work_before_the_next_window():
     with pytest.raises(StopError):
         field.over(Box(0, 0, 9, 9))
     assert segmenter.windows == 0
+
+
+def test_threads_that_want_the_same_windows_share_them_in_portions():
+    cache, barrier, shares = WindowCache(10**6), threading.Barrier(2, timeout=30), []
+    wanted = [(0, column) for column in range(8)]
+
+    def ask(_):
+        mine = []
+
+        def compute(windows):
+            if not mine:
+                barrier.wait()  # both hold a portion before either goes on
+            mine.extend(windows)
+            return [np.full_like(WINDOW, column) for _, column in windows]
+
+        outputs = cache.get("a", wanted, compute, at_once=2)
+        shares.append(mine)
+        return [int(out[0, 0, 0]) for out in outputs]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, range(2))) == [list(range(8))] * 2
+    assert all(len(share) >= 2 for share in shares)
+    assert sorted(shares[0] + shares[1]) == wanted
