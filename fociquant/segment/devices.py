@@ -50,6 +50,20 @@ def _best_device() -> torch.device:
     return torch.device("cpu")
 
 
+def one_of_several(name: str, number: int) -> str:
+    """The device of worker process `number`: where there are several CUDA devices, one each.
+
+    Parameters
+    ----------
+    name : str
+        As the user named it; ``cuda:1`` and ``cpu`` are left as they are.
+    number : int
+        Of the worker, from 0.
+    """
+    devices = torch.cuda.device_count() if name in ("auto", "cuda") else 0
+    return f"cuda:{number % devices}" if devices > 1 else name
+
+
 def resolve_precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware computes in it, float32 elsewhere.
 
