@@ -1,0 +1,281 @@
+"""Corrected counts from the verdicts of an audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fociquant.review.agreement import Kappa, cohen_kappa
+from fociquant.review.audit_design import ACCEPTED, KINDS, REJECTED, TISSUE, AuditDesign, AuditItem
+from fociquant.review.audit_groups import group_intervals
+from fociquant.review.audit_model import DRAWS, Spread, dispersion_of, missed_in, true_among
+from fociquant.review.decisions import Action, active_entries
+from fociquant.review.read_log import Log
+
+MOUSE_COLUMNS: tuple[str, ...] = (
+    "mouse", "group", "dpi", "cells_corrected", "cells_corrected_low", "cells_corrected_high",
+)  # fmt: skip
+"""Columns of the estimate per mouse."""
+
+GROUP_COLUMNS: tuple[str, ...] = (
+    "group", "dpi", "mice", "mean_corrected", "mean_corrected_low", "mean_corrected_high",
+)  # fmt: skip
+"""Columns of the estimate per group and day."""
+
+RATE_COLUMNS: tuple[str, ...] = (
+    "group", "dpi", "kind", "units", "area_mm2", "sampled", "judged", "cancer_cells", "note",
+)  # fmt: skip
+"""Columns of what was found, per arm and kind."""
+
+Verdicts = Mapping[str, int]
+"""Item to what was found: 1 or 0 of an object, a number of cells of a field."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEstimate:
+    """What an audit says.
+
+    Parameters
+    ----------
+    mice : pandas.DataFrame
+        `MOUSE_COLUMNS`; empty numbers where a kind was not judged at all in the arm.
+    groups : pandas.DataFrame
+        `GROUP_COLUMNS`: mean per mouse of the group, with the interval of the mean of the
+        population of mice.
+    rates : pandas.DataFrame
+        `RATE_COLUMNS`.
+    notes : tuple of str
+        What limits it, in plain words.
+    """
+
+    mice: pd.DataFrame
+    groups: pd.DataFrame
+    rates: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def audit_verdicts(logs: Iterable[Log]) -> dict[tuple[str, str], dict[str, int]]:
+    """Verdicts on items, per reviewer.
+
+    Parameters
+    ----------
+    logs : iterable of Log
+
+    Returns
+    -------
+    dict of (str, str) to dict of str to int
+        Name and station to item to verdict; a later verdict replaces an earlier one.
+    """
+    found: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    for log in logs:
+        for entry in active_entries(log.entries):
+            if entry.action is Action.AUDIT:
+                item, value = entry.content.get("item"), entry.content.get("value")
+                if isinstance(item, str) and isinstance(value, int) and value >= 0:
+                    own = found.setdefault((log.reviewer, log.station), [])
+                    own.append((entry.time, item, value))
+    return {
+        who: {item: value for _, item, value in sorted(found[who], key=lambda one: one[0])}
+        for who in sorted(found)
+    }
+
+
+def settle_verdicts(
+    design: AuditDesign, verdicts: Mapping[tuple[str, str], Verdicts]
+) -> dict[str, int]:
+    """One verdict per item: that of most reviewers; a tie goes to the first by name.
+
+    For fields the median is taken, rounded down. Items that are not of the design, and
+    verdicts on objects other than 0 and 1, are left out.
+    """
+    settled = {}
+    for item in design.items:
+        said = [own[item.id] for _, own in sorted(verdicts.items()) if item.id in own]
+        if item.kind != TISSUE:
+            said = [value for value in said if value in (0, 1)]
+        if said and item.kind == TISSUE:
+            settled[item.id] = sorted(said)[(len(said) - 1) // 2]
+        elif said:
+            twice = 2 * sum(said)
+            settled[item.id] = said[0] if twice == len(said) else int(twice > len(said))
+    return settled
+
+
+def audit_agreement(
+    design: AuditDesign, verdicts: Mapping[tuple[str, str], Verdicts]
+) -> list[tuple[tuple[str, str], tuple[str, str], Kappa]]:
+    """Cohen's kappa of each two reviewers, on the objects that both judged."""
+    objects = {item.id for item in design.items if item.kind != TISSUE}
+    people = sorted(verdicts)
+    pairs = []
+    for index, one in enumerate(people):
+        for other in people[index + 1 :]:
+            both = sorted(objects & set(verdicts[one]) & set(verdicts[other]))
+            first = [verdicts[one][item] == 1 for item in both]
+            second = [verdicts[other][item] == 1 for item in both]
+            pairs.append((one, other, cohen_kappa(first, second)))
+    return pairs
+
+
+def estimate_audit(
+    design: AuditDesign,
+    verdicts: Verdicts,
+    *,
+    incomplete: Sequence[tuple[str, str, float]] = (),
+) -> AuditEstimate:
+    """Corrected counts per mouse and group.
+
+    The count of a mouse is estimated as the cancer cells among its counted cells, plus
+    those among its rejected candidates, plus those in its tissue that have no outline.
+    Rates come from the sample of the arm, see :mod:`fociquant.review.audit_model`; the
+    interval of a group adds the variation of mice, see
+    :mod:`fociquant.review.audit_groups`. Items without a verdict are treated as not drawn.
+
+    Parameters
+    ----------
+    design : AuditDesign
+    verdicts : mapping of str to int
+        From :func:`settle_verdicts`.
+    incomplete : sequence of (mouse, group, dpi)
+        Mice with a failed section: they have a corrected count, but are in no group's mean.
+
+    Returns
+    -------
+    AuditEstimate
+        The same design and verdicts give the same numbers: draws come from the design's seed.
+    """
+    rng = np.random.default_rng(design.seed)
+    arms = sorted({(one.dpi, one.group) for one in design.strata})
+    mice: list[dict[str, object]] = []
+    groups: list[tuple[str, float, int, float]] = []
+    rates: list[dict[str, object]] = []
+    notes: list[str] = []
+    draws: list[np.ndarray] = []
+    for dpi, group in arms:
+        arm = _Arm(design, verdicts, group, dpi)
+        total = arm.total(rng)
+        rates += arm.rates()
+        notes += arm.notes()
+        mice += [_mouse_row(m, group, dpi, total, i) for i, m in enumerate(arm.mice)]
+        used = [i for i, m in enumerate(arm.mice) if (m, group, dpi) not in set(incomplete)]
+        draws.append(np.empty((DRAWS, 0)) if total is None else total.draws[:, used])
+        mean = float(total.point[used].mean()) if total is not None and used else math.nan
+        groups.append((group, dpi, draws[-1].shape[1], mean))
+    ends = group_intervals(draws)
+    table = [
+        (*row, min(low, row[3]), max(high, row[3]))
+        for row, (low, high) in zip(groups, ends, strict=True)
+    ]
+    return AuditEstimate(
+        pd.DataFrame(mice, columns=list(MOUSE_COLUMNS)),
+        pd.DataFrame(table, columns=list(GROUP_COLUMNS)),
+        pd.DataFrame(rates, columns=list(RATE_COLUMNS)),
+        tuple(notes),
+    )
+
+
+def _mouse_row(
+    mouse: str, group: str, dpi: float, total: Spread | None, index: int
+) -> dict[str, object]:
+    row: dict[str, object] = {"mouse": mouse, "group": group, "dpi": dpi}
+    if total is None:
+        return row | dict.fromkeys(MOUSE_COLUMNS[3:], math.nan)
+    point = float(total.point[index])
+    low, high = np.quantile(total.draws[:, index], [0.025, 0.975])
+    return row | {
+        "cells_corrected": point,
+        "cells_corrected_low": min(float(low), point),
+        "cells_corrected_high": max(float(high), point),
+    }
+
+
+class _Arm:
+    """The strata and verdicts of one group and day."""
+
+    def __init__(self, design: AuditDesign, verdicts: Verdicts, group: str, dpi: float) -> None:
+        self._group, self._dpi, self._verdicts = group, dpi, verdicts
+        self._strata = [s for s in design.strata if (s.group, s.dpi) == (group, dpi)]
+        self._items = [i for i in design.items if (i.group, i.dpi) == (group, dpi)]
+        self.mice = sorted({one.mouse for one in self._strata})
+
+    def judged(self, kind: str) -> list[AuditItem]:
+        """Items of a kind that have a verdict."""
+        return [i for i in self._items if i.kind == kind and i.id in self._verdicts]
+
+    def units(self, kind: str) -> np.ndarray:
+        """Objects or fields of each mouse."""
+        held = {s.mouse: s.units for s in self._strata if s.kind == kind}
+        return np.array([held.get(mouse, 0) for mouse in self.mice], np.int64)
+
+    def area(self) -> np.ndarray:
+        """Tissue of each mouse, mm²."""
+        held = {s.mouse: s.area_mm2 for s in self._strata if s.kind == TISSUE}
+        return np.array([held.get(mouse, 0.0) for mouse in self.mice])
+
+    def sums(self, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Per mouse: items judged, cancer cells in them, tissue looked at."""
+        position = {mouse: i for i, mouse in enumerate(self.mice)}
+        judged, found = (np.zeros(len(self.mice), np.int64) for _ in range(2))
+        seen = np.zeros(len(self.mice))
+        for item in self.judged(kind):
+            judged[position[item.mouse]] += 1
+            found[position[item.mouse]] += self._verdicts[item.id]
+            seen[position[item.mouse]] += item.area_mm2
+        return judged, found, seen
+
+    def total(self, rng: np.random.Generator) -> Spread | None:
+        """Cancer cells of each mouse; None where counted cells or candidates were not judged."""
+        point, draws = np.zeros(len(self.mice)), np.zeros((DRAWS, len(self.mice)))
+        for kind in (ACCEPTED, REJECTED):
+            judged, found, _ = self.sums(kind)
+            units = self.units(kind)
+            if units.sum() and not judged.sum():
+                return None
+            if units.sum():
+                part = true_among(units, judged, found, rng)
+                point, draws = point + part.point, draws + part.draws
+        _, found, seen = self.sums(TISSUE)
+        if seen.sum() > 0:
+            fields = self.judged(TISSUE)
+            counts = np.array([self._verdicts[item.id] for item in fields], np.float64)
+            areas = np.array([item.area_mm2 for item in fields])
+            spread = missed_in(self.area(), seen, found, dispersion_of(counts, areas), rng)
+            point, draws = point + spread.point, draws + spread.draws
+        return Spread(point, draws)
+
+    def rates(self) -> list[dict[str, object]]:
+        """What was found, per kind."""
+        rows = []
+        for kind in KINDS:
+            judged, found, _ = self.sums(kind)
+            rows.append({
+                "group": self._group, "dpi": self._dpi, "kind": kind,
+                "units": int(self.units(kind).sum()),
+                "area_mm2": float(self.area().sum()) if kind == TISSUE else math.nan,
+                "sampled": sum(item.kind == kind for item in self._items),
+                "judged": int(judged.sum()), "cancer_cells": int(found.sum()),
+                "note": self._note(kind),
+            })  # fmt: skip
+        return rows
+
+    def notes(self) -> list[str]:
+        """The notes of all kinds, with the arm's name."""
+        said = [self._note(kind) for kind in KINDS]
+        return [f"{self._group}, {self._dpi:g} dpi: {text}" for text in said if text]
+
+    def _note(self, kind: str) -> str:
+        sampled = sum(item.kind == kind for item in self._items)
+        judged = len(self.judged(kind))
+        if self.units(kind).sum() and not judged:
+            missing = {ACCEPTED: "no counted cell", REJECTED: "no rejected candidate",
+                       TISSUE: "no field of tissue"}[kind]  # fmt: skip
+            effect = ("cells without an outline are not in the corrected counts" if kind == TISSUE
+                      else "there is no corrected count")  # fmt: skip
+            return f"{missing} has been judged; {effect}"
+        if judged < sampled:
+            return f"{sampled - judged} of {sampled} {kind} items are not judged yet"
+        return ""

@@ -1,0 +1,150 @@
+"""What a sample says about the rest: one arm, one kind, several mice.
+
+Mice of an arm are alike but not the same. Their rates come from one distribution whose
+mean and spread are not known; both are integrated over, on a grid. So a mouse borrows from
+the others as far as they are alike, and an arm in which not one error was found still has
+an upper bound that is not zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaln, gammaln
+
+DRAWS = 2000
+"""Draws from what the rest may hold. Quantiles at 2.5 % are then good to about 5 % of the width."""
+
+RATES = 1 / (1 + np.exp(-np.linspace(-12.0, 12.0, 241)))
+"""Grid of the arm's mean error rate, even on the logit scale."""
+
+LIKENESS = np.geomspace(1.0, 1000.0, 25)
+"""Grid of how alike mice are: the rate of a mouse is as certain as after so many objects. 1: a
+mouse has nearly only errors or nearly none; 1000: all mice are the same."""
+
+DENSITY_SHAPES = np.geomspace(0.3, 100.0, 20)
+"""Grid of the shape of the gamma distribution of densities between mice (CV 1.8 to 0.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What a stratum holds, per mouse.
+
+    Parameters
+    ----------
+    point : numpy.ndarray of float64, shape (mice,)
+        Estimate.
+    draws : numpy.ndarray of float64, shape (DRAWS, mice)
+        What it may be.
+    """
+
+    point: np.ndarray
+    draws: np.ndarray
+
+
+def true_among(
+    units: np.ndarray, judged: np.ndarray, true: np.ndarray, rng: np.random.Generator
+) -> Spread:
+    """Cancer cells among the objects of one kind in one arm.
+
+    The rate of each mouse is beta distributed round the arm's mean; the mean has Jeffreys'
+    prior, the likeness of mice a flat prior on the log scale. The point estimate pools: it
+    is the judged objects as they are, and for the others the rate of the mouse, drawn to
+    that of the arm by the estimated likeness; where no error was found it adds none.
+
+    Parameters
+    ----------
+    units, judged, true : numpy.ndarray of int64, shape (mice,)
+        Objects in all, of these judged, of these cancer cells.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Spread
+    """
+    weight = _rate_posterior(judged, true)
+    likeness = float(weight.sum(0) @ np.log(LIKENESS))
+    pooled = true.sum() / max(judged.sum(), 1)
+    rate = (true + np.exp(likeness) * pooled) / (judged + np.exp(likeness))
+    rest = units - judged
+    cell = rng.choice(weight.size, DRAWS, p=weight.ravel())
+    mean, alike = RATES[cell // len(LIKENESS)][:, None], LIKENESS[cell % len(LIKENESS)][:, None]
+    rates = rng.beta(mean * alike + true, (1 - mean) * alike + judged - true)
+    return Spread(true + rate * rest, true + rng.binomial(rest, rates).astype(np.float64))
+
+
+def _rate_posterior(judged: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Posterior weight of (mean rate, likeness), summing to one."""
+    mean, alike = RATES[:, None, None], LIKENESS[None, :, None]
+    a, b = mean * alike, (1 - mean) * alike
+    fit = (betaln(a + true, b + judged - true) - betaln(a, b)).sum(-1)
+    # Jeffreys' prior of a rate is Beta(1/2, 1/2); on the logit scale sqrt(p (1 - p)).
+    fit = fit + 0.5 * np.log(RATES * (1 - RATES))[:, None]
+    return _normalised(fit)
+
+
+def missed_in(
+    area_mm2: np.ndarray,
+    seen_mm2: np.ndarray,
+    found: np.ndarray,
+    dispersion: float,
+    rng: np.random.Generator,
+) -> Spread:
+    """Cells without an outline in the tissue of one arm.
+
+    Densities of mice are gamma distributed round the arm's mean, whose prior is that of
+    Jeffreys for a Poisson mean. Missed cells come in clusters: where counts of fields vary
+    more than chance explains, the fields count as fewer.
+
+    Parameters
+    ----------
+    area_mm2, seen_mm2, found : numpy.ndarray, shape (mice,)
+        Tissue in all, tissue looked at, cells found there.
+    dispersion : float
+        Variance over mean of the counts of fields, >= 1.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Spread
+    """
+    seen, count = seen_mm2 / dispersion, found / dispersion
+    total = max(float(seen_mm2.sum()), 1e-12)
+    means = np.geomspace(1e-3, max(50.0, 20.0 * (found.sum() + 1)), 200) / total
+    mean, shape = means[:, None, None], DENSITY_SHAPES[None, :, None]
+    scale = shape / mean
+    fit = (
+        gammaln(shape + count) - gammaln(shape)
+        + shape * np.log(scale / (scale + seen)) - count * np.log(scale + seen)
+    ).sum(-1)  # fmt: skip
+    weight = _normalised(fit + 0.5 * np.log(means)[:, None])
+    cell = rng.choice(weight.size, DRAWS, p=weight.ravel())
+    k = DENSITY_SHAPES[cell % len(DENSITY_SHAPES)][:, None]
+    own = k / means[cell // len(DENSITY_SHAPES)][:, None]
+    density = rng.gamma(k + count, 1.0 / (own + seen))
+    rest = np.maximum(area_mm2 - seen_mm2, 0.0)
+    point = found + rest * float(found.sum()) / total
+    return Spread(point, found + rng.poisson(density * rest).astype(np.float64))
+
+
+def dispersion_of(counts: np.ndarray, area_mm2: np.ndarray) -> float:
+    """Variance over mean of counts of fields, given their areas; at least 1.
+
+    Pearson's statistic per degree of freedom, shrunk to 1 by what two cells could do alone.
+
+    Parameters
+    ----------
+    counts, area_mm2 : numpy.ndarray, shape (fields,)
+    """
+    if len(counts) < 2 or counts.sum() < 2:
+        return 1.0
+    expected = counts.sum() * area_mm2 / area_mm2.sum()
+    usable = expected > 0
+    return max(1.0, float(((counts - expected)[usable] ** 2 / expected[usable]).sum()
+                          / max(int(usable.sum()) - 1, 1)))  # fmt: skip
+
+
+def _normalised(log_weight: np.ndarray) -> np.ndarray:
+    weight = np.exp(log_weight - log_weight.max())
+    return np.asarray(weight / weight.sum())
