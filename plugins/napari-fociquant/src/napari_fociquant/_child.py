@@ -1,0 +1,102 @@
+"""What the window has done in another process: one JSON object a line on standard output.
+
+The network is never imported where the window lives: a model that is stopped, or that runs
+out of memory, takes nothing else with it. The parent writes ``stop`` to standard input, or
+goes away; either ends the run as Ctrl-C would, and it can be continued.
+"""
+
+from __future__ import annotations
+
+import _thread
+import json
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+EVERY_S = 0.2
+"""At most one line of progress in this time."""
+
+
+def say(event: str, **content: Any) -> None:
+    """Write one event."""
+    sys.stdout.write(json.dumps({"event": event, **content}, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+class Events:
+    """Progress of a run as events; see :class:`fociquant.run.progress.Progress`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen, self._total, self._last = 0, 0, 0.0
+
+    def start(self, pixels: Mapping[str, int]) -> None:
+        """Section name to the pixels that will be looked at."""
+        self._total = sum(pixels.values())
+        say("start", sections=len(pixels), pixels=self._total)
+
+    def advance(self, section: str, pixels: int) -> None:
+        """So many more pixels are done."""
+        with self._lock:
+            self._seen += pixels
+            if time.monotonic() - self._last > EVERY_S:
+                self._last = time.monotonic()
+                say("advance", section=section, seen=self._seen, pixels=self._total)
+
+    def done(self, section: str) -> None:
+        """A section is complete."""
+        with self._lock:
+            say("done", section=section, seen=self._seen, pixels=self._total)
+
+    def failed(self, section: str, reason: str) -> None:
+        """A section could not be counted."""
+        with self._lock:
+            say("failed", section=section, reason=reason)
+
+    def note(self, section: str, warnings: Sequence[str]) -> None:
+        """Something the user should know about a section."""
+        with self._lock:
+            for warning in warnings:
+                say("note", section=section, warning=warning)
+
+    def close(self) -> None:
+        """The sections have ended; tables and report are next."""
+        say("tables")
+
+
+def _obey() -> None:
+    """Interrupt the run when the parent says so, or has gone."""
+    sys.stdin.readline()
+    _thread.interrupt_main()
+
+
+def run(study: Path, out: Path) -> int:
+    """Count a study, telling how far it is.
+
+    Returns
+    -------
+    int
+        The exit code of ``fociquant run``.
+    """
+    from fociquant.errors import DiskError, FociquantError
+    from fociquant.run.start import require_runnable
+    from fociquant.run.study import run_study
+
+    threading.Thread(target=_obey, daemon=True).start()
+    try:
+        outcome = run_study(require_runnable(study), out, progress=Events())
+    except FociquantError as error:
+        say("error", text=str(error))
+        return 1 if isinstance(error, DiskError) else 2
+    except KeyboardInterrupt:
+        say("finished", failed=[], interrupted=True)
+        return 130
+    say("finished", failed=list(outcome.failed), interrupted=outcome.interrupted)
+    return 130 if outcome.interrupted else int(bool(outcome.failed))
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2])))

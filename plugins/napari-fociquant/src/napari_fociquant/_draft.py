@@ -1,0 +1,218 @@
+"""A study that is being written: the table of sections and the channels, without a window."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fociquant.errors import StudyError
+from fociquant.run.preflight import first_facts
+from fociquant.study import STUDY_FILE
+from fociquant.study.guess import Roles, Sample, guess_roles, guess_samples
+from fociquant.study.scaffold import find_images, sheet_text, study_text, write_new
+from fociquant.study.sheet import OPTIONAL, REQUIRED
+from fociquant.study.table import read_table
+from fociquant.study.text import MAX_SHEET_BYTES, MAX_STUDY_BYTES, read_text
+
+SHEET = "samples.csv"
+
+_LINE = re.compile(r"line (\d+)")
+_COLUMN = re.compile(r"column '([^']+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A study as the table shows it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the two files are or will be.
+    columns : tuple of str
+        Of the sheet, in its order.
+    rows : tuple of tuple of str
+        Texts of the cells.
+    lines : tuple of int
+        Line of each row in the sheet's file, to put problems where they belong.
+    channels : tuple of str
+        Channels of the first image that opens; empty if none does.
+    roles : Roles
+        Which channel is what; guessed from the names for a new study.
+    study_yaml : str or None
+        Text of the study file; None if it is still to be written from `roles`.
+    has_pixel_size : bool
+        Whether the first image says its pixel size.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    folder: Path
+    columns: tuple[str, ...] = REQUIRED + OPTIONAL
+    rows: tuple[tuple[str, ...], ...] = ()
+    lines: tuple[int, ...] = ()
+    channels: tuple[str, ...] = ()
+    roles: Roles = field(default_factory=Roles)
+    study_yaml: str | None = None
+    has_pixel_size: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def study_file(self) -> Path:
+        """``study.yaml`` of the folder."""
+        return self.folder / STUDY_FILE
+
+    def with_rows(self, rows: Sequence[Sequence[str]]) -> Draft:
+        """The same with other cells; files written from it have one line a row."""
+        texts = tuple(tuple(str(cell) for cell in row) for row in rows)
+        return replace(self, rows=texts, lines=tuple(range(2, len(texts) + 2)))
+
+    def samples(self) -> tuple[Sample, ...]:
+        """Rows as the scaffold wants them."""
+        cells = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return tuple(Sample(**{name: row.get(name, "") for name in REQUIRED}) for row in cells)
+
+
+def open_draft(path: Path) -> Draft:
+    """The study of a folder: as its files say, or a proposal where there are none.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder, a ``study.yaml`` or a ``samples.csv``.
+
+    Returns
+    -------
+    Draft
+
+    Raises
+    ------
+    StudyError
+        If there is neither a sheet nor an image.
+    """
+    folder = path if path.is_dir() else path.parent
+    return _existing(folder) if (folder / SHEET).exists() else _proposal(folder)
+
+
+def _existing(folder: Path) -> Draft:
+    text, problems = read_text(
+        folder / SHEET,
+        what="the sample sheet",
+        cure="Choose its folder.",
+        max_bytes=MAX_SHEET_BYTES,
+    )
+    table, unread = read_table(text, SHEET, known=REQUIRED + OPTIONAL)
+    if problems or not table.columns:
+        raise StudyError([*problems, *unread])
+    columns = tuple(dict.fromkeys((*table.columns, *REQUIRED)))
+    rows = tuple(tuple(row.cells.get(name, "") for name in columns) for row in table.rows)
+    draft = Draft(folder, columns, rows, tuple(row.line for row in table.rows))
+    images = [row.cells.get("image", "") for row in table.rows]
+    draft = _with_channels(draft, images)
+    if not draft.study_file.exists():
+        return draft
+    study, problems = read_text(
+        draft.study_file, what="the study file", cure="Write it.", max_bytes=MAX_STUDY_BYTES
+    )
+    return replace(draft, study_yaml=study, notes=tuple(str(problem) for problem in problems))
+
+
+def _proposal(folder: Path) -> Draft:
+    found = find_images(folder)
+    samples = guess_samples(found.images)
+    rows = [[one.image, one.mouse, one.group, one.dpi, "", "", ""] for one in samples]
+    draft = _with_channels(Draft(folder).with_rows(rows), found.images)
+    guessed = any(one.mouse for one in samples)
+    notes = ["Mouse, group and dpi were taken from the file names: look them over."] * guessed
+    if found.skipped:
+        notes.append(f"Left out as label images or overviews: {len(found.skipped)} files.")
+    return replace(draft, notes=tuple(notes))
+
+
+def _with_channels(draft: Draft, images: Sequence[str]) -> Draft:
+    facts = first_facts(draft.folder / image for image in images if image)
+    if facts is None:
+        return draft
+    return replace(
+        draft,
+        channels=facts.channel_names,
+        roles=guess_roles(facts.channel_names),
+        has_pixel_size=facts.pixel_size is not None,
+    )
+
+
+def save_draft(draft: Draft, *, pixel_size_um: str = "") -> list[str]:
+    """Write the sheet, and the study file; both at once, whole or not at all.
+
+    Parameters
+    ----------
+    draft : Draft
+    pixel_size_um : str
+        For a new study file: µm per pixel; ``""`` means what each file says.
+
+    Returns
+    -------
+    list of str
+        Names of the files written.
+
+    Raises
+    ------
+    StudyError
+        If the folder cannot be written.
+    """
+    contents = {SHEET: _sheet(draft), STUDY_FILE: draft.study_yaml or ""}
+    if draft.study_yaml is None:
+        contents[STUDY_FILE] = study_text(
+            draft.folder.absolute().name,
+            draft.roles,
+            draft.samples(),
+            channels=draft.channels,
+            has_pixel_size=draft.has_pixel_size,
+        ).replace("pixel_size_um: null", f"pixel_size_um: {pixel_size_um.strip() or 'null'}")
+    return write_new(draft.folder, contents, force=True)
+
+
+def _sheet(draft: Draft) -> str:
+    if draft.columns == REQUIRED + OPTIONAL and not any(any(row[4:]) for row in draft.rows):
+        return sheet_text(draft.samples())
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\r\n")
+    writer.writerow(draft.columns)
+    writer.writerows(draft.rows)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """A problem of ``fociquant check`` and the cell it belongs to.
+
+    Parameters
+    ----------
+    row : int or None
+        Of the draft; None for the study file or the sheet as a whole.
+    column : str or None
+    text : str
+        What is wrong, and the cure.
+    """
+
+    row: int | None
+    column: str | None
+    text: str
+
+
+def place_problems(draft: Draft, problems: Sequence[Mapping[str, str]]) -> list[RowProblem]:
+    """Problems of ``fociquant check --json`` at their cells."""
+    return [_placed(draft, problem) for problem in problems]
+
+
+def _placed(draft: Draft, problem: Mapping[str, str]) -> RowProblem:
+    where = problem["where"]
+    text = f"{problem['what']} {problem['cure']}"
+    line, column = _LINE.search(where), _COLUMN.search(where)
+    if not where.startswith(SHEET) or line is None or int(line[1]) not in draft.lines:
+        return RowProblem(None, None, f"{where}: {text}")
+    name = column[1] if column and column[1] in draft.columns else None
+    return RowProblem(draft.lines.index(int(line[1])), name, text)

@@ -1,0 +1,1 @@
+"""Everything with a window; nothing outside this folder imports Qt."""

@@ -1,0 +1,261 @@
+"""A study being written: the table of sections, the channels, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fociquant.errors import FociquantError
+from fociquant.study.guess import Roles
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QPlainTextEdit,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_fociquant._draft import Draft, RowProblem, open_draft, place_problems, save_draft
+from napari_fociquant._qt.process import Command
+
+WRONG = QColor(213, 94, 0, 110)
+"""Ground of a cell with a problem."""
+
+NONE = "none"
+"""A role that no channel plays."""
+
+
+class DraftPanel(QWidget):
+    """Folder, table, channels, check.
+
+    Attributes
+    ----------
+    checked : Signal(bool)
+        The check has ended; true if the study can be counted.
+    told : Signal(str)
+        Something the user must be told.
+    """
+
+    checked = Signal(bool)
+    told = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft: Draft | None = None
+        self.command = Command(self)
+        self.folder = QLabel("Choose the folder that holds the section images.")
+        self.folder.setWordWrap(True)
+        self.choose = QPushButton("Folder of images …")
+        self.table = QTableWidget()
+        self.table.setAccessibleName("Sections of the study")
+        self.table.setMinimumHeight(160)
+        self.problems = QListWidget()
+        self.problems.setWordWrap(True)
+        self.problems.setMaximumHeight(110)
+        self.check_button = QPushButton("Save and check")
+        self.roles = {name: QComboBox() for name in ("marker", "nucleus", "autofluorescence")}
+        self.phenotype = QLineEdit()
+        self.pixel = QLineEdit()
+        self.text = QPlainTextEdit()
+        self.form = QWidget()
+        self._placed: list[RowProblem] = []
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        self.text.setMaximumHeight(150)
+        self.text.setAccessibleName("study.yaml")
+        self.phenotype.setPlaceholderText("for example Ki67, vimentin")
+        self.pixel.setPlaceholderText("as the files say")
+        form = QFormLayout(self.form)
+        form.setContentsMargins(0, 0, 0, 0)
+        for name, box in self.roles.items():
+            form.addRow(name, box)
+        form.addRow("phenotypes", self.phenotype)
+        form.addRow("pixel size, µm", self.pixel)
+        top = QHBoxLayout()
+        top.addWidget(self.choose)
+        top.addWidget(self.folder, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(top)
+        for part in (self.table, self.form, self.text, self.check_button, self.problems):
+            layout.addWidget(part)
+        self.form.hide()
+        self.text.hide()
+        self.problems.hide()
+
+    def _connect(self) -> None:
+        self.choose.clicked.connect(lambda: self._ask())
+        self.check_button.clicked.connect(lambda: self.check())
+        self.command.finished.connect(self._finish)
+        self.problems.currentRowChanged.connect(self._go_to)
+
+    def _ask(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Folder of section images")
+        if chosen:
+            self.open(Path(chosen))
+
+    # The draft
+
+    def open(self, path: Path) -> bool:
+        """Show the study of a folder, or a proposal for one."""
+        try:
+            self.draft = open_draft(path)
+        except FociquantError as error:
+            self.told.emit(str(error))
+            return False
+        self.folder.setText(str(self.draft.folder))
+        self._fill_table(self.draft)
+        self._fill_channels(self.draft)
+        self._show_problems([])
+        for note in self.draft.notes:
+            self.told.emit(note)
+        return True
+
+    def clear(self) -> None:
+        """Forget the study: nothing of it may be read while a review is blinded."""
+        self.draft = None
+        self.folder.setText("Hidden while you review.")
+        self.table.clear()
+        self.table.setRowCount(0)
+        self.table.setColumnCount(0)
+        self.text.clear()
+        self._show_problems([])
+        self.form.hide()
+        self.text.hide()
+
+    def _fill_table(self, draft: Draft) -> None:
+        self.table.clear()
+        self.table.setColumnCount(len(draft.columns))
+        self.table.setHorizontalHeaderLabels(list(draft.columns))
+        self.table.setRowCount(len(draft.rows))
+        for y, row in enumerate(draft.rows):
+            for x, text in enumerate(row):
+                self.table.setItem(y, x, self._item(text, editable=draft.columns[x] != "image"))
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+
+    @staticmethod
+    def _item(text: str, *, editable: bool) -> QTableWidgetItem:
+        item = QTableWidgetItem(text)
+        if not editable:
+            item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+        return item
+
+    def _fill_channels(self, draft: Draft) -> None:
+        new = draft.study_yaml is None
+        self.form.setVisible(new)
+        self.text.setVisible(not new)
+        self.text.setPlainText(draft.study_yaml or "")
+        for name, box in self.roles.items():
+            box.clear()
+            box.addItems([NONE, *draft.channels])
+            box.setCurrentText(getattr(draft.roles, name) or NONE)
+        self.phenotype.setText(", ".join(draft.roles.phenotype.values()))
+
+    def current(self) -> Draft | None:
+        """The draft as it stands in the window."""
+        if self.draft is None:
+            return None
+        rows = [
+            [self._cell(y, x) for x in range(self.table.columnCount())]
+            for y in range(self.table.rowCount())
+        ]
+        text = None if self.draft.study_yaml is None else self.text.toPlainText()
+        changed = self.draft.with_rows(rows)
+        return replace(changed, roles=self._chosen(), study_yaml=text)
+
+    def _cell(self, y: int, x: int) -> str:
+        item = self.table.item(y, x)
+        return item.text().strip() if item is not None else ""
+
+    def _chosen(self) -> Roles:
+        picked = {name: box.currentText() for name, box in self.roles.items()}
+        roles = {name: None if text in ("", NONE) else text for name, text in picked.items()}
+        names = [one.strip() for one in self.phenotype.text().split(",") if one.strip()]
+        guessed = self.draft.roles if self.draft else Roles()
+        known = {channel: name for name, channel in guessed.phenotype.items()}
+        phenotype = {known.get(channel, channel): channel for channel in names}
+        return Roles(**roles, phenotype=phenotype, preset=guessed.preset)
+
+    # The check
+
+    def check(self) -> None:
+        """Write both files, then have everything checked in another process."""
+        draft = self.current()
+        if draft is None:
+            self.told.emit("Choose a folder first.")
+            return
+        try:
+            save_draft(draft, pixel_size_um=self.pixel.text())
+        except FociquantError as error:
+            self.told.emit(str(error))
+            return
+        self.draft = open_draft(draft.folder)
+        self._fill_channels(self.draft)
+        self.check_button.setEnabled(False)
+        study = str(self.draft.study_file)
+        self.command.start(["-m", "fociquant", "check", study, "--json"])
+
+    def _finish(self, code: int, out: str, errors: str) -> None:
+        self.check_button.setEnabled(True)
+        try:
+            found: dict[str, Any] = json.loads(out)
+        except ValueError:
+            self.told.emit(errors.strip() or "The study could not be checked.")
+            self.checked.emit(False)
+            return
+        if self.draft is not None:
+            self._show_problems(place_problems(self.draft, found["problems"]))
+        for note in found["notes"]:
+            self.told.emit(f"{note['where']}: {note['what']} {note['cure']}")
+        self.checked.emit(code == 0)
+
+    def _show_problems(self, placed: list[RowProblem]) -> None:
+        self._placed = placed
+        self._unmark()
+        self.problems.clear()
+        self.problems.setVisible(bool(placed))
+        for problem in placed:
+            where = "" if problem.row is None else f"row {problem.row + 1}: "
+            self.problems.addItem(where + problem.text)
+            if problem.row is not None:
+                self._mark(problem)
+
+    def _mark(self, problem: RowProblem) -> None:
+        columns = self.draft.columns if self.draft else ()
+        wanted = [columns.index(problem.column)] if problem.column else range(len(columns))
+        for column in wanted:
+            item = self.table.item(problem.row or 0, column)
+            if item is not None:
+                item.setBackground(WRONG)
+                item.setToolTip(problem.text)
+
+    def _unmark(self) -> None:
+        for y in range(self.table.rowCount()):
+            for x in range(self.table.columnCount()):
+                item = self.table.item(y, x)
+                if item is not None:
+                    item.setData(Qt.ItemDataRole.BackgroundRole, None)
+                    item.setToolTip("")
+
+    def _go_to(self, place: int) -> None:
+        if 0 <= place < len(self._placed) and self._placed[place].row is not None:
+            problem = self._placed[place]
+            columns = self.draft.columns if self.draft else ()
+            column = columns.index(problem.column) if problem.column in columns else 0
+            self.table.setCurrentCell(problem.row or 0, column)

@@ -1,0 +1,197 @@
+"""Candidates as a list that Qt asks for what it shows, and how one is drawn."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, Qt
+from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS, Shown
+from napari_fociquant._crops import colour_crop
+from napari_fociquant._qt.crop_loader import CropLoader
+from napari_fociquant._section import OpenSection
+
+TILE_PX = 104
+"""Edge of a tile on the screen, px."""
+
+FRAME_PX = 4
+"""Width of its frame, whose colour is its state, px."""
+
+PIXMAPS = 1500
+"""Coloured crops kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile.
+
+    Parameters
+    ----------
+    row : int
+        Of the session.
+    repeat : bool
+        Shown a second time, unannounced.
+    """
+
+    row: int
+    repeat: bool = False
+
+
+class GalleryModel(QAbstractListModel):
+    """Tiles of one section, in the order of review."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.section: OpenSection | None = None
+        self.tiles: list[Tile] = []
+        self.shown: list[bool] = []
+        self._repeats: dict[int, Shown] = {}
+        self._codes = np.zeros(0, np.uint8)
+        self._pixmaps: OrderedDict[int, QPixmap] = OrderedDict()
+        self._crops: OrderedDict[int, np.ndarray] = OrderedDict()
+        self.loader = CropLoader(self)
+        self.loader.loaded.connect(self._take)
+
+    def show(self, section: OpenSection | None, tiles: list[Tile]) -> None:
+        """Other tiles, or those of another section."""
+        self.beginResetModel()
+        if section is not self.section:
+            self._repeats.clear()
+            self._crops.clear()
+            self._pixmaps.clear()
+            self.shown = [True] * len(section.roles) if section else []
+            self.loader.set_reader(section.crops if section else None)
+        self.section, self.tiles = section, tiles
+        self._codes = section.codes() if section else np.zeros(0, np.uint8)
+        self.endResetModel()
+
+    def set_shown(self, channel: int, on: bool) -> None:
+        """Switch a channel of all crops."""
+        self.shown[channel] = on
+        self._pixmaps.clear()
+        self._all_changed()
+
+    def refresh(self) -> None:
+        """Draw states anew."""
+        if self.section is not None:
+            self._codes = self.section.codes()
+        self._all_changed()
+
+    def decide_repeat(self, row: int, state: Shown) -> None:
+        """A hidden repeat looks decided, too."""
+        self._repeats[row] = state
+        self._all_changed()
+
+    def state(self, tile: Tile) -> Shown:
+        """How a tile is framed."""
+        if tile.repeat:
+            return self._repeats.get(tile.row, self._automatic(tile.row))
+        return Shown(int(self._codes[tile.row]))
+
+    def _automatic(self, row: int) -> Shown:
+        counted = self.section is not None and self.section.session.positive_automatic[row]
+        return Shown.COUNTED if counted else Shown.CANDIDATE
+
+    def _all_changed(self) -> None:
+        if self.tiles:
+            self.dataChanged.emit(self.index(0), self.index(len(self.tiles) - 1))
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
+        """Number of tiles."""
+        return 0 if parent is not None and parent.isValid() else len(self.tiles)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """The tooltip; everything else is drawn by :class:`TileDelegate`."""
+        if role != Qt.ItemDataRole.ToolTipRole or self.section is None:
+            return None
+        tile = self.tiles[index.row()]
+        cells = self.section.session.cells
+        if tile.row >= len(cells):
+            return MEANINGS[self.state(tile)]
+        flags = str(cells["flags"].iat[tile.row]).replace(";", ", ") or "no flag"
+        score = float(cells["score"].iat[tile.row])
+        return f"{MEANINGS.get(self.state(tile), '')}\ncertainty {score:.1f}, {flags}"
+
+    def pixmap(self, tile: Tile) -> QPixmap | None:
+        """The coloured crop; None while it is being read."""
+        kept = self._pixmaps.get(tile.row)
+        if kept is not None or self.section is None:
+            return kept
+        crop = self._crops.get(tile.row)
+        if crop is None:
+            session = self.section.session
+            self.loader.wish(tile.row, session.y_um[tile.row], session.x_um[tile.row])
+            return None
+        made = self._colour(crop)
+        self._pixmaps[tile.row] = made
+        while len(self._pixmaps) > PIXMAPS:
+            self._pixmaps.popitem(last=False)
+        return made
+
+    def _colour(self, crop: np.ndarray) -> QPixmap:
+        section = self.section
+        if section is None:
+            return QPixmap()
+        pixels = np.ascontiguousarray(
+            colour_crop(crop, section.limits, section.colours, self.shown)
+        )
+        height, width, _ = pixels.shape
+        image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+        return QPixmap.fromImage(image.copy())
+
+    def _take(self, row: int, crop: np.ndarray) -> None:
+        self._crops[row] = crop
+        while len(self._crops) > PIXMAPS:
+            self._crops.popitem(last=False)
+        self._all_changed()
+
+
+class TileDelegate(QStyledItemDelegate):
+    """Draws a crop, framed in the colour of its state, with a sign for it."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:  # noqa: N802
+        """All tiles are of one size."""
+        return QSize(TILE_PX, TILE_PX)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        """Crop, frame, sign; a second frame where it is selected."""
+        model = index.model()
+        tile = model.tiles[index.row()]
+        state = model.state(tile)
+        rect = option.rect.adjusted(3, 3, -3, -3)
+        painter.fillRect(rect, QColor("#101010"))
+        pixmap = model.pixmap(tile)
+        if pixmap is not None:
+            painter.drawPixmap(rect, pixmap)
+        self._frame(painter, rect, COLOURS.get(state, "#9A9A9A"))
+        self._sign(painter, rect, state)
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.setPen(QPen(QColor("#FFFFFF"), 2, Qt.PenStyle.DotLine))
+            painter.drawRect(option.rect.adjusted(1, 1, -2, -2))
+
+    @staticmethod
+    def _frame(painter: QPainter, rect: QRect, colour: str) -> None:
+        pen = QPen(QColor(colour), FRAME_PX)
+        pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+        painter.setPen(pen)
+        half = FRAME_PX // 2
+        painter.drawRect(rect.adjusted(half, half, -half, -half))
+
+    @staticmethod
+    def _sign(painter: QPainter, rect: QRect, state: Shown) -> None:
+        sign = SIGNS.get(state, "")
+        if not sign:
+            return
+        box = QRect(rect.right() - 24, rect.top() + 2, 22, 22)
+        painter.fillRect(box, QColor(0, 0, 0, 170))
+        font = QFont(painter.font())
+        font.setPixelSize(17)
+        font.setBold(True)
+        painter.setFont(font)
+        painter.setPen(QColor(COLOURS[state]))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, sign)

@@ -1,0 +1,210 @@
+"""A grid of candidates, most doubtful first; many are decided at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from fociquant.review import make_queue
+from qtpy.QtCore import QModelIndex, QSize
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QListView,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_fociquant._colours import Shown
+from napari_fociquant._qt.desk import desk_of
+from napari_fociquant._qt.gallery_model import TILE_PX, GalleryModel, Tile, TileDelegate
+from napari_fociquant._qt.keys import KeyBar, pressed
+from napari_fociquant._qt.legend import Legend
+from napari_fociquant._qt.notices import NoticeLine
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+EVERYTHING, UNDECIDED, COUNTED, NOT_COUNTED = (
+    "all candidates", "not decided yet", "counted", "not counted",
+)  # fmt: skip
+"""What the gallery can show."""
+
+COLUMNS = 4
+"""Tiles beside each other at least."""
+
+
+class TileView(QListView):
+    """The grid; a double click or Enter jumps to the place, keys decide."""
+
+    def __init__(self, owner: GalleryWidget) -> None:
+        super().__init__()
+        self._owner = owner
+        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setMovement(QListView.Movement.Static)
+        self.setLayoutMode(QListView.LayoutMode.Batched)
+        self.setBatchSize(500)
+        self.setUniformItemSizes(True)
+        self.setGridSize(QSize(TILE_PX, TILE_PX))
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setSelectionRectVisible(True)
+        self.setItemDelegate(TileDelegate(self))
+        self.setAccessibleName("Candidates")
+        self.setMinimumWidth(COLUMNS * TILE_PX + 24)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """Keys of the review before those of a list."""
+        if not self._owner.act(pressed(event, self._owner.desk.keys)):
+            super().keyPressEvent(event)
+
+
+class GalleryWidget(QWidget):
+    """Dock widget: review of candidates in a grid.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.desk = desk_of(napari_viewer, self)
+        self.model = GalleryModel(self)
+        self.grid = TileView(self)
+        self.grid.setModel(self.model)
+        self.filter = QComboBox()
+        self.filter.addItems([EVERYTHING, UNDECIDED, COUNTED, NOT_COUNTED])
+        self.channels = QHBoxLayout()
+        self.title = QLabel("Open a section in the widget 'Study'.")
+        self._build()
+        self._connect()
+        self._show_section()
+
+    def _build(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(self.title, 1)
+        top.addWidget(QLabel("show"))
+        top.addWidget(self.filter)
+        buttons = QHBoxLayout()
+        for name, text in (("accept", "Accept"), ("reject", "Reject"), ("undo", "Undo"),
+                           ("jump", "Show in slide")):  # fmt: skip
+            buttons.addWidget(self._button(name, text))
+        layout = QVBoxLayout(self)
+        layout.addLayout(top)
+        layout.addLayout(self.channels)
+        layout.addWidget(self.grid, 1)
+        layout.addLayout(buttons)
+        layout.addWidget(Legend(self.desk))
+        layout.addWidget(NoticeLine(self.desk))
+        layout.addWidget(KeyBar(self.desk, ("accept", "reject", "undo", "redo", "jump")))
+
+    def _button(self, name: str, text: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(f"key {self.desk.keys[name]}")
+        button.clicked.connect(lambda: self.act(name))
+        return button
+
+    def _connect(self) -> None:
+        self.desk.section_changed.connect(self._show_section)
+        self.desk.decided.connect(self.model.refresh)
+        self.filter.currentTextChanged.connect(lambda _: self._fill())
+        self.grid.doubleClicked.connect(self._jump_to)
+        self.model.loader.failed.connect(self.desk.say)
+        self.destroyed.connect(self.model.loader.stop)
+        self.desk.join(self, self.act)
+
+    def _show_section(self) -> None:
+        section = self.desk.section
+        self.title.setText(f"Section {section.code}" if section else "No section is open.")
+        self._fill()
+        self._show_channels()
+
+    def _show_channels(self) -> None:
+        while self.channels.count():
+            self.channels.takeAt(0).widget().deleteLater()
+        section = self.desk.section
+        names = self.desk.results.channel_names if self.desk.results and section else {}
+        for number, role in enumerate(section.roles if section else {}):
+            box = QCheckBox(names[role])
+            box.setChecked(True)
+            box.setStyleSheet(f"color: {section.colours[number]}")
+            box.toggled.connect(lambda on, n=number: self.model.set_shown(n, on))
+            self.channels.addWidget(box)
+
+    def _fill(self) -> None:
+        section = self.desk.section
+        self.model.show(section, self._tiles() if section else [])
+        if self.model.tiles:
+            self.grid.setCurrentIndex(self.model.index(0))
+
+    def _tiles(self) -> list[Tile]:
+        """Most doubtful first, some of them a second time; fixed for a section and reviewer."""
+        section, desk = self.desk.section, self.desk
+        session = section.session
+        cells = session.cells[self._wanted()]
+        queue = make_queue(
+            cells, threshold=section.threshold, repeat_share=section.repeat_share,
+            seed=desk.blinding.seed + section.number,
+        )  # fmt: skip
+        row_of = {int(cell): row for row, cell in enumerate(session.cell)}
+        return [Tile(row_of[item.cell], item.repeat) for item in queue]
+
+    def _wanted(self) -> np.ndarray:
+        session = self.desk.section.session
+        number = len(session.cells)
+        verdict, positive = session.verdict[:number], session.positive[:number]
+        masks = {
+            UNDECIDED: verdict == 0, COUNTED: positive, NOT_COUNTED: ~positive,
+        }  # fmt: skip
+        return masks.get(self.filter.currentText(), np.ones(number, bool))
+
+    def selected(self) -> list[Tile]:
+        """Tiles that are selected."""
+        rows = sorted(index.row() for index in self.grid.selectedIndexes())
+        return [self.model.tiles[row] for row in rows]
+
+    def act(self, name: str) -> bool:
+        """Do what a key or a button says; False if it is none of the gallery's."""
+        actions = {
+            "accept": lambda: self._decide(accept=True),
+            "reject": lambda: self._decide(accept=False),
+            "undo": self.desk.undo,
+            "redo": self.desk.redo,
+            "jump": lambda: self._jump_to(self.grid.currentIndex()),
+        }
+        if name not in actions:
+            return False
+        actions[name]()
+        return True
+
+    def _decide(self, *, accept: bool) -> None:
+        tiles = self.selected()
+        decide = self.desk.accept if accept else self.desk.reject
+        decide([tile.row for tile in tiles if not tile.repeat])
+        again = [tile.row for tile in tiles if tile.repeat]
+        decide(again, repeat=True)
+        for row in again:
+            self.model.decide_repeat(row, Shown.ACCEPTED if accept else Shown.REJECTED)
+        self._advance(tiles)
+
+    def _advance(self, tiles: list[Tile]) -> None:
+        """The tile after the last one decided is the next."""
+        rows = [index.row() for index in self.grid.selectedIndexes()]
+        if tiles and rows and max(rows) + 1 < len(self.model.tiles):
+            self.grid.setCurrentIndex(self.model.index(max(rows) + 1))
+
+    def _jump_to(self, index: QModelIndex) -> None:
+        section = self.desk.section
+        if section is not None and index.isValid():
+            row = self.model.tiles[index.row()].row
+            self.desk.view.jump(section.session.y_um[row], section.session.x_um[row])
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Narrow docks would cut the grid."""
+        return QSize(COLUMNS * TILE_PX + 40, 400)

@@ -1,0 +1,45 @@
+"""What the colours mean, and how many there are of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtWidgets import QLabel
+
+from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS
+
+if TYPE_CHECKING:
+    from napari_fociquant._qt.desk import Desk
+
+
+class Legend(QLabel):
+    """Live counts of the open section by state."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self.setWordWrap(True)
+        desk.decided.connect(self.refresh)
+        desk.section_changed.connect(self.refresh)
+        desk.foci_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Count again."""
+        section = self._desk.section
+        self.setText("" if section is None else self._text())
+
+    def _text(self) -> str:
+        section = self._desk.section
+        numbers = np.bincount(section.codes(), minlength=max(COLOURS) + 1)
+        parts = [
+            f'<span style="color:{COLOURS[state]}">■ {SIGNS[state]}</span> {meaning} '
+            f"<b>{numbers[state]}</b>"
+            for state, meaning in MEANINGS.items()
+            if numbers[state] or state.name in ("COUNTED", "REJECTED")
+        ]
+        now = section.session.reviewed_cells
+        automatic = int(section.session.positive_automatic.sum())
+        total = f"<b>{now}</b> cells counted ({automatic} before review), {len(section.foci)} foci"
+        return f"{total}<br>{'&nbsp;&nbsp; '.join(parts)}"

@@ -1,0 +1,46 @@
+"""What the user must be told, in the window where it happens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QPlainTextEdit
+
+if TYPE_CHECKING:
+    from napari_fociquant._qt.desk import Desk
+
+KEPT = 200
+"""Lines of the list."""
+
+
+class NoticeLine(QLabel):
+    """The last notice."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk.notices[-1] if desk.notices else "")
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setStyleSheet("color: #F0E442")
+        desk.noticed.connect(self.setText)
+        desk.decided.connect(self._fade)
+        self._desk, self._seen = desk, 0
+
+    def _fade(self) -> None:
+        """A notice goes with the next decision that gives no notice itself."""
+        if len(self._desk.notices) == self._seen:
+            self.clear()
+        self._seen = len(self._desk.notices)
+
+
+class NoticeList(QPlainTextEdit):
+    """All of them."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__("\n".join(desk.notices))
+        self.setReadOnly(True)
+        self.setMaximumBlockCount(KEPT)
+        self.setPlaceholderText("Nothing to tell.")
+        self.setMaximumHeight(90)
+        self.setAccessibleName("Notices")
+        desk.noticed.connect(self.appendPlainText)

@@ -1,0 +1,291 @@
+"""Foci one after the other: accept, reject, merge, split, add, exclude, name the class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QItemSelectionModel, QModelIndex, QSize
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_fociquant._qt.desk import desk_of
+from napari_fociquant._qt.draw_panel import ExcludePanel
+from napari_fociquant._qt.focus_list import FocusListModel
+from napari_fociquant._qt.keys import KeyBar, pressed
+from napari_fociquant._qt.legend import Legend
+from napari_fociquant._qt.notices import NoticeLine
+from napari_fociquant._queue import Item, renew, sides, state_of
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+BUTTONS = (
+    ("previous", "◀ Previous"), ("next", "Next ▶"), ("accept", "Accept"), ("reject", "Reject"),
+    ("merge", "Merge"), ("split", "Split"), ("add", "Add cell"), ("exclude", "Exclude region"),
+    ("undo", "Undo"), ("redo", "Redo"),
+)  # fmt: skip
+"""Action and text, two in a row."""
+
+
+class FocusTable(QTableView):
+    """The list; keys decide."""
+
+    def __init__(self, owner: QueueWidget) -> None:
+        super().__init__()
+        self._owner = owner
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.verticalHeader().setDefaultSectionSize(22)
+        self.setAccessibleName("Foci")
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """Keys of the review before those of a list."""
+        if not self._owner.act(pressed(event, self._owner.desk.keys)):
+            super().keyPressEvent(event)
+
+
+class QueueWidget(QWidget):
+    """Dock widget: review of foci in a queue.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.desk = desk_of(napari_viewer, self)
+        self.model = FocusListModel(self)
+        self.table = FocusTable(self)
+        self.table.setModel(self.model)
+        self.title = QLabel()
+        self.classes = QComboBox()
+        self.exclude = ExcludePanel(self.desk)
+        self.buttons = {name: self._button(name, text) for name, text in BUTTONS}
+        self.sign_off = QPushButton("Sign off this section")
+        self._cut: Item | None = None
+        self._build()
+        self._connect()
+        self._show_section()
+
+    def _button(self, name: str, text: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(f"key {self.desk.keys[name]}")
+        button.clicked.connect(lambda: self.act(name))
+        return button
+
+    def _build(self) -> None:
+        grid = QGridLayout()
+        for place, button in enumerate(self.buttons.values()):
+            grid.addWidget(button, place // 2, place % 2)
+        self.buttons["add"].setCheckable(True)
+        override = QHBoxLayout()
+        override.addWidget(QLabel("This is a"))
+        override.addWidget(self.classes, 1)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.title)
+        layout.addWidget(self.table, 1)
+        layout.addLayout(grid)
+        layout.addLayout(override)
+        layout.addWidget(self.exclude)
+        layout.addWidget(self.sign_off)
+        layout.addWidget(Legend(self.desk))
+        layout.addWidget(NoticeLine(self.desk))
+        names = ("accept", "reject", "next", "previous", "merge", "split", "add", "exclude", "undo")
+        layout.addWidget(KeyBar(self.desk, names))
+
+    def _connect(self) -> None:
+        desk = self.desk
+        desk.section_changed.connect(self._show_section)
+        desk.foci_changed.connect(self._renew)
+        desk.decided.connect(self._restate)
+        desk.view.drawn.connect(self._drawn)
+        desk.view.clicked.connect(self._clicked)
+        self.table.selectionModel().currentRowChanged.connect(lambda new, _: self._jump(new))
+        self.classes.textActivated.connect(self._set_class)
+        self.sign_off.clicked.connect(lambda: desk.sign_off())
+        desk.join(self, self.act)
+
+    # The list
+
+    def _show_section(self) -> None:
+        section = self.desk.section
+        self.model.show([])
+        self.classes.clear()
+        if section is None:
+            self.title.setText("Open a section in the widget 'Study'.")
+            return
+        self.classes.addItems(["…", *section.results.classes])
+        self._renew()
+        if self.model.items:
+            # The whole section is shown first; the first 'next' goes to the first focus.
+            self.table.clearSelection()
+            self.table.setCurrentIndex(QModelIndex())
+
+    def _renew(self) -> None:
+        section = self.desk.section
+        if section is None:
+            return
+        marked = self._selected_rows()
+        session = section.session
+        items = renew(self.model.items, section.foci, session.positive, session.verdict)
+        self.model.show(items)
+        self._reselect(marked)
+        self._restate()
+
+    def _reselect(self, rows: np.ndarray) -> None:
+        """Select what now holds the cells that were selected, without moving the slide."""
+        wanted = [
+            place for place, item in enumerate(self.model.items)
+            if np.isin(item.focus.rows, rows).any()
+        ]  # fmt: skip
+        selection = self.table.selectionModel()
+        selection.blockSignals(True)
+        for place in wanted[:1]:
+            self.table.setCurrentIndex(self.model.index(place, 0))
+        for place in wanted:
+            selection.select(
+                self.model.index(place, 0),
+                QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows,
+            )
+        selection.blockSignals(False)
+
+    def _restate(self) -> None:
+        section = self.desk.section
+        if section is None:
+            return
+        session = section.session
+        self.model.restate([
+            Item(item.focus, state_of(item.focus, session.positive, session.verdict))
+            for item in self.model.items
+        ])  # fmt: skip
+        open_ones = sum(not item.state for item in self.model.items)
+        signed = ", signed off" if session.signed_off else ""
+        self.title.setText(
+            f"Section {section.code}: {open_ones} of {len(self.model.items)} foci to look at{signed}"
+        )
+
+    def selected(self) -> list[Item]:
+        """Foci that are selected."""
+        places = sorted({index.row() for index in self.table.selectionModel().selectedRows()})
+        return [self.model.items[place] for place in places if place < len(self.model.items)]
+
+    def _selected_rows(self) -> np.ndarray:
+        rows = [item.focus.rows for item in self.selected()]
+        return np.concatenate([np.zeros(0, np.int64), *rows])
+
+    def next_item(self, step: int) -> None:
+        """Go on, or back, by so many foci."""
+        place = self.table.currentIndex().row() + step
+        if 0 <= place < len(self.model.items):
+            self.table.selectRow(place)
+
+    def _jump(self, index: QModelIndex) -> None:
+        if index.isValid() and self.desk.section is not None:
+            focus = self.model.items[index.row()].focus
+            self.desk.view.jump(focus.y_um, focus.x_um)
+
+    # Decisions
+
+    def act(self, name: str) -> bool:
+        """Do what a key or a button says; False if it is none of the queue's."""
+        actions = {
+            "next": lambda: self.next_item(1),
+            "previous": lambda: self.next_item(-1),
+            "accept": lambda: self._decide(accept=True),
+            "reject": lambda: self._decide(accept=False),
+            "merge": self._merge,
+            "split": self._start_split,
+            "add": self._toggle_add,
+            "exclude": lambda: self.desk.section and self.desk.view.start_drawing("add_polygon"),
+            "undo": self.desk.undo,
+            "redo": self.desk.redo,
+            "jump": lambda: self._jump(self.table.currentIndex()),
+        }
+        if name not in actions:
+            return False
+        actions[name]()
+        return True
+
+    def _decide(self, *, accept: bool) -> None:
+        rows = self._selected_rows()
+        if not len(rows):
+            self.desk.say("Select a focus first.")
+            return
+        (self.desk.accept if accept else self.desk.reject)(rows)
+        self.next_item(1)
+
+    def _merge(self) -> None:
+        items = self.selected()
+        cells = [int(self.desk.section.session.cell[item.focus.rows[0]]) for item in items]
+        self.desk.decide(lambda session: session.merge(cells))
+
+    def _start_split(self) -> None:
+        items = self.selected()
+        if len(items) != 1 or len(items[0].focus.rows) < 2:
+            self.desk.say("Select one focus of at least two cells to split it.")
+            return
+        self._cut = items[0]
+        self.desk.view.start_drawing("add_line")
+        self.desk.say("Drag a line across the focus: its cells on either side become two foci.")
+
+    def _drawn(self, points: np.ndarray) -> None:
+        cut, self._cut = self._cut, None
+        if cut is None:
+            self.exclude.offer(points)
+        else:
+            self._split(cut, points)
+
+    def _split(self, item: Item, line: np.ndarray) -> None:
+        session = self.desk.section.session
+        rows = item.focus.rows
+        parts = [rows[side] for side in sides(session.y_um[rows], session.x_um[rows], line)]
+        cells = [[int(session.cell[row]) for row in part] for part in parts]
+        self.desk.decide(lambda one: one.split(cells))
+
+    def _set_class(self, name: str) -> None:
+        items = self.selected()
+        if name not in self.desk.results.classes or not items:
+            return
+        for item in items:
+            cells = [int(self.desk.section.session.cell[row]) for row in item.focus.rows]
+            self.desk.decide(lambda session, c=cells: session.set_class(c, name))
+        self.classes.setCurrentIndex(0)
+
+    def _toggle_add(self) -> None:
+        on = not self.desk.adding if self.desk.section else False
+        self.desk.adding = on
+        self.buttons["add"].setChecked(on)
+        if on:
+            self.desk.say("Click on each missed cell; the same key again ends it.")
+
+    def _clicked(self, y_um: float, x_um: float) -> None:
+        if self.desk.adding:
+            self.desk.add_cell(y_um, x_um)
+            return
+        row = self.desk.section.row_at(y_um, x_um) if self.desk.section else None
+        if row is not None:
+            self._select_holding(row)
+
+    def _select_holding(self, row: int) -> None:
+        for place, item in enumerate(self.model.items):
+            if row in item.focus.rows:
+                self.table.selectRow(place)
+                return
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Narrow docks would cut the buttons."""
+        return QSize(340, 400)

@@ -1,0 +1,201 @@
+"""The layers of the section that is open, and the tools with which one draws on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_fociquant._layers import (
+    CELLS,
+    FOCI,
+    REGIONS,
+    UNITS,
+    LayerData,
+    channel_layers,
+    class_colours,
+    outline_layer,
+    overlay_layers,
+    state_colours,
+)
+from napari_fociquant._section import OpenSection
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+TAG = "fociquant"
+"""Key of a layer's metadata by which our layers are known."""
+
+DRAWING = "Draw here"
+"""Name of the layer on which regions and cuts are drawn."""
+
+JUMP_UM = 240.0
+"""Width of the slide that is shown after a jump, µm."""
+
+REDRAW_MS = 15
+"""Decisions that come so close together are drawn once, ms."""
+
+
+class SectionView(QObject):
+    """Shows one section in the viewer.
+
+    Attributes
+    ----------
+    drawn : Signal(object)
+        Vertices (n, 2), (y, x) in µm, of the polygon or line that was finished.
+    clicked : Signal(float, float)
+        (y, x), µm, of a click on the slide.
+    """
+
+    drawn = Signal(object)
+    clicked = Signal(float, float)
+
+    def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: dict[str, Layer] = {}
+        self._drawing: Layer | None = None
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.setInterval(REDRAW_MS)
+        self._redraw.timeout.connect(self._refresh)
+        viewer.mouse_drag_callbacks.append(self._on_press)
+
+    def show(self, section: OpenSection) -> None:
+        """Replace what was shown by this section."""
+        self.clear()
+        layers = self._channels(section)
+        layers += overlay_layers(section.facts)
+        layers.append(outline_layer(
+            section.rings, section.shape, section.pixel, name=FOCI,
+            colours=class_colours(len(section.results.classes)),
+        ))  # fmt: skip
+        layers.append(outline_layer(
+            section.outlines, section.shape, section.pixel, name=CELLS, colours=state_colours(),
+        ))  # fmt: skip
+        for data, arguments, kind in layers:
+            layer = getattr(self._viewer, f"add_{kind}")(data, **arguments)
+            layer.locked = True
+            self._layers[arguments["name"]] = layer
+        self._show_regions(section)
+        # An active label layer would take the keys of the review for its own tools.
+        self._viewer.layers.selection.active = next(iter(self._layers.values()))
+        self._viewer.canvas.overlays.scale_bar.visible = True
+        self._viewer.title = f"fociquant – section {section.code}"
+        self._viewer.reset_view()
+
+    @staticmethod
+    def _channels(section: OpenSection) -> list[LayerData]:
+        if section.image is None:
+            return []
+        return channel_layers(
+            section.image, section.roles, section.pixel, stats=section.facts.stats
+        )
+
+    def clear(self) -> None:
+        """Remove our layers; those of the user stay."""
+        self.stop_drawing()
+        for layer in [one for one in self._viewer.layers if TAG in one.metadata]:
+            self._viewer.layers.remove(layer)
+        self._layers.clear()
+
+    def update_cells(self, section: OpenSection, *, replaced: bool) -> None:
+        """Draw decisions: soon, once for all that come together."""
+        if replaced:
+            self._replace(section, CELLS, section.outlines, state_colours())
+        self._show_regions(section)
+        self._redraw.start()
+
+    def update_foci(self, section: OpenSection) -> None:
+        """Draw other rings."""
+        self._replace(section, FOCI, section.rings, class_colours(len(section.results.classes)))
+
+    def _replace(self, section: OpenSection, name: str, outlines: Any, colours: list[str]) -> None:
+        layer = self._layers.get(name)
+        if layer is None or layer not in self._viewer.layers:
+            return
+        data, _, _ = outline_layer(
+            outlines, section.shape, section.pixel, name=name, colours=colours
+        )
+        layer.data = data
+
+    def _refresh(self) -> None:
+        layer = self._layers.get(CELLS)
+        if layer is not None:
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _show_regions(self, section: OpenSection) -> None:
+        rings = [ring for rings in section.session.regions.values() for ring in rings]
+        layer = self._layers.get(REGIONS)
+        if layer is not None and len(layer.data) == len(rings):
+            return
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        self._layers.pop(REGIONS, None)
+        if rings:
+            self._layers[REGIONS] = self._viewer.add_shapes(
+                rings, shape_type="polygon", name=REGIONS, face_color="#7A6FB040",
+                edge_color="#7A6FB0", edge_width=3, units=UNITS, metadata={TAG: REGIONS},
+            )  # fmt: skip
+
+    def layer(self, name: str) -> Layer | None:
+        """One of our layers."""
+        return self._layers.get(name)
+
+    def jump(self, y_um: float, x_um: float) -> None:
+        """Bring a place to the middle, near enough to judge it."""
+        camera = self._viewer.scene.camera
+        camera.center = (0.0, y_um, x_um)
+        width = float(self._viewer.canvas.size[1])
+        camera.zoom = max(camera.zoom, width / JUMP_UM)
+
+    def start_drawing(self, mode: str) -> None:
+        """Let the user draw a polygon (``add_polygon``) or a line (``add_line``)."""
+        self.stop_drawing()
+        self._drawing = self._viewer.add_shapes(
+            name=DRAWING, ndim=2, face_color="#7A6FB040", edge_color="#FFFFFF", edge_width=2,
+            units=UNITS, metadata={TAG: DRAWING},
+        )  # fmt: skip
+        self._drawing.mode = mode
+        self._drawing.events.data.connect(self._on_data)
+
+    @property
+    def drawing(self) -> bool:
+        """Whether the user is drawing."""
+        return self._drawing is not None
+
+    def stop_drawing(self) -> None:
+        """Put the pencil away."""
+        layer, self._drawing = self._drawing, None
+        if layer is not None and layer in self._viewer.layers:
+            layer.events.data.disconnect(self._on_data)
+            self._viewer.layers.remove(layer)
+
+    def _on_data(self, event: Any) -> None:
+        if str(getattr(event, "action", "")).lower().endswith("added") and len(event.value):
+            points = np.asarray(event.value[-1])[:, -2:]
+            # napari is still busy with the layer that is about to be removed.
+            QTimer.singleShot(0, lambda: self._finish(points))
+
+    def _finish(self, points: np.ndarray) -> None:
+        self.stop_drawing()
+        self.drawn.emit(points)
+
+    def _on_press(self, viewer: Any, event: Any) -> Any:
+        """A click that is not the beginning of a drag."""
+        start = np.asarray(event.position)[-2:]
+        moved = False
+        yield
+        while event.type == "mouse_move":
+            moved = True
+            yield
+        if not moved and self._drawing is None and self._layers:
+            self.clicked.emit(float(start[0]), float(start[1]))
+
+    def leave(self) -> None:
+        """Let the viewer go."""
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
+        self._layers.clear()

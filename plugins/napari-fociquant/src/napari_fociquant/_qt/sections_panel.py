@@ -1,0 +1,233 @@
+"""Sections of a results folder under their codes: open, mark, count again, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fociquant.review import Reviewer, ReviewMark, View
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QInputDialog,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_fociquant._qt.process import Command
+
+if TYPE_CHECKING:
+    from napari_fociquant._qt.desk import Desk
+
+HIDDEN_COLUMNS = ("section", "mouse", "group", "dpi")
+"""Shown only after unblinding."""
+
+COLUMNS = ("code", "status", "cells", "my review", "others")
+
+FORMATS = ("prism", "xlsx", "geojson", "imagej")
+"""What ``fociquant export`` writes."""
+
+
+class SectionsPanel(QWidget):
+    """The list of sections, and what one does with all of them."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.command = Command(self)
+        self.reviewer = QLineEdit(desk.reviewer)
+        self.reviewer.setPlaceholderText("your name or initials")
+        self.table = QTableWidget()
+        self.table.setAccessibleName("Sections")
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.summary = QLabel("Open a results folder, or drop one on the window.")
+        self.summary.setWordWrap(True)
+        self.formats = {name: QCheckBox(name) for name in FORMATS}
+        self.buttons = {
+            "results": QPushButton("Open results …"), "open": QPushButton("Open section"),
+            "images": QPushButton("Where are the images? …"), "unblind": QPushButton("Unblind …"),
+            "recount": QPushButton("Recount"), "export": QPushButton("Export"),
+        }  # fmt: skip
+        self._after = ""
+        self._build()
+        self._connect()
+        self.refresh()
+
+    def _build(self) -> None:
+        name = QHBoxLayout()
+        name.addWidget(QLabel("Reviewer"))
+        name.addWidget(self.reviewer, 1)
+        name.addWidget(self.buttons["results"])
+        grid = QGridLayout()
+        for place, key in enumerate(("open", "images", "unblind", "recount")):
+            grid.addWidget(self.buttons[key], place // 2, place % 2)
+        export = QHBoxLayout()
+        for box in self.formats.values():
+            export.addWidget(box)
+        export.addWidget(self.buttons["export"])
+        self.formats["prism"].setChecked(True)
+        self.formats["xlsx"].setChecked(True)
+        self.table.verticalHeader().hide()
+        layout = QVBoxLayout(self)
+        layout.addLayout(name)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.table, 1)
+        layout.addLayout(grid)
+        layout.addLayout(export)
+
+    def _connect(self) -> None:
+        self.reviewer.editingFinished.connect(lambda: self.desk.set_reviewer(self.reviewer.text()))
+        self.table.doubleClicked.connect(lambda index: self.open_row(index.row()))
+        actions = {
+            "results": self._ask_results, "open": lambda: self.open_row(self.table.currentRow()),
+            "images": self._ask_images, "unblind": self._ask_reason, "recount": self.recount,
+            "export": self.export,
+        }  # fmt: skip
+        for name, action in actions.items():
+            self.buttons[name].clicked.connect(lambda _=False, a=action: a())
+        self.desk.results_changed.connect(self.refresh)
+        self.desk.section_changed.connect(self.refresh)
+        self.command.finished.connect(self._finish)
+
+    # The list
+
+    def views(self) -> list[View]:
+        """Sections in the order of the list: random, as the blinding has them."""
+        return list(self.desk.blinding.views) if self.desk.blinding else []
+
+    def refresh(self) -> None:
+        """Fill the list again."""
+        desk = self.desk
+        columns = COLUMNS if desk.blinded else (*COLUMNS, *HIDDEN_COLUMNS)
+        views = self.views()
+        self.table.clear()
+        self.table.setColumnCount(len(columns))
+        self.table.setHorizontalHeaderLabels(list(columns))
+        self.table.setRowCount(len(views))
+        marks = desk.marks()
+        for place, view in enumerate(views):
+            for column, text in enumerate(self._texts(view, marks)[: len(columns)]):
+                self.table.setItem(place, column, QTableWidgetItem(text))
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setStretchLastSection(True)
+        self._summarise(views, marks)
+
+    def _summarise(self, views: list[View], marks: list[ReviewMark]) -> None:
+        if not views:
+            return
+        mine = [mark for mark in marks if self._is_mine(mark) and mark.signed_off]
+        how = "blinded: random order, coded names" if self.desk.blinded else "not blinded"
+        self.summary.setText(f"{len(mine)} of {len(views)} sections signed off by you; {how}.")
+        self.buttons["unblind"].setEnabled(self.desk.blinded)
+
+    def _is_mine(self, mark: ReviewMark) -> bool:
+        return mark.reviewer == self.desk.reviewer and mark.station == Reviewer("x").station
+
+    def _texts(self, view: View, marks: list[ReviewMark]) -> list[str]:
+        row = self.desk.results.row(view.section) if self.desk.results else {}
+        here = [m for m in marks if m.section == view.section and m.repeat == view.repeat]
+        mine = [mark for mark in here if self._is_mine(mark)]
+        others = {mark.reviewer for mark in here if not self._is_mine(mark)}
+        status = str(row.get("status", ""))
+        cells = row.get("cells")
+        number = f"{cells:.0f}" if status == "done" and not self.desk.blinded else ""
+        texts = [view.code, status, number, _progress(mine), f"{len(others)}" if others else ""]
+        hidden = ("section", "mouse", "group", "dpi")
+        return texts + [_short(row.get(name, "")) for name in hidden]
+
+    def open_row(self, place: int) -> None:
+        """Open the section of a line."""
+        if 0 <= place < len(self.views()):
+            self.desk.open_section(self.views()[place].code)
+
+    # What is asked
+
+    def _ask_results(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(
+            self, "Results folder of fociquant", str(Path.home())
+        )
+        if chosen:
+            self.desk.open_results(Path(chosen))
+
+    def _ask_images(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(
+            self, "Folder of the study, with its images", str(Path.home())
+        )
+        if chosen:
+            self.desk.set_image_folder(Path(chosen))
+
+    def _ask_reason(self) -> None:
+        reason, yes = QInputDialog.getText(
+            self, "Unblind", "Names, groups and days will be shown to you from now on. This is "
+            "written down and cannot be undone.\nReason:",
+        )  # fmt: skip
+        if yes and reason.strip():
+            self.desk.unblind(reason.strip())
+
+    # Tables and files
+
+    def recount(self) -> None:
+        """Make the tables again with all decisions, in another process."""
+        self._run("recount", [])
+
+    def export(self) -> None:
+        """Recount, then write files for other programs into ``exports``."""
+        chosen = [name for name, box in self.formats.items() if box.isChecked()]
+        if not chosen:
+            self.desk.say("Choose at least one format to export.")
+            return
+        self._run("recount", chosen)
+
+    def _run(self, command: str, formats: list[str]) -> None:
+        if self.desk.results is None:
+            self.desk.say("Open a results folder first.")
+            return
+        if self.command.running:
+            self.desk.say("The tables are being made; one moment.")
+            return
+        self._after = ",".join(formats)
+        self._busy(True)
+        self.command.start(["-m", "fociquant", command, str(self.desk.results.root), "--json"])
+
+    def _busy(self, busy: bool) -> None:
+        for name in ("recount", "export"):
+            self.buttons[name].setEnabled(not busy)
+
+    def _finish(self, code: int, out: str, errors: str) -> None:
+        if code not in (0, 1):
+            self._busy(False)
+            self.desk.say(errors.strip() or "The tables could not be made.")
+            return
+        if self._after:
+            formats, self._after = self._after, ""
+            root = str(self.desk.results.root)
+            self.command.start(["-m", "fociquant", "export", root, "--to", formats, "--json"])
+            return
+        self._busy(False)
+        exported = '"files"' in out
+        self.desk.say("Written to the folder 'exports' of the results." if exported else
+                      "Tables and report hold all decisions now.")  # fmt: skip
+        self.desk.reread()
+
+
+def _progress(mine: list[ReviewMark]) -> str:
+    if not mine:
+        return ""
+    if all(mark.signed_off for mark in mine):
+        return "signed off"
+    return f"{sum(mark.decisions for mark in mine)} decisions"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

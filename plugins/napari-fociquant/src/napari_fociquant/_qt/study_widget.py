@@ -1,0 +1,114 @@
+"""From a folder of images to reviewed tables, without a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+
+from napari_fociquant._qt.desk import desk_of
+from napari_fociquant._qt.draft_panel import DraftPanel
+from napari_fociquant._qt.legend import Legend
+from napari_fociquant._qt.notices import NoticeList
+from napari_fociquant._qt.run_panel import RunPanel
+from napari_fociquant._qt.sections_panel import SectionsPanel
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+GALLERY, QUEUE = "Gallery review", "Queue review"
+"""Display names of the other widgets, as in the manifest."""
+
+
+class StudyWidget(QWidget):
+    """Dock widget: build and count a study, open its sections, export.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.desk = desk_of(napari_viewer, self)
+        self.draft = DraftPanel()
+        self.run = RunPanel()
+        self.sections = SectionsPanel(self.desk)
+        self.tabs = QTabWidget()
+        self.review = QPushButton("Show gallery and queue")
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        study = QWidget()
+        inner = QVBoxLayout(study)
+        inner.addWidget(self.draft, 1)
+        inner.addWidget(self.run)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setWidget(study)
+        self.tabs.addTab(area, "Count")
+        self.tabs.addTab(self.sections, "Review")
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.review)
+        layout.addWidget(Legend(self.desk))
+        layout.addWidget(NoticeList(self.desk))
+
+    def _connect(self) -> None:
+        self.draft.told.connect(self.desk.say)
+        self.run.told.connect(self.desk.say)
+        self.run.start_button.clicked.connect(lambda: self.count())
+        self.run.counted.connect(self._show_results)
+        self.desk.results_changed.connect(self._hide_study)
+        self.review.clicked.connect(lambda: self.show_review())
+
+    def open(self, path: Path) -> None:
+        """Show a results folder, or the study of a folder or file."""
+        from napari_fociquant._results import is_results
+
+        if is_results(path):
+            self.desk.open_results(path)
+        elif self.draft.open(path):
+            self.tabs.setCurrentIndex(0)
+
+    def count(self) -> None:
+        """Check the study; count it if nothing is wrong."""
+        if self.draft.draft is None:
+            self.desk.say("Choose a folder first.")
+            return
+        self.draft.checked.connect(self._count_checked)
+        self.draft.check()
+
+    def _count_checked(self, good: bool) -> None:
+        self.draft.checked.disconnect(self._count_checked)
+        if good and self.draft.draft is not None:
+            self.run.start(self.draft.draft.study_file)
+
+    def _show_results(self, root: Path) -> None:
+        if self.desk.open_results(root):
+            self.tabs.setCurrentIndex(1)
+
+    def _hide_study(self) -> None:
+        """Groups and days must not be read while a review is blinded."""
+        if self.desk.results is not None:
+            self.tabs.setCurrentIndex(1)
+            if self.desk.blinded and not self.run.running:
+                self.draft.clear()
+
+    def show_review(self) -> None:
+        """Dock the two other widgets, if they are not there."""
+        for name in (QUEUE, GALLERY):
+            self._viewer.window.add_plugin_dock_widget("napari-fociquant", name, tabify=True)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Narrow docks would cut the table."""
+        return QSize(400, 480)
+
+    def closeEvent(self, event: object) -> None:  # noqa: N802 - Qt's name
+        """A run does not outlive its window: it stops and can be continued."""
+        self.run.command.kill()
+        super().closeEvent(event)

@@ -1,0 +1,227 @@
+"""A results folder as the viewer reads it: tables, facts, where the images are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fociquant.errors import FociquantError, ImageError, ResultsError
+from fociquant.io import SectionImage, open_image
+from fociquant.model import SectionFacts
+from fociquant.store import ResultsFolder, facts_of, read_csv, read_json
+from fociquant.units import PixelSize
+
+from napari_fociquant._sample import sample_images
+
+FORMAT = 1
+"""Of ``run.json``; the only one that this version reads."""
+
+TEXT = ("section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
+        "class", "reviewed")  # fmt: skip
+"""Columns that are text even where they look like numbers."""
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """Candidates of one section.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``cells.parquet`` of the section, without outlines; rows in its order.
+    vertices : numpy.ndarray of float32, shape (n, 2)
+        Outlines one after the other, (y, x) in µm.
+    ends : numpy.ndarray of int64, shape (rows,)
+        Where each row's vertices end.
+    """
+
+    table: pd.DataFrame
+    vertices: np.ndarray
+    ends: np.ndarray
+
+    def outline(self, row: int) -> np.ndarray:
+        """Vertices of one candidate, (n, 2), µm."""
+        start = self.ends[row - 1] if row else 0
+        return self.vertices[start : self.ends[row]]
+
+
+class Results:
+    """One results folder, read once.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+
+    Raises
+    ------
+    ResultsError
+        If there are no results, or they are of another version, or damaged; the message
+        says what to do.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.folder = ResultsFolder(Path(root).absolute())
+        self.record = _record(self.folder)
+        self.sections = read_csv(self.folder.sections, text=TEXT)
+        self.stamp = _stamp(self.folder)
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self.folder.root
+
+    @property
+    def channel_names(self) -> Mapping[str, str]:
+        """Role to channel."""
+        names: Mapping[str, str] = self.record["channel_names"]
+        return names
+
+    @property
+    def classes(self) -> list[str]:
+        """Focus classes of the profile, smallest first."""
+        return [str(one["name"]) for one in self.record["profile"]["classes"]]
+
+    def changed(self) -> bool:
+        """Whether somebody has counted again since these results were read."""
+        return _stamp(self.folder) != self.stamp
+
+    def row(self, section: str) -> Mapping[str, Any]:
+        """The section's row of ``sections.csv``."""
+        found = self.sections[self.sections["section"] == section]
+        return {str(key): value for key, value in found.iloc[0].to_dict().items()}
+
+    def facts(self, section: str) -> SectionFacts:
+        """What was found once for a whole section.
+
+        Raises
+        ------
+        ResultsError
+            If it was not counted, or its file is damaged.
+        """
+        state = read_json(self.folder.state(section))
+        try:
+            return facts_of(state or {})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultsError(
+                f"section {section}: what is known of it cannot be read ({error!r}). "
+                "Run the study again; what is finished is not counted twice."
+            ) from error
+
+    def shape(self, section: str) -> tuple[int, int]:
+        """Height and width of its image, px."""
+        _, height, width = self.record["images"][section]["shape"]
+        return int(height), int(width)
+
+    def pixel_size(self, section: str) -> PixelSize:
+        """The one its objects were measured with."""
+        return PixelSize(*self.record["images"][section]["pixel_size_um"])
+
+    def cells(self, section: str) -> CellTable:
+        """Candidates of a section, with their outlines.
+
+        Raises
+        ------
+        ResultsError
+            If the table is absent or damaged.
+        """
+        try:
+            found = pq.read_table(self.folder.cells, filters=[("section", "==", section)])
+            outlines = found["outline"].combine_chunks()
+            flat = pc.list_flatten(outlines).to_numpy(zero_copy_only=False)
+            lengths = pc.list_value_length(outlines).fill_null(0).to_numpy(zero_copy_only=False)
+        except (OSError, KeyError, pa.ArrowInvalid) as error:
+            raise ResultsError(
+                f"{self.folder.cells} cannot be read ({error}). "
+                "Make the tables again with 'fociquant recount'."
+            ) from error
+        ends = np.cumsum(lengths // 2).astype(np.int64)
+        vertices = flat.astype(np.float32).reshape(-1, 2)
+        return CellTable(found.drop_columns(["outline"]).to_pandas(), vertices, ends)
+
+    def foci(self, section: str) -> pd.DataFrame:
+        """Rows of ``foci.csv`` of a section."""
+        table = read_csv(self.folder.foci, text=TEXT)
+        return table[table["section"] == section].reset_index(drop=True)
+
+    def open_section_image(self, section: str, folders: Iterable[Path]) -> SectionImage:
+        """The image that was counted.
+
+        Parameters
+        ----------
+        section : str
+        folders : iterable of pathlib.Path
+            Where to look besides the usual places.
+
+        Raises
+        ------
+        ImageError
+            If it is nowhere, or what is there is another image than the one counted.
+        """
+        text = str(self.row(section)["image"])
+        expected = self.record["images"][section]["fingerprint"]
+        other = False
+        for folder in [*folders, *self.usual_folders()]:
+            path = folder / text
+            if not path.exists():
+                continue
+            image = open_image(path)
+            if image.fingerprint == expected:
+                return image
+            other = True
+            image.close()
+        if other:
+            raise ImageError(
+                "The image of this section has changed since it was counted: outlines would not "
+                "fit it. Put the old image back, or run the study again."
+            )
+        raise ImageError(
+            "The image of this section is not where it was when it was counted. "
+            "Say where the folder of the study is now."
+        )
+
+    def usual_folders(self) -> list[Path]:
+        """Folders in which the images may lie: around the results, and the sample images."""
+        return [*self.root.parents[:3], self.root, sample_images()]
+
+
+def _record(folder: ResultsFolder) -> dict[str, Any]:
+    record = read_json(folder.run)
+    if record is None:
+        raise ResultsError(f"{folder.root} holds no results of fociquant (no run.json).")
+    if record.get("format") != FORMAT:
+        raise ResultsError(
+            f"These results were made by another version of fociquant "
+            f"({record.get('fociquant', 'unknown')}). Run the study again with this version: "
+            "decisions that were made stay, and are found again by place and outline."
+        )
+    for key in ("images", "channel_names", "profile", "sections", "settings"):
+        if key not in record:
+            raise ResultsError(
+                f"{folder.run} is damaged ({key!r} is missing). Run the study again."
+            )
+    return record
+
+
+def _stamp(folder: ResultsFolder) -> tuple[float, int]:
+    try:
+        state = folder.cells.stat()
+    except OSError:
+        return (0.0, 0)
+    return (state.st_mtime, state.st_ino)
+
+
+def is_results(path: Path) -> bool:
+    """Whether a folder holds results of fociquant."""
+    return path.is_dir() and "fociquant" in (read_json(path / "run.json") or {})
+
+
+def plain(error: FociquantError) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())
