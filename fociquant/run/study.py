@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fociquant.errors import ImageError, ResultsError
+from fociquant.errors import ClusterLostError, ImageError, ResultsError
 from fociquant.io import open_image
 from fociquant.model import Section
 from fociquant.report import write_report
@@ -82,7 +82,7 @@ def run_study(
     SettingsError, ModelError
         Before anything is started.
     ClusterError
-        If the workers cannot be used.
+        If the workers cannot be used, or the scheduler went away (tables are written before).
     ResultsError
         If the folder cannot be used, is used by another process, or cannot be written any more.
     """
@@ -97,9 +97,16 @@ def run_study(
                 folder.prepare(fresh=True)
             planned = _plan_all(study, lanes.info, folder, reporter, exhaustive=how.exhaustive)
             changes(folder, study, lanes.info, planned, reporter)
-            complete = _count_all(planned, folder, study, lanes, reporter, how=how)
+            info, lost = lanes.info, None
+            try:
+                complete = _count_all(planned, folder, study, lanes, reporter, how=how)
+            except ClusterLostError as error:
+                complete, lost = False, error
             lanes.close()
-            return _conclude(study, folder, lanes.info, planned, how, began, complete=complete)
+            outcome = _conclude(study, folder, info, planned, how, began, complete=complete)
+    if lost is not None:
+        raise lost
+    return outcome
 
 
 def _lanes(study: Study, how: ComputeSettings, progress: Progress) -> Lanes:
@@ -153,9 +160,11 @@ def report(folder: ResultsFolder, tables: Tables, record: Mapping[str, Any]) -> 
 
 
 def table_inputs(study: Study, plans: Sequence[PlannedSection]) -> TableInputs:
-    """What the tables need, from the study and the channel names of its first file."""
+    """What the tables need, from the study and the channel names of its first files."""
     wanted = study.channels.roles()
-    first = dict(plans[0].names) if plans else {}
+    first: dict[str, str] = {}
+    for plan in plans:  # one file may lack a phenotype
+        first = {**plan.names, **first}
     names = {role: first.get(role, str(channel)) for role, channel in wanted.items()}
     return TableInputs(
         sections=study.sections,
