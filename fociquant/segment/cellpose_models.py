@@ -18,7 +18,7 @@ import torch
 from fociquant.errors import ModelError
 from fociquant.segment.compact import file_sha256
 from fociquant.segment.contract import ModelInfo
-from fociquant.segment.devices import single_threaded
+from fociquant.segment.devices import batch_size, single_threaded
 from fociquant.segment.registry import CELLPOSE_NAMES
 
 NAMES = CELLPOSE_NAMES
@@ -30,6 +30,12 @@ DIAMETER_PX = 30.0
 MARGIN_PX = 32
 WINDOW_PX = {"sam_vitl": 256, "dino": 384}
 """Window edge by backbone: the SAM networks accept nothing else than 256."""
+
+WINDOW_BYTES = 500_000_000
+"""Memory per window on a device, generously; the weights come on top."""
+
+LARGEST_BATCH = 8
+"""As in Cellpose."""
 
 LICENCE_NOTE = (
     "{name}: about 1.2 GB will be downloaded once from Cellpose's server; these weights are "
@@ -75,7 +81,7 @@ class CellposeSegmenter:
             window_core_px=window - 2 * MARGIN_PX,
             window_margin_px=MARGIN_PX,
             fixed_window=True,
-            batch=1 if device.type == "cpu" else 8,
+            batch=batch_size(device, window_bytes=WINDOW_BYTES, largest=LARGEST_BATCH),
             device=str(device),
             precision=str(self._net.dtype).removeprefix("torch."),
         )

@@ -14,7 +14,7 @@ import torch
 
 from fociquant.errors import ModelError
 from fociquant.segment.contract import ModelInfo
-from fociquant.segment.devices import resolve_precision, single_threaded
+from fociquant.segment.devices import batch_size, resolve_precision, single_threaded
 from fociquant.segment.network import CompactNet, fuse_batch_norm
 from fociquant.tiling.lattice import WINDOW_CORE_PX, WINDOW_MARGIN_PX
 
@@ -23,6 +23,11 @@ FORMAT = "fociquant-compact-1"
 
 NATIVE_DIAMETER_PX = 24.0
 """Diameter to which training brings objects, before its random spread."""
+
+WINDOW_BYTES = 100_000_000
+"""Memory per window on a device: about 150 bytes per pixel in bfloat16, 300 in float32."""
+
+LARGEST_BATCH = 16
 
 
 def embedded_weights() -> Path:
@@ -145,8 +150,9 @@ class CompactSegmenter:
             diameter_px=NATIVE_DIAMETER_PX,
             window_core_px=WINDOW_CORE_PX,
             window_margin_px=WINDOW_MARGIN_PX,
-            fixed_window=False,
-            batch=1 if device.type == "cpu" else 16,
+            # Windows of one size fill one batch; alone on a CPU, small ones at the end save time.
+            fixed_window=device.type != "cpu",
+            batch=batch_size(device, window_bytes=WINDOW_BYTES, largest=LARGEST_BATCH),
             device=str(device),
             precision=str(self._dtype).removeprefix("torch."),
         )

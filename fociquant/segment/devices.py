@@ -85,6 +85,64 @@ def _cpu_has_bfloat16() -> bool:
     return any(bool(answer()) for answer in answers if answer is not None)
 
 
+MEMORY_SHARE = 0.25
+"""Share of a device's memory that one batch may take: two are under way, and others use it too."""
+
+
+def batch_size(device: torch.device, *, window_bytes: int, largest: int) -> int:
+    """Windows per batch: one on a CPU, else what fits into the device's memory.
+
+    It depends on the size of the memory, not on what is free at the moment: a run that is
+    continued later computes in the same batches.
+
+    Parameters
+    ----------
+    device : torch.device
+    window_bytes : int
+        Memory that the network needs per window, bytes.
+    largest : int
+        Larger batches are no faster.
+
+    Returns
+    -------
+    int
+        A power of two, at most `largest`.
+    """
+    if device.type == "cpu":
+        return 1
+    fitting = int(MEMORY_SHARE * _memory_bytes(device)) // window_bytes
+    batch = 1
+    while 2 * batch <= min(fitting, largest):
+        batch *= 2
+    return batch
+
+
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return int(torch.mps.recommended_max_memory())
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device had no memory left (CUDA has a class for it, MPS only words)."""
+    return "out of memory" in str(error).lower()
+
+
+def free_memory(device: str) -> None:
+    """Give back what PyTorch keeps of a device's memory for later."""
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif device.startswith("mps"):
+        torch.mps.empty_cache()
+
+
+def reproducible(device: torch.device) -> None:
+    """Let cuDNN choose the same algorithm every time: the fastest by trial may differ."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+
 def single_threaded() -> None:
     """Let this thread compute without helpers, so that results do not depend on their number.
 

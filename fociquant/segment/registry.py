@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fociquant.errors import SettingsError
 from fociquant.segment.contract import Segmenter
+
+if TYPE_CHECKING:
+    import torch
 
 EMBEDDED = "compact"
 """The model that ships with the package."""
@@ -46,13 +50,23 @@ def load_segmenter(name: str, *, device: str = "auto") -> Segmenter:
         Weights that cannot be loaded.
     """
     check_model_name(name)
-    from fociquant.segment.cellpose_models import CellposeSegmenter
-    from fociquant.segment.compact import CompactSegmenter, embedded_weights, is_compact
-    from fociquant.segment.devices import resolve_device
+    from fociquant.segment.batching import BatchingSegmenter
+    from fociquant.segment.devices import reproducible, resolve_device
 
     where = resolve_device(device)
+    segmenter = _load(name, where)
+    if where.type == "cpu":
+        return segmenter
+    reproducible(where)
+    return BatchingSegmenter(segmenter)
+
+
+def _load(name: str, device: torch.device) -> Segmenter:
+    from fociquant.segment.cellpose_models import CellposeSegmenter
+    from fociquant.segment.compact import CompactSegmenter, embedded_weights, is_compact
+
     if name == EMBEDDED:
-        return CompactSegmenter(embedded_weights(), where)
+        return CompactSegmenter(embedded_weights(), device)
     if name not in CELLPOSE_NAMES and is_compact(Path(name)):
-        return CompactSegmenter(Path(name), where, name=Path(name).name)
-    return CellposeSegmenter(name, where)
+        return CompactSegmenter(Path(name), device, name=Path(name).name)
+    return CellposeSegmenter(name, device)
