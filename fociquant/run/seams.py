@@ -8,6 +8,7 @@ or more there; chance alone makes the two differ by about the square root of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,32 @@ def seam_report(
         found["control_objects"] += control
     found["length_mm"] = round(float(found["length_mm"]), 4)
     return found | {"repeats": _repeats(objects, centres, size)}
+
+
+def seam_columns(state: Mapping[str, Any] | None) -> dict[str, float]:
+    """Columns of ``sections.csv`` on what was looked at and on the seams in it.
+
+    Parameters
+    ----------
+    state : mapping or None
+        What is stored of the section; None if it was not counted.
+
+    Returns
+    -------
+    dict of str to float
+        ``screened``, share of the area that was not looked at; ``seam_rate`` and
+        ``seam_control_rate``, objects per mm of border and of control line; ``seam_repeats``.
+        NaN where unknown, rates also where there is no border.
+    """
+    known = state or {}
+    seams = known.get("seams", {})
+    length = seams.get("length_mm") or np.nan
+    return {
+        "screened": known.get("screened", np.nan),
+        "seam_rate": seams.get("objects", np.nan) / length,
+        "seam_control_rate": seams.get("control_objects", np.nan) / length,
+        "seam_repeats": seams.get("repeats", np.nan),
+    }
 
 
 def _length_px(pairs: np.ndarray, lattice: Lattice, axis: int) -> int:
