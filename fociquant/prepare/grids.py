@@ -1,0 +1,89 @@
+"""Grids over a section: which one tissue is found on, and how masks go from one to another."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fociquant.prepare.overview import Overview
+from fociquant.units import PixelSize
+
+FINE_UM, MEDIUM_UM = 2.0, 4.0
+"""Pixel of the grid that tissue is found on in a small and in a large section, µm. Measured on
+simulated lobes: the area inside the outline is off by 0.1 % at 2 µm, 0.3-0.6 % at 4 µm and up to
+2 % at 8 µm, where septa are thinner than a pixel."""
+
+FINE_PX, MEDIUM_PX = 1 << 20, 1 << 22
+"""Largest number of pixels of those grids."""
+
+
+def tissue_factor(shape: tuple[int, int], pixel_size: PixelSize, overview_factor: int) -> int:
+    """Full-resolution pixels per pixel of the grid on which tissue is found.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (height, width) at full resolution, px.
+    pixel_size : PixelSize
+        At full resolution.
+    overview_factor : int
+        The same of the overview, which is never finer.
+
+    Returns
+    -------
+    int
+        From 1 to `overview_factor`.
+    """
+    area = math.prod(shape) * pixel_size.area_um2
+    wanted = min(max(FINE_UM, math.sqrt(area / FINE_PX)), MEDIUM_UM)
+    wanted = max(wanted, math.sqrt(area / MEDIUM_PX))
+    return int(np.clip(round(wanted / pixel_size.mean), 1, overview_factor))
+
+
+def coarser(overview: Overview, n: int, shape: tuple[int, int]) -> Overview:
+    """Means over n x n pixels of an overview, weighted by the pixels under each.
+
+    Parameters
+    ----------
+    overview : Overview
+    n : int
+        >= 1.
+    shape : (int, int)
+        (height, width) of the section at full resolution, px.
+
+    Returns
+    -------
+    Overview
+        Its factor is `n` times that of `overview`.
+    """
+    if n == 1:
+        return overview
+    weights = pixels_under(overview, shape)
+    total = block_sums(weights, n)
+    image = np.stack([block_sums(plane * weights, n) / total for plane in overview.image])
+    return Overview(
+        image.astype(np.float32), overview.factor * n, overview.level, overview.refused,
+        overview.not_finite,
+    )  # fmt: skip
+
+
+def pixels_under(overview: Overview, shape: tuple[int, int]) -> np.ndarray:
+    """Full-resolution pixels under each pixel of an overview (h, w): fewer at the far edges."""
+    counts = [
+        np.clip(size - np.arange(blocks) * overview.factor, 0, overview.factor)
+        for size, blocks in zip(shape, overview.image.shape[1:], strict=True)
+    ]
+    return np.maximum(np.outer(*counts), 1).astype(np.float64)
+
+
+def block_sums(plane: np.ndarray, n: int) -> np.ndarray:
+    """Sums over n x n pixels (fewer at the far edges), float64 (ceil(h / n), ceil(w / n))."""
+    rows, columns = (np.arange(0, size, n) for size in plane.shape)
+    sums = np.add.reduceat(plane, rows, axis=0, dtype=np.float64)
+    return np.add.reduceat(sums, columns, axis=1)
+
+
+def share_of_blocks(mask: np.ndarray, n: int) -> np.ndarray:
+    """Share of a mask in each block of n x n pixels, float64 from 0 to 1."""
+    return block_sums(mask, n) / block_sums(np.ones(mask.shape, np.float64), n)
