@@ -12,6 +12,22 @@ on the disk before it shows. ``recount`` replays all logs onto the tables.
 
 from __future__ import annotations
 
+from fociquant.review.agreement import BlandAltman, Kappa, bland_altman, cohen_kappa
+from fociquant.review.audit_design import (
+    AuditDesign,
+    AuditItem,
+    draw_audit,
+    read_design,
+    write_design,
+)
+from fociquant.review.audit_estimate import (
+    AuditEstimate,
+    audit_agreement,
+    audit_verdicts,
+    estimate_audit,
+    settle_verdicts,
+)
+from fociquant.review.audit_fields import tissue_fields
 from fociquant.review.blinding import (
     Blinding,
     View,
@@ -44,10 +60,15 @@ __all__ = [
     "UNDECIDED",
     "Action",
     "AddedCell",
+    "AuditDesign",
+    "AuditEstimate",
+    "AuditItem",
+    "BlandAltman",
     "Blinding",
     "CellRef",
     "Counts",
     "Entry",
+    "Kappa",
     "Log",
     "LogWriter",
     "QueueItem",
@@ -61,13 +82,20 @@ __all__ = [
     "SectionReview",
     "View",
     "area_within",
+    "audit_agreement",
+    "audit_verdicts",
+    "bland_altman",
     "check_region",
+    "cohen_kappa",
     "doubt",
+    "draw_audit",
+    "estimate_audit",
     "is_blinded",
     "make_blinding",
     "make_queue",
     "open_blinding",
     "read_cells",
+    "read_design",
     "read_log",
     "read_logs",
     "repeat_pairs",
@@ -75,5 +103,8 @@ __all__ = [
     "results_key",
     "review_marks",
     "section_names",
+    "settle_verdicts",
+    "tissue_fields",
     "unblind",
+    "write_design",
 ]

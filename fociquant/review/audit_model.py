@@ -49,7 +49,8 @@ def true_among(
     """Cancer cells among the objects of one kind in one arm.
 
     The rate of each mouse is beta distributed round the arm's mean; the mean has Jeffreys'
-    prior, the likeness of mice a flat prior on the log scale. The point estimate pools: it
+    prior, the standard deviation between mice a flat one (Gelman et al., Bayesian Data
+    Analysis, 3rd edition, section 5.3). The point estimate pools: it
     is the judged objects as they are, and for the others the rate of the mouse, drawn to
     that of the arm by the estimated likeness; where no error was found it adds none.
 
@@ -79,6 +80,8 @@ def _rate_posterior(judged: np.ndarray, true: np.ndarray) -> np.ndarray:
     mean, alike = RATES[:, None, None], LIKENESS[None, :, None]
     a, b = mean * alike, (1 - mean) * alike
     fit = (betaln(a + true, b + judged - true) - betaln(a, b)).sum(-1)
+    # Flat in likeness**-0.5, which is the standard deviation between mice up to a factor.
+    fit = fit - 0.5 * np.log(LIKENESS)[None, :]
     # Jeffreys' prior of a rate is Beta(1/2, 1/2); on the logit scale sqrt(p (1 - p)).
     fit = fit + 0.5 * np.log(RATES * (1 - RATES))[:, None]
     return _normalised(fit)
@@ -118,7 +121,8 @@ def missed_in(
         gammaln(shape + count) - gammaln(shape)
         + shape * np.log(scale / (scale + seen)) - count * np.log(scale + seen)
     ).sum(-1)  # fmt: skip
-    weight = _normalised(fit + 0.5 * np.log(means)[:, None])
+    prior = 0.5 * np.log(means)[:, None] - 0.5 * np.log(DENSITY_SHAPES)[None, :]
+    weight = _normalised(fit + prior)
     cell = rng.choice(weight.size, DRAWS, p=weight.ravel())
     k = DENSITY_SHAPES[cell % len(DENSITY_SHAPES)][:, None]
     own = k / means[cell // len(DENSITY_SHAPES)][:, None]

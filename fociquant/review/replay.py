@@ -81,6 +81,8 @@ class SectionReview:
     region : shapely geometry
         All that is excluded, x before y, µm; may be empty.
     readers : list of Reader
+    second_looks : list of Reader
+        Of reviewers who were shown the section again; they count nothing.
     decisions : list of dict
         One per entry, for ``review/decisions.csv``.
     conflicts : list of dict
@@ -95,6 +97,7 @@ class SectionReview:
     edits: list[FocusEdit] = field(default_factory=list)
     region: shapely.Geometry = field(default_factory=shapely.GeometryCollection)
     readers: list[Reader] = field(default_factory=list)
+    second_looks: list[Reader] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -181,18 +184,20 @@ def replay_section(
         objects.cell, objects.y_um, objects.x_um, objects.outlines,
         results=objects.results, settings=settings,
     )  # fmt: skip
-    people = [_person(objects, candidates, own) for own in _by_person(logs)]
+    people = [_person(objects, candidates, own) for own in _by_person(logs, repeat=False)]
     review = _combined(_Together(objects, candidates, people), settings)
+    again = _by_person(logs, repeat=True)
+    review.second_looks.extend(_person(objects, candidates, own).reader for own in again)
     review.problems.extend(text for log in logs for text in log.problems)
     review.decisions.extend(row for log in logs for row in list_untrusted(log))
     return review
 
 
-def _by_person(logs: Sequence[Log]) -> list[list[Log]]:
+def _by_person(logs: Sequence[Log], *, repeat: bool) -> list[list[Log]]:
     """Files of each reviewer, broken ones before those that go on from them."""
     people: dict[tuple[str, str], list[Log]] = {}
     for log in logs:
-        if not log.repeat:
+        if log.repeat == repeat:
             people.setdefault((log.reviewer, log.station), []).append(log)
     return [
         sorted(people[key], key=lambda log: (log.entries[0].time if log.entries else "", log.path))

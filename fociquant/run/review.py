@@ -1,0 +1,374 @@
+"""Decisions of reviewers in the tables of a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import shapely
+
+from fociquant.errors import InputError
+from fociquant.model import FocusEdit, Section, SectionFacts
+from fociquant.review import (
+    AddedCell,
+    AuditEstimate,
+    Log,
+    SectionObjects,
+    SectionReview,
+    area_within,
+    audit_verdicts,
+    estimate_audit,
+    read_design,
+    read_logs,
+    replay_section,
+    settle_verdicts,
+)
+from fociquant.review.listing import DECISION_COLUMNS
+from fociquant.review.match import NOT_FOUND
+from fociquant.review.replay import SIGNED
+from fociquant.review.results import KEY_LENGTH
+from fociquant.run.review_agreement import AGREEMENT_COLUMNS, agreement_table
+from fociquant.store import ResultsFolder, write_csv
+from fociquant.units import PixelSize
+
+if TYPE_CHECKING:
+    from fociquant.run.tables import TableInputs
+
+CELL_COLUMNS = ("positive_automatic", "decision")
+"""Columns that a review adds to ``cells.parquet``."""
+
+SECTION_COLUMNS = ("cells_automatic", "excluded_mm2", "review")
+"""Columns that a review adds to ``sections.csv``."""
+
+MOUSE_COLUMNS = (
+    "cells_automatic", "cells_reviewed", "cells_corrected", "cells_corrected_low",
+    "cells_corrected_high", "excluded_mm2",
+)  # fmt: skip
+"""Columns that a review adds to ``mice.csv``, after ``reviewed``."""
+
+GROUP_COLUMNS = ("mean_corrected", "mean_corrected_low", "mean_corrected_high")
+"""Columns that an audit adds to ``groups.csv``."""
+
+CONFLICT_COLUMNS = ("section", "cell", "y_um", "x_um", "verdicts", "result")
+"""Columns of ``review/conflicts.csv``."""
+
+MOUSE = ["mouse", "group", "dpi"]
+"""What names one animal."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedSection:
+    """One section with the decisions applied.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        Judged objects, then added cells; ``positive`` after review, `CELL_COLUMNS`.
+    edits : tuple of FocusEdit
+        For ``find_foci``.
+    tissue_mm2, parenchyma_mm2 : float
+        Without what was excluded.
+    columns : dict
+        `SECTION_COLUMNS`.
+    warnings : tuple of str
+    region : shapely geometry
+        What was excluded, x before y, µm.
+    """
+
+    cells: pd.DataFrame
+    edits: tuple[FocusEdit, ...]
+    tissue_mm2: float
+    parenchyma_mm2: float
+    columns: dict[str, Any]
+    warnings: tuple[str, ...]
+    region: shapely.Geometry
+
+
+@dataclass
+class StudyReview:
+    """All logs of a results folder, and what became of them while sections were counted.
+
+    Parameters
+    ----------
+    inputs : TableInputs
+    logs : dict of str to list of Log
+        By section.
+    problems : list of str
+        Logs that could not be read, and what is wrong with others.
+    """
+
+    inputs: TableInputs
+    logs: Mapping[str, list[Log]]
+    problems: list[str]
+    estimate: AuditEstimate | None = None
+    _done: dict[str, SectionReview] = field(default_factory=dict)
+    _automatic: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: ResultsFolder, inputs: TableInputs) -> StudyReview:
+        """Every log there is; an empty review where there is none.
+
+        Raises
+        ------
+        InputError
+            If a column of the sheet has the name of one that a review makes.
+        """
+        own = {*SECTION_COLUMNS, *MOUSE_COLUMNS}
+        twice = sorted(own & set(inputs.extras))
+        if twice:
+            raise InputError(
+                f"the name {', '.join(map(repr, twice))} is a column of the tables of a review. "
+                "Rename it in samples.csv."
+            )
+        found, problems = read_logs(folder.root)
+        logs: dict[str, list[Log]] = {}
+        for log in found:
+            logs.setdefault(log.section, []).append(log)
+        return cls(inputs, logs, problems)
+
+    def section(
+        self,
+        section: Section,
+        state: Mapping[str, Any],
+        gated: pd.DataFrame,
+        facts: SectionFacts,
+    ) -> ReviewedSection:
+        """Apply what was decided about one section.
+
+        Parameters
+        ----------
+        section : Section
+        state : mapping
+            As stored.
+        gated : pandas.DataFrame
+            Judged objects; ``positive`` is the automatic result.
+        facts : SectionFacts
+
+        Returns
+        -------
+        ReviewedSection
+        """
+        automatic = gated["positive"].to_numpy(bool)
+        objects = SectionObjects(
+            gated["cell"].to_numpy(np.int64), gated["y_um"].to_numpy(np.float64),
+            gated["x_um"].to_numpy(np.float64), automatic, list(gated["outline"]),
+            str(state["key"])[:KEY_LENGTH],
+        )  # fmt: skip
+        settings = self.inputs.settings.review
+        review = replay_section(objects, self.logs.get(section.name, []), settings=settings)
+        self._done[section.name], self._automatic[section.name] = review, automatic
+        edits, unknown = self._known_classes(review.edits)
+        excluded = _excluded_mm2(review.region, facts, state)
+        left = 1.0 if facts.tissue_mm2 <= 0 else max(0.0, 1 - excluded / facts.tissue_mm2)
+        return ReviewedSection(
+            cells=_with_decisions(gated, review, self.inputs),
+            edits=edits,
+            tissue_mm2=facts.tissue_mm2 * left if excluded else facts.tissue_mm2,
+            parenchyma_mm2=facts.parenchyma_mm2 * left if excluded else facts.parenchyma_mm2,
+            columns={
+                "cells_automatic": int(automatic.sum()),
+                "excluded_mm2": excluded,
+                "review": review.status,
+            },
+            warnings=tuple(_warnings(review, unknown)),
+            region=review.region,
+        )
+
+    def _known_classes(self, edits: Sequence[FocusEdit]) -> tuple[tuple[FocusEdit, ...], list[str]]:
+        known = {one.name for one in self.inputs.profile.classes}
+        kept = tuple(e for e in edits if e.kind != "class" or e.value in known)
+        return kept, sorted({e.value for e in edits if e.kind == "class"} - known)
+
+    def with_mice(
+        self, folder: ResultsFolder, mice: pd.DataFrame, sections: pd.DataFrame
+    ) -> pd.DataFrame:
+        """The table of mice with automatic, reviewed and corrected counts side by side."""
+        rows = [_mouse(key, mice, sections) for key in mice[MOUSE].itertuples(index=False)]
+        table = pd.DataFrame(rows, columns=["reviewed", "cells_automatic", "excluded_mm2"])
+        self.estimate = self._audit(folder, mice)
+        out = mice.assign(reviewed=table["reviewed"].astype("str").to_numpy())
+        counted = table["cells_automatic"].astype("Int64")
+        columns: dict[str, Any] = {
+            "cells_automatic": counted.array,
+            "cells_reviewed": out["cells"].astype("Int64").where(out["reviewed"] == "yes").array,
+            **_corrected(self.estimate, out),
+            "excluded_mm2": table["excluded_mm2"].to_numpy(np.float64),
+        }
+        place = list(out.columns).index("reviewed") + 1
+        for offset, name in enumerate(MOUSE_COLUMNS):
+            out.insert(place + offset, name, columns[name])
+        return out
+
+    def with_groups(self, groups: pd.DataFrame) -> pd.DataFrame:
+        """The table of groups with the means that the audit gives."""
+        if self.estimate is None:
+            return groups.assign(**dict.fromkeys(GROUP_COLUMNS, math.nan))
+        found = self.estimate.groups.set_index(["group", "dpi"])
+        keys = list(zip(groups["group"].astype(str), groups["dpi"].astype(float), strict=True))
+        return groups.assign(
+            **{
+                name: [float(found[name].get(key, math.nan)) for key in keys]
+                for name in GROUP_COLUMNS
+            }
+        )
+
+    def _audit(self, folder: ResultsFolder, mice: pd.DataFrame) -> AuditEstimate | None:
+        design = read_design(folder.root)
+        if design is None:
+            return None
+        verdicts = audit_verdicts(log for own in self.logs.values() for log in own)
+        failed = mice.loc[mice["sections_failed"] > 0, MOUSE]
+        return estimate_audit(
+            design, settle_verdicts(design, verdicts),
+            incomplete=[(str(m), str(g), float(d)) for m, g, d in failed.itertuples(index=False)],
+        )  # fmt: skip
+
+    def write(self, folder: ResultsFolder) -> None:
+        """Tables of ``review/``; none where nobody has reviewed and no audit was drawn."""
+        target = folder.root / "review"
+        if self.logs:
+            decisions = self._listed("decisions", DECISION_COLUMNS)
+            decisions["cell"] = decisions["cell"].astype("Int64")
+            write_csv(target / "decisions.csv", decisions)
+            write_csv(target / "conflicts.csv", self._listed("conflicts", CONFLICT_COLUMNS))
+            design = read_design(folder.root)
+            agreement = agreement_table(
+                self.inputs.sections, self._done, self._automatic, self.logs, design
+            )
+            write_csv(target / "agreement.csv", agreement[list(AGREEMENT_COLUMNS)])
+        if self.estimate is not None:
+            write_csv(target / "audit.csv", self.estimate.rates)
+
+    def _listed(self, what: str, columns: Sequence[str]) -> pd.DataFrame:
+        rows = [
+            {"section": section.name} | row
+            for section in self.inputs.sections
+            if section.name in self._done
+            for row in getattr(self._done[section.name], what)
+        ]
+        return pd.DataFrame(rows, columns=list(columns))
+
+
+def unreviewed() -> dict[str, Any]:
+    """`SECTION_COLUMNS` of a section that was not counted."""
+    return {"cells_automatic": np.nan, "excluded_mm2": np.nan, "review": ""}
+
+
+def _excluded_mm2(region: shapely.Geometry, facts: SectionFacts, state: Mapping[str, Any]) -> float:
+    if shapely.is_empty(region):
+        return 0.0
+    return area_within(region, facts.outline, facts.overview_px, extent_um=extent_of(state))
+
+
+def extent_of(state: Mapping[str, Any]) -> tuple[float, float]:
+    """Height and width of a section's image, µm."""
+    pixel = PixelSize(*state["pixel_size_um"])
+    height, width = state["image_shape_px"]
+    return height * pixel.y, width * pixel.x
+
+
+def _warnings(review: SectionReview, unknown: Sequence[str]) -> list[str]:
+    found = list(review.problems)
+    gone = sum(row["found"] == NOT_FOUND and row["outcome"] == "object gone"
+               for row in review.decisions)  # fmt: skip
+    if gone:
+        found.append(
+            f"{gone} decisions of reviewers are about objects that are no longer there; "
+            "see review/decisions.csv"
+        )
+    if unknown:
+        found.append(
+            f"reviewers named classes of foci that the profile does not have: {', '.join(unknown)}"
+        )
+    if review.status == "outdated":
+        found.append("signed off, but what counts has changed since without a decision")
+    return found
+
+
+def _with_decisions(
+    gated: pd.DataFrame, review: SectionReview, inputs: TableInputs
+) -> pd.DataFrame:
+    """Judged objects, then added cells, with what was decided."""
+    n = len(gated)
+    table = gated.assign(
+        positive_automatic=gated["positive"].to_numpy(bool), positive=review.positive[:n],
+        decision=review.decision[:n],
+    )  # fmt: skip
+    if not review.added:
+        return table
+    first = int(gated["cell"].max()) + 1 if n else 1
+    added = _added_columns(review.added, first, inputs)
+    added["positive"] = review.positive[n:].tolist()
+    added["decision"] = review.decision[n:].tolist()
+    columns = {}
+    for name in table.columns:
+        own = added.get(name)
+        values = [np.nan] * len(review.added) if own is None else list(own)
+        columns[name] = [*table[name].tolist(), *values]
+    kinds = {name: table[name].dtype for name in added if table[name].dtype != object}
+    return pd.DataFrame(columns).astype(kinds)
+
+
+def _added_columns(
+    added: Sequence[AddedCell], first: int, inputs: TableInputs
+) -> dict[str, Sequence[Any]]:
+    """Columns of added cells, by the names they have before channels are named."""
+    outlines = [np.asarray(one.ref.outline, np.float32) for one in added]
+    areas = [shapely.Polygon(o.reshape(-1, 2)[:, ::-1].astype(float)).area for o in outlines]
+    columns: dict[str, Sequence[Any]] = {
+        "cell": [first + i for i in range(len(added))],
+        "y_um": [one.ref.y_um for one in added],
+        "x_um": [one.ref.x_um for one in added],
+        "area_um2": [round(area, 2) for area in areas],
+        "flags": [""] * len(added),
+        "outline": outlines,
+        "positive_automatic": [False] * len(added),
+    }
+    for role, name in inputs.names.items():
+        columns[f"{role}_mean"] = [_number(one, f"{name}_mean") for one in added]
+        columns[f"{role}_ring"] = [_number(one, f"{name}_background") for one in added]
+    for name in inputs.phenotypes:
+        columns[f"{name}_positive"] = [
+            one.measured.get(f"{name}_positive") is True for one in added
+        ]
+    for name in ("marker_excess", "solidity", "eccentricity"):
+        columns[name] = [_number(one, name) for one in added]
+    return columns
+
+
+def _number(cell: AddedCell, name: str) -> float:
+    value = cell.measured.get(name, math.nan)
+    usable = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if usable and math.isfinite(value) else math.nan
+
+
+def _mouse(
+    key: tuple[Any, ...], mice: pd.DataFrame, sections: pd.DataFrame
+) -> tuple[str, float, float]:
+    """Reviewed or not, automatic cells and excluded area of one mouse."""
+    own = sections[(sections[MOUSE] == list(key)).all(axis=1) & (sections["status"] == "done")]
+    control = own["control"] == "negative"
+    used = own if control.all() else own[~control]
+    if not len(used):
+        return "no", math.nan, math.nan
+    signed = bool((used["review"] == SIGNED).all())
+    excluded = math.fsum(used["excluded_mm2"])
+    return "yes" if signed else "no", float(used["cells_automatic"].sum()), excluded
+
+
+def _corrected(estimate: AuditEstimate | None, mice: pd.DataFrame) -> dict[str, Any]:
+    names = ("cells_corrected", "cells_corrected_low", "cells_corrected_high")
+    if estimate is None:
+        return {name: np.full(len(mice), np.nan) for name in names}
+    found = estimate.mice.set_index(MOUSE)
+    keys = list(
+        zip(mice["mouse"].astype(str), mice["group"].astype(str), mice["dpi"].astype(float),
+            strict=True)
+    )  # fmt: skip
+    return {
+        name: np.array([float(found[name].get(key, math.nan)) for key in keys]) for name in names
+    }
