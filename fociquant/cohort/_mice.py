@@ -23,6 +23,9 @@ NEGATIVE = "negative"
 CONTRACT_CLASSES = ("solitary", "clusters", "micrometastases", "macrometastases")
 """Class columns that are always there; empty under a profile that does not define them."""
 
+PHENOTYPE_PARTS = ("positive", "pct", "cells", "note")
+"""Columns per phenotype: numerator, share, denominator, and why a share is empty or partial."""
+
 MM2_DECIMALS, RATE_DECIMALS, PCT_DECIMALS = 8, 6, 4
 """Decimals of areas (8: 0.01 µm²), of cells per mm² and of percentages."""
 
@@ -35,6 +38,7 @@ def mice_table(
     *,
     reference_group: str | None = None,
     extras: Sequence[str] = (),
+    min_cells: int = 1,
 ) -> pd.DataFrame:
     """Sum sections over mice.
 
@@ -63,12 +67,15 @@ def mice_table(
     extras : sequence of str
         Further columns of the sample sheet to carry through. Where they differ
         between the sections of a mouse, the values are joined by ``|``.
+    min_cells : int
+        A share of fewer cells than this is not told.
 
     Returns
     -------
     pandas.DataFrame
-        `fociquant.model.MOUSE_COLUMNS`; then ``<phenotype>_positive`` and
-        ``<phenotype>_pct`` (of the positive cells; empty without cells); class
+        `fociquant.model.MOUSE_COLUMNS`; then for each phenotype ``_positive`` and ``_cells``
+        (numerator and denominator, over the sections that have its channel: those where
+        ``_positive`` is not empty), ``_pct`` (empty below `min_cells`) and ``_note``; class
         columns of other profiles; ``control``, ``sections_control``, ``batch``
         and `extras`. Counts are ``Int64``, where empty is ``<NA>``; areas and
         rates are float64. ``cells_per_mm2`` is empty where there is no tissue.
@@ -87,7 +94,7 @@ def mice_table(
     for _, own in sections.groupby(["mouse", "group", "dpi"], sort=False, dropna=False):
         used, role = _used_sections(own)
         row = _identity(own, used, role)
-        row |= _sums(used, _foci_of(used, by_section, foci), profile, phenotypes)
+        row |= _sums(used, _foci_of(used, by_section, foci), profile, phenotypes, min_cells)
         rows.append(row | _carried(own, ["batch", *extras]))
     columns = _columns(profile, phenotypes, extras)
     table = pd.DataFrame(rows, columns=columns)
@@ -97,7 +104,7 @@ def mice_table(
 def _columns(profile: FociProfile, phenotypes: Sequence[str], extras: Sequence[str]) -> list[str]:
     """All columns, in order."""
     own = [one.column for one in profile.classes if one.column not in CONTRACT_CLASSES]
-    marked = [f"{name}_{what}" for name in phenotypes for what in ("positive", "pct")]
+    marked = [f"{name}_{what}" for name in phenotypes for what in PHENOTYPE_PARTS]
     return [*MOUSE_COLUMNS, *marked, *own, "control", "sections_control", "batch", *extras]
 
 
@@ -150,7 +157,11 @@ def _foci_of(
 
 
 def _sums(
-    used: pd.DataFrame, foci: pd.DataFrame, profile: FociProfile, phenotypes: Sequence[str]
+    used: pd.DataFrame,
+    foci: pd.DataFrame,
+    profile: FociProfile,
+    phenotypes: Sequence[str],
+    min_cells: int,
 ) -> dict[str, object]:
     """Counts, areas and rates of one mouse; empty without a done section."""
     done = used[used["status"] == DONE]
@@ -168,10 +179,28 @@ def _sums(
     for one in profile.classes:
         row[one.column] = int((foci["class"] == one.name).sum())
     for name in phenotypes:
-        positive = int(done[f"{name}_positive"].sum())
-        row[f"{name}_positive"] = positive
-        row[f"{name}_pct"] = round(100 * positive / cells, PCT_DECIMALS) if cells else math.nan
+        row |= _phenotype(done, name, min_cells)
     return row
+
+
+def _phenotype(done: pd.DataFrame, name: str, min_cells: int) -> dict[str, object]:
+    """Numerator, denominator and share of one phenotype, over sections that have its channel."""
+    known = done[done[f"{name}_positive"].notna()]
+    if not len(known):
+        return {f"{name}_note": "no section has its channel"}
+    positive, cells = int(known[f"{name}_positive"].sum()), int(known["cells"].sum())
+    enough = cells >= max(min_cells, 1)
+    notes = []
+    if len(known) < len(done):
+        notes.append(f"from {len(known)} of {len(done)} sections: the others lack its channel")
+    if not enough:
+        notes.append(f"not estimable: {cells} cells, at least {min_cells} are asked for")
+    return {
+        f"{name}_positive": positive,
+        f"{name}_cells": cells,
+        f"{name}_pct": round(100 * positive / cells, PCT_DECIMALS) if enough else math.nan,
+        f"{name}_note": "; ".join(notes),
+    }
 
 
 def _carried(own: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
@@ -187,7 +216,7 @@ def _typed(
     """Counts as nullable integers, the rest as numbers or text, also with zero rows."""
     counts = ["sections", "sections_failed", "sections_control", "cells", *CONTRACT_CLASSES]
     counts += [one.column for one in profile.classes]
-    counts += [f"{name}_positive" for name in phenotypes]
+    counts += [f"{name}_{what}" for name in phenotypes for what in ("positive", "cells")]
     numbers = ["tissue_mm2", "parenchyma_mm2", "cells_per_mm2", "foci_area_mm2"]
     numbers += [f"{name}_pct" for name in phenotypes]
     types: dict[str, Any] = dict.fromkeys(counts, "Int64") | dict.fromkeys(numbers, "float64")

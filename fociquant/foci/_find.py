@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -170,7 +171,7 @@ def _table(
     n = len(areas)
     cells = np.bincount(number, minlength=n).astype(np.int64)
     y, x = _centres(table, number) if n else (np.zeros(0), np.zeros(0))
-    columns: dict[str, np.ndarray | pd.Series] = {
+    columns: dict[str, Any] = {
         "focus": np.arange(1, n + 1, dtype=np.int64),
         "class": pd.Series(classify(cells, areas, profile), dtype="str"),
         "cells": cells,
@@ -179,8 +180,11 @@ def _table(
         "x_um": x,
     }
     for name in phenotypes:
-        positive = table[f"{name}_positive"].to_numpy(dtype=np.float64)
-        counts = np.bincount(number, weights=positive, minlength=n)
+        positive = table[f"{name}_positive"]
+        if positive.isna().any():  # the section has no such channel
+            columns[f"{name}_positive"] = pd.array([pd.NA] * n, dtype="Int64")
+            continue
+        counts = np.bincount(number, weights=positive.to_numpy(np.float64), minlength=n)
         columns[f"{name}_positive"] = counts.astype(np.int64)
     columns["equivalent_diameter_um"] = np.round(2 * np.sqrt(areas / np.pi), POSITION_DECIMALS)
     columns["nearest_focus_um"] = _nearest(y, x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fociquant.gate.cells import gate_objects
+from fociquant.gate.cells import gate_objects, marker_needed, marker_noise
 from fociquant.gate.controls import (
     BatchThreshold,
     Gate,
@@ -10,7 +10,7 @@ from fociquant.gate.controls import (
     batch_thresholds,
     upper_bound,
 )
-from fociquant.gate.phenotypes import control_threshold, spill_over
+from fociquant.gate.phenotypes import control_threshold, section_spill_over, spill_over
 
 __all__ = [
     "BatchThreshold",
@@ -19,6 +19,9 @@ __all__ = [
     "batch_thresholds",
     "control_threshold",
     "gate_objects",
+    "marker_needed",
+    "marker_noise",
+    "section_spill_over",
     "spill_over",
     "upper_bound",
 ]

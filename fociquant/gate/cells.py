@@ -66,8 +66,9 @@ def gate_objects(
     -------
     pandas.DataFrame
         `objects` with ``flags`` as text (names joined by ``;``), ``positive`` (bool),
-        ``marker_excess`` (counts over the local background), ``marker_strength`` (the part of
-        it that autofluorescence does not explain, in standard deviations of the pixel noise),
+        ``marker_excess`` (counts over the local background), ``marker_unexplained`` (the part of
+        it that autofluorescence does not explain, counts), ``marker_strength`` (the same in
+        standard deviations of the pixel noise),
         ``ring`` (1 - core / edge of the marker),
         and for each phenotype ``<phenotype>_strength`` (float64) and ``<phenotype>_positive``
         (bool, of any object whether counted or not; nullable, and all ``<NA>``, where the
@@ -78,16 +79,15 @@ def gate_objects(
     excess = _excess(objects, "marker", facts, crowded)
     autofluorescence = _excess(objects, "autofluorescence", facts, crowded)
     unexplained = _unexplained(excess, autofluorescence, facts)
-    strength = unexplained / _unit(facts)
-    gate = gate or Gate(settings.marker_snr)
-    needed = max(settings.marker_snr, gate.marker)
+    gate = gate or Gate()
+    needed = marker_needed(facts, gate, settings)
     ring = _ring(objects, excess)
     score = objects["score_mean"].to_numpy()
     bits = objects["flags"].to_numpy(np.int64).copy()
-    dim = strength <= needed
+    dim = unexplained <= needed
     explained = _explained(autofluorescence, unexplained, facts, settings.autofluorescence_ratio)
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
-    dim &= ~(explained & (excess > needed * _unit(facts)))
+    dim &= ~(explained & (excess > needed))
     checks = {
         CellFlag.UNCERTAIN: (score < _needed_score(facts, settings)) | (score <= gate.score),
         CellFlag.DIM_MARKER: dim | out_of_place(objects, facts.marker_map, settings),
@@ -118,7 +118,8 @@ def gate_objects(
         flags=[names[value] for value in bits.tolist()],
         positive=(bits & int(REJECTING)) == 0,
         marker_excess=excess,
-        marker_strength=strength,
+        marker_unexplained=unexplained,
+        marker_strength=unexplained / marker_noise(facts),
         ring=ring,
         **found,
     )
@@ -146,10 +147,15 @@ def _ring(objects: pd.DataFrame, excess: np.ndarray) -> np.ndarray:
     return np.clip(1.0 - share, -1.0, 2.0)
 
 
-def _unit(facts: SectionFacts) -> float:
+def marker_noise(facts: SectionFacts) -> float:
     """The marker's pixel noise, counts; an image without any is measured by its spread."""
     stats = facts.stats["marker"]
     return stats.noise if stats.noise > 0 else stats.spread
+
+
+def marker_needed(facts: SectionFacts, gate: Gate, settings: GateSettings) -> float:
+    """Unexplained marker that an object of this section must exceed, counts."""
+    return max(settings.marker_snr * marker_noise(facts), gate.marker)
 
 
 def _excess(

@@ -45,19 +45,16 @@ FOCUS_CELLS = 10
 FROM_CONTROLS, FROM_SECTION = "controls", "section"
 """Values of ``threshold_source``."""
 
-NO_RING = -math.inf
-"""Floor of the ring: none is asked for."""
-
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What an object must exceed, each alone.
+    """What an object must exceed beyond the floor of its section; by default nothing.
 
     Parameters
     ----------
     marker : float
-        Strength: marker that neither surroundings nor autofluorescence explain, in standard
-        deviations of the pixel noise.
+        Marker that neither surroundings nor autofluorescence explain, counts: sections of a
+        batch are stained and scanned alike, while the noise is that of each section.
     score : float
         Mean cell logit of the network.
     ring : float
@@ -65,9 +62,9 @@ class Gate:
         filled one.
     """
 
-    marker: float
+    marker: float = -math.inf
     score: float = -math.inf
-    ring: float = NO_RING
+    ring: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ class Passing:
         Marked ``negative`` in the sheet.
     tissue_mm2 : float
     values : numpy.ndarray of float64, shape (n, 3)
-        Marker strength, score and ring of the objects that pass.
+        Unexplained marker (counts), score and ring of the objects that pass.
     places_um : numpy.ndarray of float64, shape (n, 2)
         Their centres.
     """
@@ -107,9 +104,7 @@ class BatchThreshold:
     ----------
     batch : str
     gate : Gate
-        At least the floor; ``-inf`` for what was not raised, the floor of the section holds.
-    floor : float
-        ``gate.marker_snr``.
+        ``-inf`` for what was not raised: there the floor of each section holds.
     source : str
         `FROM_CONTROLS` or `FROM_SECTION`.
     controls : tuple of str
@@ -128,7 +123,6 @@ class BatchThreshold:
 
     batch: str
     gate: Gate
-    floor: float
     source: str
     controls: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -188,7 +182,6 @@ def batch_thresholds(
 def _of_batch(
     batch: str, passing: Sequence[Passing], *, anywhere: bool, settings: GateSettings
 ) -> BatchThreshold:
-    floor = settings.marker_snr
     others = [p for p in passing if not p.control]
     controls = [p for p in passing if p.control]
     reasons = {p.section: _unfit(p, others, settings) for p in controls}
@@ -201,18 +194,18 @@ def _of_batch(
     if not used:
         warnings.append(_without_controls(batch, bool(controls), anywhere))
         return BatchThreshold(
-            batch, Gate(floor), floor, FROM_SECTION, refused=refused, warnings=tuple(warnings)
+            batch, Gate(), FROM_SECTION, refused=refused, warnings=tuple(warnings)
         )
     gate = _raised(used, others, settings)
     area = _area(used)
     left = int(_passes(_values(used), gate).sum())
     bound = upper_bound(left, area)
-    if gate != Gate(floor):
-        warnings.append(_cost(batch, gate, floor, _values(others)))
+    if gate != Gate():
+        warnings.append(_cost(batch, gate, _values(others)))
     if bound > settings.control_false_positives_per_mm2:
         warnings.append(_too_small(batch, area, left, bound, settings))
     return BatchThreshold(
-        batch, gate, floor, FROM_CONTROLS, tuple(p.section for p in used), refused, area,
+        batch, gate, FROM_CONTROLS, tuple(p.section for p in used), refused, area,
         len(_values(used)), left, left / area, bound, tuple(warnings),
     )  # fmt: skip
 
@@ -248,23 +241,22 @@ def _raised(controls: Sequence[Passing], others: Sequence[Passing], settings: Ga
     All combinations of `LEVELS` thresholds per property are looked at. Of equal ones the
     lowest ring wins, then the lowest score: what is left to choose is raised in the marker.
     """
-    false, floor = _values(controls), Gate(settings.marker_snr)
+    false = _values(controls)
     allowed = _allowed(_area(controls), settings)
     if len(false) <= allowed:
-        return floor
-    levels = [_levels(false[:, k], low) for k, low in enumerate((floor.marker, -math.inf, NO_RING))]
+        return Gate()
+    levels = [_levels(false[:, k]) for k in range(false.shape[1])]
     clean = _kept(false, levels) <= allowed
     kept = np.where(clean, _kept(_values(others), levels), -1)
     ring, score, marker = np.unravel_index(int(np.argmax(kept.T)), kept.T.shape)
     return Gate(float(levels[0][marker]), float(levels[1][score]), float(levels[2][ring]))
 
 
-def _levels(values: np.ndarray, floor: float) -> np.ndarray:
-    """The floor, then quantiles of `values` up to their largest, rounded up; increasing."""
+def _levels(values: np.ndarray) -> np.ndarray:
+    """Not raised, then quantiles of `values` up to their largest, rounded up; increasing."""
     scale = 10.0**THRESHOLD_DECIMALS
     steps = np.quantile(values, np.linspace(0, 1, LEVELS), method="higher")
-    above = np.ceil(steps * scale) / scale
-    return np.concatenate([[floor], np.unique(above[above > floor])])
+    return np.concatenate([[-math.inf], np.unique(np.ceil(steps * scale) / scale)])
 
 
 def _kept(values: np.ndarray, levels: Sequence[np.ndarray]) -> np.ndarray:
@@ -335,11 +327,10 @@ def _without_controls(batch: str, refused: bool, anywhere: bool) -> str:
     )
 
 
-def _cost(batch: str, gate: Gate, floor: float, others: np.ndarray) -> str:
+def _cost(batch: str, gate: Gate, others: np.ndarray) -> str:
     what = f"the gate of batch {batch!r}" if batch else "the gate"
-    parts = [f"marker strength above {gate.marker:g}"] if gate.marker > floor else []
-    parts += [f"score above {gate.score:g}"] if gate.score > -math.inf else []
-    parts += [f"ring above {gate.ring:g}"] if gate.ring > NO_RING else []
+    asked = (("marker", gate.marker, " counts"), ("score", gate.score, ""), ("ring", gate.ring, ""))
+    parts = [f"{what} above {at:g}{unit}" for what, at, unit in asked if at > -math.inf]
     lost = len(others) - int(_passes(others, gate).sum())
     return (
         f"the controls raise {what} ({', '.join(parts)}): {lost} of "

@@ -89,10 +89,8 @@ def judge_phenotype(
     -------
     Judged
     """
-    column = f"{name}_{COMPARTMENTS[rule.compartment]}"
-    if column not in objects:  # no nuclear stain, or measured by an older version
-        column = f"{name}_p90"
-    if stats is None or column not in objects:
+    above = _above(objects, name, rule)
+    if stats is None or above is None:
         unknown = pd.array([pd.NA] * len(objects), dtype="boolean")
         nothing = np.zeros(len(objects), bool)
         return Judged(np.full(len(objects), np.nan), unknown, nothing, np.nan)
@@ -101,13 +99,44 @@ def judge_phenotype(
         settings.phenotype_fraction * (stats.high - stats.low),
         stats.spread,
     )
-    above = objects[column].to_numpy(np.float64) - objects[f"{name}_ring"].to_numpy(np.float64)
     spill = spill_over(above[counted], marker_excess[counted])
     spilled = np.nan_to_num(spill) * np.maximum(marker_excess, 0.0)
     strength = (above - spilled) / needed
     limit = max(1.0, threshold or 0.0)
     positive = strength > limit
     return Judged(strength, positive, (above / needed > limit) & ~positive, spill)
+
+
+def _above(objects: pd.DataFrame, name: str, rule: PhenotypeRule) -> np.ndarray | None:
+    """The compartment's mean above the surroundings, counts; None without the channel."""
+    column = f"{name}_{COMPARTMENTS[rule.compartment]}"
+    if column not in objects:  # no nuclear stain
+        column = f"{name}_p90"
+    if column not in objects:
+        return None
+    return objects[column].to_numpy(np.float64) - objects[f"{name}_ring"].to_numpy(np.float64)
+
+
+def section_spill_over(gated: pd.DataFrame, name: str, rule: PhenotypeRule) -> float:
+    """:func:`spill_over` of one phenotype in one section.
+
+    Parameters
+    ----------
+    gated : pandas.DataFrame
+        From :func:`~fociquant.gate.gate_objects`.
+    name : str
+    rule : PhenotypeRule
+
+    Returns
+    -------
+    float
+        NaN where there is no such channel, or too few cells.
+    """
+    above = _above(gated, name, rule)
+    if above is None:
+        return float("nan")
+    counted = gated["positive"].to_numpy(bool)
+    return spill_over(above[counted], gated["marker_excess"].to_numpy(np.float64)[counted])
 
 
 def spill_over(phenotype: np.ndarray, marker: np.ndarray) -> float:

@@ -20,8 +20,12 @@ from fociquant.gate import (
     batch_thresholds,
     control_threshold,
     gate_objects,
+    marker_needed,
+    marker_noise,
+    section_spill_over,
 )
-from fociquant.model import Section, SectionFacts
+from fociquant.model import PhenotypeRule, Section, SectionFacts
+from fociquant.settings import GateSettings
 from fociquant.store import ResultsFolder, facts_of, read_json, read_objects
 from fociquant.units import PixelSize
 
@@ -29,11 +33,14 @@ if TYPE_CHECKING:
     from fociquant.run.tables import TableInputs
 
 THRESHOLD_COLUMNS = (
-    "batch", "threshold_source", "marker_threshold", "score_threshold", "ring_threshold",
-    "marker_floor", "control_sections", "control_sections_refused", "control_mm2",
+    "batch", "threshold_source", "marker_counts", "score_threshold", "ring_threshold",
+    "control_sections", "control_sections_refused", "control_mm2",
     "false_at_floor", "false_cells", "false_per_mm2", "false_upper_per_mm2", "threshold_note",
 )  # fmt: skip
 """Columns of ``thresholds.csv``."""
+
+PHENOTYPE_PARTS = ("positive", "cells", "spill_over")
+"""Columns of ``sections.csv`` per phenotype: numerator, denominator, bleed of the marker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +57,16 @@ class Gating:
     batches: Mapping[str, BatchThreshold]
     phenotypes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
-    def columns(self, section: Section) -> dict[str, Any]:
-        """What ``sections.csv`` says of the thresholds of one section."""
+    def columns(
+        self, section: Section, facts: SectionFacts | None, settings: GateSettings
+    ) -> dict[str, Any]:
+        """What ``sections.csv`` says of the thresholds of one section; None: it was not counted."""
         one = self.batches[section.batch]
+        marker = math.nan
+        if facts is not None:
+            marker = marker_needed(facts, one.gate, settings) / marker_noise(facts)
         return {
-            "marker_threshold": one.gate.marker,
+            "marker_threshold": marker,
             "score_threshold": _or_nan(one.gate.score),
             "ring_threshold": _or_nan(one.gate.ring),
             "threshold_source": one.source,
@@ -65,8 +77,8 @@ class Gating:
         """``thresholds.csv``: a row per batch."""
         rows = [
             (
-                one.batch, one.source, one.gate.marker, _or_nan(one.gate.score),
-                _or_nan(one.gate.ring), one.floor, "|".join(one.controls), "|".join(one.refused),
+                one.batch, one.source, _or_nan(one.gate.marker), _or_nan(one.gate.score),
+                _or_nan(one.gate.ring), "|".join(one.controls), "|".join(one.refused),
                 one.control_mm2, one.false_at_floor, one.false_left, one.false_per_mm2,
                 one.false_per_mm2_upper, " | ".join(one.warnings),
             )
@@ -174,7 +186,7 @@ def _passing(section: Section, gated: pd.DataFrame, facts: SectionFacts) -> Pass
     counted = gated[gated["positive"]]
     return Passing(
         section.name, section.batch, section.negative_control, facts.tissue_mm2,
-        counted[["marker_strength", "score_mean", "ring"]].to_numpy(np.float64),
+        counted[["marker_unexplained", "score_mean", "ring"]].to_numpy(np.float64),
         counted[["y_um", "x_um"]].to_numpy(np.float64),
     )  # fmt: skip
 
@@ -182,3 +194,30 @@ def _passing(section: Section, gated: pd.DataFrame, facts: SectionFacts) -> Pass
 def _nothing(section: Section) -> Passing:
     """A section that says nothing: not counted, or of a batch without controls."""
     return Passing(section.name, section.batch, False, 0.0, np.empty((0, 3)), np.empty((0, 2)))
+
+
+def has_channel(gated: pd.DataFrame, name: str) -> bool:
+    """Whether the section has the channel of a phenotype."""
+    return f"{name}_ring" in gated
+
+
+def phenotype_columns(gated: pd.DataFrame, inputs: TableInputs) -> dict[str, Any]:
+    """Numerator, denominator and spill-over of each phenotype; unknown without its channel."""
+    counted = gated[gated["positive"]]
+    found: dict[str, Any] = {}
+    for name in inputs.phenotypes:
+        known = has_channel(gated, name)
+        rule = inputs.rules.get(name, PhenotypeRule())
+        found[f"{name}_positive"] = int(counted[f"{name}_positive"].sum()) if known else np.nan
+        found[f"{name}_cells"] = len(counted) if known else np.nan
+        found[f"{name}_spill_over"] = section_spill_over(gated, name, rule)
+    return found
+
+
+def missing_channels(gated: pd.DataFrame, inputs: TableInputs) -> list[str]:
+    """A warning for each phenotype whose channel the section has not."""
+    return [
+        f"the image has no channel for {name}: its cells are left out of the share of {name}"
+        for name in inputs.phenotypes
+        if not has_channel(gated, name)
+    ]

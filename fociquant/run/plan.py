@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from fociquant import __version__
-from fociquant.errors import PixelSizeError
+from fociquant.errors import ChannelError, PixelSizeError
 from fociquant.io import SectionImage
-from fociquant.model import Box, Section
+from fociquant.model import Box, Channels, Section
 from fociquant.segment.contract import ModelInfo
 from fociquant.settings import FociSettings, GateSettings, Settings
 from fociquant.study import Study
@@ -202,10 +202,11 @@ def plan_section(
         Neither the file nor the study says the pixel size, or cells are too small in it.
     """
     wanted = study.channels.roles()
-    roles = {role: image.channel_index(channel) for role, channel in wanted.items()}
+    roles = _roles(study.channels, image)
     names = {
         role: channel if isinstance(channel, str) else image.channel_names[roles[role]]
         for role, channel in wanted.items()
+        if role in roles
     }
     pixel_size = study.pixel_size or image.pixel_size
     if pixel_size is None:
@@ -228,6 +229,18 @@ def plan_section(
     }
     keys = section_keys(source, study.settings, model, lattice, exhaustive=exhaustive)
     return SectionPlan(section, image, roles, names, pixel_size, grid, lattice, keys)
+
+
+def _roles(channels: Channels, image: SectionImage) -> dict[str, int]:
+    """Channel index of every role; a phenotype that the file does not have is left out."""
+    roles: dict[str, int] = {}
+    for role, channel in channels.roles().items():
+        try:
+            roles[role] = image.channel_index(channel)
+        except ChannelError:
+            if role not in channels.phenotype:
+                raise
+    return roles
 
 
 def _check_resolution(section: Section, diameter_um: float, pixel_size: PixelSize) -> None:

@@ -218,11 +218,29 @@ def _channel_problems(inspection: Inspection, images: Sequence[ImageFacts]) -> I
         for image in images:
             if image.roles[role] is None:
                 lacking[image.channel_names].append(image.section)
+        if _only_some_lack(role, images):
+            continue  # told by a note
         for names, sections in lacking.items():
             what = f"no channel {channel!r} in {_sections(sections, len(images))}."
             cure = f"{did_you_mean(str(channel), names)}There the channels are {listed(names)}."
             yield Problem(_role_key(inspection, role), what, cure)
     yield from _shared_channels(inspection, images)
+
+
+def _only_some_lack(role: str, images: Sequence[ImageFacts]) -> bool:
+    """Whether a phenotype's channel is in some images: it is then unknown in the others."""
+    return role not in FIXED_ROLES and any(image.roles[role] is not None for image in images)
+
+
+def _phenotype_notes(inspection: Inspection, images: Sequence[ImageFacts]) -> Iterator[Problem]:
+    """Phenotypes whose channel some images lack."""
+    channels = inspection.config.channels
+    for role, channel in (channels.phenotype if channels else {}).items():
+        lacking = [image.section for image in images if image.roles[role] is None]
+        if lacking and _only_some_lack(role, images):
+            what = f"no channel {channel!r} in {_sections(lacking, len(images))}."
+            cure = f"Their cells are left out of the share of {role}; is the name right?"
+            yield Problem(_role_key(inspection, role), what, cure)
 
 
 def _shared_channels(inspection: Inspection, images: Sequence[ImageFacts]) -> Iterator[Problem]:
@@ -274,6 +292,7 @@ def _notes(inspection: Inspection, images: Sequence[ImageFacts]) -> Iterator[Pro
         common = Counter(image.channel_names for image in images).most_common(1)[0][0]
         cure = "Write these names, or their indices from 0."
         yield Problem(document.where("channels"), f"the images have {listed(common)}.", cure)
+    yield from _phenotype_notes(inspection, images)
     yield from _size_notes(inspection, images)
     dtypes = sorted({image.dtype for image in images})
     if len(dtypes) > 1:

@@ -14,7 +14,18 @@ import pyarrow.parquet as pq
 from fociquant.cohort import ASSUMED_CV, compare_groups, group_table, mice_table, power_table
 from fociquant.foci import find_foci
 from fociquant.model import CELL_COLUMNS, PhenotypeRule, Section
-from fociquant.run.gating import Gating, find_gating, gate_section, stored_sections
+from fociquant.run.gating import (
+    PHENOTYPE_PARTS,
+    Gating,
+    find_gating,
+    gate_section,
+    missing_channels,
+    phenotype_columns,
+    stored_sections,
+)
+from fociquant.run.review import CELL_COLUMNS as REVIEW_COLUMNS
+from fociquant.run.review import StudyReview, unreviewed
+from fociquant.run.seams import seam_columns
 from fociquant.run.sections import DONE, FAILED
 from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, write_csv
@@ -23,7 +34,8 @@ from fociquant.store.tables import DEFAULT_DECIMALS
 
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
-    "reviewed", "class", "fold_change_note", "reference", "offset", "comparison_note",
+    "reviewed", "review", "edited",
+    "class", "fold_change_note", "reference", "offset", "comparison_note",
     "threshold_source", "threshold_note", "control_sections", "control_sections_refused",
 )  # fmt: skip
 """Columns of the CSV tables that are text even where they look like numbers."""
@@ -118,11 +130,12 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     foci: list[pd.DataFrame] = []
     schema = cells_schema(inputs)
     gating = find_gating(folder, inputs)
+    review = StudyReview.read(folder, inputs)
     with (
         atomic_path(folder.cells) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
-        for counted in _count_all(folder, inputs, gating):
+        for counted in _count_all(folder, inputs, gating, review):
             rows.append(counted.row)
             foci.append(counted.foci)
             writer.write_table(
@@ -133,8 +146,10 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     mice = mice_table(
         sections, all_foci, inputs.profile, inputs.phenotypes,
         reference_group=inputs.reference_group, extras=inputs.extras,
+        min_cells=inputs.settings.gate.min_cells_for_fraction,
     )  # fmt: skip
-    groups = group_table(mice, reference_group=inputs.reference_group)
+    mice = review.with_mice(folder, mice, sections)
+    groups = review.with_groups(group_table(mice, reference_group=inputs.reference_group))
     comparisons = compare_groups(mice, reference_group=inputs.reference_group)
     comparisons = comparisons.round(DEFAULT_DECIMALS)  # the report has what the file has
     tables = Tables(sections, all_foci, mice, groups, comparisons, gating)
@@ -144,6 +159,7 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     write_csv(folder.mice, mice)
     write_csv(folder.groups, groups)
     write_csv(folder.comparisons, comparisons)
+    review.write(folder)
     return tables
 
 
@@ -175,6 +191,8 @@ def cells_schema(inputs: TableInputs) -> pa.Schema:
         "positive": pa.bool_(),
         "flags": pa.string(),
         "outline": pa.list_(pa.float32()),
+        "positive_automatic": pa.bool_(),
+        "decision": pa.string(),
         **{f"{name}_positive": pa.bool_() for name in inputs.phenotypes},
     }
     return pa.schema([(name, kinds.get(name, pa.float64())) for name in _cell_columns(inputs)])
@@ -186,13 +204,15 @@ def _cell_columns(inputs: TableInputs) -> list[str]:
     columns += [f"{name}_positive" for name in inputs.phenotypes]
     columns += [f"{name}_background" for name in inputs.names.values()]
     columns += ["marker_excess", "marker_strength", "ring", "solidity", "eccentricity", "score"]
-    return [*columns, "mouse", "outline"]
+    return [*columns, *REVIEW_COLUMNS, "mouse", "outline"]
 
 
-def _count_all(folder: ResultsFolder, inputs: TableInputs, gating: Gating) -> Iterator[_Counted]:
+def _count_all(
+    folder: ResultsFolder, inputs: TableInputs, gating: Gating, review: StudyReview
+) -> Iterator[_Counted]:
     for section, state in stored_sections(folder, inputs):
         if state is not None:
-            yield _count_section(folder, inputs, section, state, gating)
+            yield _count_section(folder, inputs, section, state, gating, review)
         else:
             failure = read_json(folder.failure(section.name)) or {}
             reason = failure.get("reason") or "not counted yet; run the same command again"
@@ -205,32 +225,38 @@ def _count_section(
     section: Section,
     state: Mapping[str, Any],
     gating: Gating,
+    review: StudyReview,
 ) -> _Counted:
-    gated, facts = gate_section(folder, inputs, section, state, gating)
+    judged, facts = gate_section(folder, inputs, section, state, gating)
+    reviewed = review.section(section, state, judged, facts)
+    gated = reviewed.cells
     linked = find_foci(
         gated,
         link_um=inputs.settings.foci.link_um,
         profile=inputs.profile,
         phenotypes=inputs.phenotypes,
+        edits=reviewed.edits,
     )
     cells = _rename(gated.assign(focus=linked.focus), inputs, section)
-    foci = linked.foci.copy()
+    foci = linked.foci.assign(edited=linked.edited)
     foci.insert(0, "section", section.name)
     foci.insert(1, "mouse", section.mouse)
     counts = {
         "status": DONE,
         "reason": "",
-        "tissue_mm2": facts.tissue_mm2,
-        "parenchyma_mm2": facts.parenchyma_mm2,
+        "tissue_mm2": reviewed.tissue_mm2,
+        "parenchyma_mm2": reviewed.parenchyma_mm2,
         "cells": int(gated["positive"].sum()),
         "foci": len(foci),
-        "candidates": len(gated),
-        "warnings": " | ".join(state.get("warnings", [])),
-        **gating.columns(section),
+        "candidates": len(judged),
+        "warnings": " | ".join(
+            [*state.get("warnings", []), *missing_channels(judged, inputs), *reviewed.warnings]
+        ),
+        **seam_columns(state),
+        **gating.columns(section, facts, inputs.settings.gate),
+        **phenotype_columns(gated, inputs),
+        **reviewed.columns,
     }
-    positive = gated[gated["positive"]]
-    for name in inputs.phenotypes:
-        counts[f"{name}_positive"] = int(positive[f"{name}_positive"].sum())
     return _Counted(_section_row(inputs, section, counts), cells, foci)
 
 
@@ -249,10 +275,15 @@ def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.Da
 
 
 def _uncounted(inputs: TableInputs, section: Section, reason: str, gating: Gating) -> _Counted:
-    empty = {"status": FAILED, "reason": reason, "warnings": "", **gating.columns(section)}
-    unknown = ["tissue_mm2", "parenchyma_mm2", "cells", "foci", "candidates"]
-    unknown += [f"{name}_positive" for name in inputs.phenotypes]
-    row = _section_row(inputs, section, empty | dict.fromkeys(unknown, np.nan))
+    unknown = ("tissue_mm2", "parenchyma_mm2", "cells", "foci", "candidates")
+    counts = {
+        "status": FAILED, "reason": reason, **dict.fromkeys(unknown, np.nan), "warnings": "",
+        **seam_columns(None),
+        **gating.columns(section, None, inputs.settings.gate),
+        **{f"{name}_{what}": np.nan for name in inputs.phenotypes for what in PHENOTYPE_PARTS},
+        **unreviewed(),
+    }  # fmt: skip
+    row = _section_row(inputs, section, counts)
     cells = pa.Table.from_pylist([], schema=cells_schema(inputs)).to_pandas()
     return _Counted(row, cells, _no_foci(inputs))
 
@@ -265,12 +296,13 @@ def _no_foci(inputs: TableInputs) -> pd.DataFrame:
     )
     for name in inputs.phenotypes:
         nothing[f"{name}_positive"] = nothing[f"{name}_positive"].astype(bool)
-    foci = find_foci(
+    found = find_foci(
         nothing,
         link_um=inputs.settings.foci.link_um,
         profile=inputs.profile,
         phenotypes=inputs.phenotypes,
-    ).foci
+    )
+    foci = found.foci.assign(edited=found.edited)
     foci.insert(0, "section", pd.Series([], dtype=object))
     foci.insert(1, "mouse", pd.Series([], dtype=object))
     return foci

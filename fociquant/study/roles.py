@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from types import MappingProxyType
+from typing import Any, get_args
 
 from fociquant.errors import Problem
-from fociquant.model import Channels
+from fociquant.model import Channels, Compartment, PhenotypeRule
 from fociquant.study.document import Document, Key
 from fociquant.study.spelling import did_you_mean, listed
 
@@ -15,6 +16,10 @@ FIXED_ROLES: tuple[str, ...] = ("marker", "nucleus", "autofluorescence")
 """Roles with one channel each."""
 
 _KEYS = (*FIXED_ROLES, "phenotype")
+
+_PHENOTYPE_KEYS = ("channel", "compartment", "immune", "controls")
+
+COMPARTMENTS: tuple[str, ...] = get_args(Compartment)
 
 _PHENOTYPE_NAME = re.compile(r"[^\W_][\w .+/()-]*")
 """A phenotype's name begins columns of the results: it starts with a letter or digit
@@ -44,14 +49,26 @@ def read_channels(document: Document) -> Channels | None:
     if any(channel_problems(document)):
         return None
     marker, nucleus, autofluorescence = (_channel(document, "channels", r) for r in FIXED_ROLES)
-    names = document.values["channels"].get("phenotype") or {}
-    phenotype = {name: _channel(document, "channels", "phenotype", name) for name in names}
+    written = document.values["channels"].get("phenotype") or {}
+    phenotype = {name: _channel(document, *_key_of(name, value)) for name, value in written.items()}
+    rules = {name: _rule(value) for name, value in written.items() if isinstance(value, dict)}
     return Channels(
         marker="" if marker is None else marker,
         nucleus=nucleus,
         autofluorescence=autofluorescence,
         phenotype=MappingProxyType({k: v for k, v in phenotype.items() if v is not None}),
+        rules=MappingProxyType(rules),
     )
+
+
+def _key_of(name: str, value: object) -> Key:
+    """Where the channel of a phenotype stands: short form, or under ``channel``."""
+    key = ("channels", "phenotype", name)
+    return (*key, "channel") if isinstance(value, dict) else key
+
+
+def _rule(value: dict[str, Any]) -> PhenotypeRule:
+    return PhenotypeRule(**{key: value[key] for key in value if key != "channel"})
 
 
 def _channel(document: Document, *key: str) -> str | int | None:
@@ -93,11 +110,32 @@ def _phenotype_problems(document: Document) -> Iterator[Problem]:
         if name in (*FIXED_ROLES, "phenotype") or not _PHENOTYPE_NAME.fullmatch(name):
             what = f"{name!r} cannot name a phenotype."
             yield Problem(document.where(*key), what, "Use letters, digits, '-', '+', as 'Ki67'.")
-        if isinstance(value, dict | list):
+        if isinstance(value, list):
             cure = f"Write one name or index, for example '{name}: Ki67'."
             yield Problem(document.where(*key), f"{value!r} is not one channel.", cure)
-        else:
-            yield from _channel_problem(document, key, required=True)
+            continue
+        if isinstance(value, dict):
+            yield from _rule_problems(document, key, value)
+        yield from _channel_problem(document, _key_of(name, value), required=True)
+
+
+def _rule_problems(document: Document, key: Key, value: dict[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the long form of a phenotype, its channel apart."""
+    for name, content in value.items():
+        where = document.where(*key, name)
+        if name not in _PHENOTYPE_KEYS:
+            cure = f"{did_you_mean(name, _PHENOTYPE_KEYS)}Known are {listed(_PHENOTYPE_KEYS)}."
+            yield Problem(where, f"unknown key {name!r}.", cure)
+        elif name == "compartment" and content not in COMPARTMENTS:
+            what = f"{content!r} is no compartment."
+            yield Problem(where, what, f"Write one of {listed(COMPARTMENTS)}.")
+        elif name in ("immune", "controls") and not isinstance(content, bool):
+            yield Problem(
+                where, f"{content!r} is neither true nor false.", f"Write '{name}: true'."
+            )
+        elif name == "channel" and isinstance(content, dict | list):
+            cure = "Write one name or index, for example 'channel: Ki67'."
+            yield Problem(where, f"{content!r} is not one channel.", cure)
 
 
 def _shared_channels(document: Document) -> Iterator[Problem]:

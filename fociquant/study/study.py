@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -94,6 +94,7 @@ class Study:
             "settings": self.settings.fingerprint(),
             "profile": self.profile.model_dump(mode="json"),
             "channels": list(self.channels.roles().items()),
+            "rules": {name: asdict(rule) for name, rule in self.channels.rules.items()},
             "pixel_size": None if size is None else [size.y, size.x],
             "reference_group": self.reference_group,
         }

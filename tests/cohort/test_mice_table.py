@@ -48,7 +48,7 @@ def test_sections_are_summed_over_a_mouse():
         "tissue_mm2": 2.5, "parenchyma_mm2": 3.0, "cells": 9, "cells_per_mm2": 3.6,
         "solitary": 1, "clusters": 2, "micrometastases": 0, "macrometastases": 0,
         "foci_area_mm2": 0.00100075, "reviewed": "no", "Ki67_positive": 2, "Ki67_pct": 22.2222,
-        "control": "", "sections_control": 0, "batch": "b1", "sex": "f",
+        "Ki67_cells": 9, "Ki67_note": "", "control": "", "sections_control": 0, "batch": "b1", "sex": "f",
     }  # fmt: skip
     assert table.to_dict("records") == [expected]
     assert tuple(table.columns[: len(MOUSE_COLUMNS)]) == MOUSE_COLUMNS
@@ -59,6 +59,25 @@ def test_zero_is_a_result():
     assert row["cells"] == 0 and row["cells_per_mm2"] == 0 and row["foci_area_mm2"] == 0
     assert row["solitary"] == 0
     assert math.isnan(row["Ki67_pct"])
+
+
+def test_a_share_of_few_cells_is_not_told():
+    sections = [section("a", "m1", cells=9, Ki67_positive=3), section("b", "m2", cells=10)]
+    few, enough = mice(sections, min_cells=10).to_dict("records")
+    assert math.isnan(few["Ki67_pct"]) and (few["Ki67_positive"], few["Ki67_cells"]) == (3, 9)
+    assert few["Ki67_note"] == "not estimable: 9 cells, at least 10 are asked for"
+    assert enough["Ki67_pct"] == 10.0 and enough["Ki67_note"] == ""
+
+
+def test_sections_without_the_phenotype_are_in_neither_part_of_its_share():
+    lacking = section("b", "m1", cells=96, Ki67_positive=np.nan)
+    row = mice([section("a", "m1"), lacking]).iloc[0]
+    assert row["cells"] == 100
+    assert (row["Ki67_positive"], row["Ki67_cells"], row["Ki67_pct"]) == (1, 4, 25.0)
+    assert row["Ki67_note"] == "from 1 of 2 sections: the others lack its channel"
+    only = mice([lacking]).iloc[0]
+    assert only[["Ki67_positive", "Ki67_cells", "Ki67_pct"]].isna().all()
+    assert only["Ki67_note"] == "no section has its channel" and only["cells"] == 96
 
 
 def test_no_tissue_leaves_the_density_empty_not_infinite():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fociquant.gate import Gate, Passing, batch_thresholds, upper_bound
 from fociquant.settings import GateSettings
 
-FLOOR = GateSettings().marker_snr
+FLOOR = Gate()
 
 
 def section(name, strengths, *, control=False, batch="", mm2=10.0, scores=4.0, rings=0.5, step=200):
@@ -32,7 +32,7 @@ def threshold(*sections, **options):
 
 def test_without_controls_the_floor_holds_and_the_reason_is_told():
     one = threshold(section("a", [5, 9]))
-    assert one.gate == Gate(FLOOR) and one.source == "section"
+    assert one.gate == FLOOR and one.source == "section"
     assert math.isnan(one.false_per_mm2) and "control: negative" in one.warnings[0]
 
 
@@ -47,7 +47,7 @@ def test_false_cells_of_a_control_raise_the_marker():
 
 def test_a_clean_control_changes_nothing_and_says_what_it_shows():
     one = threshold(section("a", [5.0] * 30), section("wt", [], control=True, mm2=2.0))
-    assert one.gate == Gate(FLOOR) and one.source == "controls"
+    assert one.gate == FLOOR and one.source == "controls"
     assert "fewer than 1.5 per mm²" in one.warnings[-1] and "150 mm²" in one.warnings[-1]
     large = threshold(section("a", [5.0] * 30), section("wt", [], control=True, mm2=200.0))
     assert large.warnings == ()
@@ -55,10 +55,8 @@ def test_a_clean_control_changes_nothing_and_says_what_it_shows():
 
 def test_large_controls_may_keep_the_false_cells_that_are_wanted():
     controls = section("wt", [3.0, 4.0, 30.0], control=True, mm2=1000.0)
-    assert threshold(section("a", [9.0] * 50), controls).gate == Gate(FLOOR)
-    few = threshold(
-        section("a", [9.0] * 50), controls, control_false_positives_per_mm2=0.005
-    )
+    assert threshold(section("a", [9.0] * 50), controls).gate == FLOOR
+    few = threshold(section("a", [9.0] * 50), controls, control_false_positives_per_mm2=0.005)
     # One false cell in 1000 mm² still is below 0.005 with 95 % confidence, two are not.
     assert few.false_left == 1 and few.gate.marker == 4.0
 
@@ -66,20 +64,20 @@ def test_large_controls_may_keep_the_false_cells_that_are_wanted():
 def test_one_bright_speck_does_not_cost_the_dim_cells():
     cells = section("a", np.linspace(3, 40, 100), scores=5.0)
     one = threshold(cells, section("wt", [35.0], control=True, scores=2.5))
-    assert one.gate == Gate(FLOOR, score=2.5) and one.false_left == 0
+    assert one.gate == Gate(score=2.5) and one.false_left == 0
 
 
 def test_filled_cells_are_told_from_rings():
     cells = section("a", np.linspace(10, 90, 100), rings=np.linspace(0.7, 0.9, 100))
     wrong = section("wt", np.linspace(10, 95, 40), rings=np.linspace(0.1, 0.6, 40), control=True)
-    assert threshold(cells, wrong).gate == Gate(FLOOR, ring=0.6)
+    assert threshold(cells, wrong).gate == Gate(ring=0.6)
 
 
 def test_a_section_full_of_cells_is_no_control():
     cells = section("a", np.linspace(10, 90, 300))
     full = section("wt", np.linspace(10, 90, 60), control=True, mm2=0.4)
     one = threshold(cells, full)
-    assert one.gate == Gate(FLOOR) and one.source == "section" and "wt" in one.refused
+    assert one.gate == FLOOR and one.source == "section" and "wt" in one.refused
     assert "would reject everything" in one.warnings[0] and "no control section" in one.warnings[1]
 
 
@@ -122,7 +120,7 @@ def test_batches_stand_alone_in_the_order_of_the_sheet():
         settings=GateSettings(),
     )
     assert list(found) == ["two", "one", ""]
-    assert [one.gate.marker for one in found.values()] == [FLOOR, 5.0, FLOOR]
+    assert [one.gate for one in found.values()] == [FLOOR, Gate(5.0), FLOOR]
     assert "another batch has" in found["two"].warnings[0]
     assert "sections without a batch" in found[""].warnings[0]
 
@@ -138,7 +136,6 @@ def test_controls_only_raise_and_are_clean_afterwards(false, cells, seed):
     options = {"scores": rng.uniform(2, 8, len(false)), "rings": rng.uniform(-1, 1, len(false))}
     wt = section("wt", false, control=True, **options)
     one = threshold(section("a", cells), wt, control_max_loss_fraction=1.0)
-    assert one.gate.marker >= FLOOR
     if one.source == "controls":
         passing = (wt.values > (one.gate.marker, one.gate.score, one.gate.ring)).all(axis=1)
         assert passing.sum() == one.false_left == 0

@@ -1,0 +1,132 @@
+"""Thresholds from controls, and phenotypes that some images lack, over a whole run."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fociquant.io import write_ome_tiff
+from fociquant.run.study import recount
+from fociquant.testing.segmenters import cones
+from fociquant.testing.studies import grid_of_cells
+from fociquant.units import PixelSize
+
+SHAPE = (160, 200)
+
+
+def write(folder, sections, *, channels="marker: HER2, nucleus: DAPI", extra=""):
+    """Sections as {name: (cells, brightness, sheet columns)}; planes HER2, DAPI, Ki67."""
+    lines = ["image,mouse,group,dpi,section,control,batch"]
+    (folder / "images").mkdir(parents=True)
+    for number, (name, (cells, bright, sheet)) in enumerate(sections.items()):
+        places = grid_of_cells(SHAPE, cells)
+        rng = np.random.default_rng(number)
+        planes = [cones(SHAPE, places, 24.0) * bright, cones(SHAPE, places, 12.0)]
+        names = ["HER2", "DAPI"]
+        if "no Ki67" not in sheet:
+            planes.append(cones(SHAPE, places[::2], 12.0))
+            names.append("Ki67")
+        ground = rng.normal(100, 6, (len(planes), *SHAPE))
+        pixels = np.clip(np.round(np.stack(planes) + ground), 0, 65535).astype(np.uint16)
+        write_ome_tiff(folder / f"images/{name}.ome.tif", pixels, channel_names=names,
+                       pixel_size=PixelSize.square(0.5), tile_px=64)  # fmt: skip
+        control = "negative" if "control" in sheet else ""
+        batch = next((part for part in sheet if part.startswith("b")), "")
+        lines.append(f"images/{name}.ome.tif,m-{name},IAV,3,{name},{control},{batch}")
+    (folder / "samples.csv").write_text("\n".join(lines) + "\n")
+    study = folder / "study.yaml"
+    study.write_text(f"name: t\nchannels: {{{channels}}}\n{extra}")
+    return study
+
+
+def read(out, name):
+    return pd.read_csv(out / name, keep_default_na=False, dtype={"batch": str}).set_index(
+        "batch" if name == "thresholds.csv" else "section"
+    )
+
+
+FALSE = {
+    "a": (12, 1.0, ("b1",)),
+    "wt": (3, 0.3, ("b1", "control")),
+    "c": (12, 1.0, ("b2",)),
+}
+
+
+@pytest.fixture(scope="module")
+def results(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gating")
+    study = write(folder / "study", FALSE, extra="gate: {min_score: -10, lining_score: -10, "
+                  "without_autofluorescence_min_score: -10}\n")  # fmt: skip
+    run(study, folder / "r", threads=1)
+    return study, folder / "r"
+
+
+def test_the_gate_of_a_batch_is_raised_by_its_controls(results):
+    _, out = results
+    sections, batches = read(out, "sections.csv"), read(out, "thresholds.csv")
+    assert sections["cells"].tolist() == [12, 0, 12]
+    assert sections["candidates"].tolist() == [12, 3, 12]
+    assert batches.loc["b1", "threshold_source"] == "controls"
+    assert batches.loc["b1", "control_sections"] == "wt"
+    assert (batches.loc["b1", "false_at_floor"], batches.loc["b1", "false_cells"]) == (3, 0)
+    assert batches.loc["b2", "threshold_source"] == "section"
+    assert "batch 'b2' has no section marked" in sections.loc["c", "threshold_note"]
+    assert batches["marker_counts"].tolist()[1] == ""
+    cells = pd.read_parquet(out / "cells.parquet")
+    needed = cells["section"].map(sections["marker_threshold"])
+    assert ((cells["marker_strength"] > needed) == cells["positive"]).all()
+
+
+def test_what_was_used_is_in_run_json_and_recount_agrees(results, tables):
+    _, out = results
+    before, record = tables(out), json.loads((out / "run.json").read_text())
+    thresholds = (out / "thresholds.csv").read_bytes()
+    one = record["gate"]["thresholds"][0]
+    assert one["batch"] == "b1" and one["false_cells"] == 0 and one["control_sections"] == "wt"
+    recount(out)
+    assert tables(out) == before and (out / "thresholds.csv").read_bytes() == thresholds
+    assert json.loads((out / "run.json").read_text()) == record
+
+
+def test_taking_a_control_back_reads_no_pixels(run, results, reads):
+    study, out = results
+    sheet = study.parent / "samples.csv"
+    sheet.write_text(sheet.read_text().replace("negative", ""))
+    run(study, out, threads=1)
+    assert reads[0] == 0 and run.seen == 0
+    assert read(out, "sections.csv")["cells"].tolist() == [12, 3, 12]
+
+
+def test_a_section_full_of_cells_is_refused_as_a_control(run, tmp_path):
+    sections = {"a": (12, 1.0, ()), "full": (12, 1.0, ("control",))}
+    extra = ("gate: {min_score: -10, lining_score: -10, "
+             "without_autofluorescence_min_score: -10}\n")  # fmt: skip
+    run(write(tmp_path / "s", sections, extra=extra), tmp_path / "r", threads=1)
+    found = read(tmp_path / "r", "sections.csv")
+    assert found["cells"].tolist() == [12, 12]
+    assert "control section full is not used as a control" in found.loc["a", "threshold_note"]
+
+
+def test_a_phenotype_that_some_images_lack_is_unknown_there(run, tmp_path):
+    sections = {"a": (12, 1.0, ()), "b": (12, 1.0, ("no Ki67",))}
+    channels = (
+        "marker: HER2, nucleus: DAPI, phenotype: {Ki67: {channel: Ki67, compartment: nuclear}}"
+    )
+    study = write(tmp_path / "s", sections, channels=channels)
+    sheet = study.parent / "samples.csv"
+    sheet.write_text(sheet.read_text().replace("m-b", "m-a"))
+    out = tmp_path / "r"
+    outcome = run(study, out, threads=1)
+    assert outcome.failed == ()
+    found = read(out, "sections.csv")
+    assert found["Ki67_positive"].tolist() == ["6", ""] and found["cells"].tolist() == [12, 12]
+    assert "no channel for Ki67" in found.loc["b", "warnings"]
+    mice = pd.read_csv(out / "mice.csv").iloc[0]
+    assert (mice["cells"], mice["Ki67_positive"], mice["Ki67_cells"]) == (24, 6, 12)
+    assert mice["Ki67_pct"] == 50 and "from 1 of 2 sections" in mice["Ki67_note"]
+    cells = pd.read_parquet(out / "cells.parquet")
+    assert cells[cells["section"] == "b"]["Ki67_positive"].isna().all()
+    assert pd.read_csv(out / "foci.csv").query("section == 'b'")["Ki67_positive"].isna().all()
