@@ -1,0 +1,94 @@
+"""Worker processes and schedulers come, go and die; the tables are those of one thread."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import psutil
+import pytest
+
+from fociquant.io import open_image, write_ome_tiff
+from fociquant.model import Box
+from fociquant.store import read_csv
+from fociquant.testing.studies import write_study
+from fociquant.units import PixelSize
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def test_two_workers_of_which_one_is_killed(processes, study, tmp_path, tables, undisturbed):
+    run = processes.run(study, tmp_path / "r", "--workers", "2", SLOW="0.03")
+    processes.wait_for_blocks(tmp_path / "r", run)
+    workers = processes.workers_of(run)
+    assert len(workers) == 2
+    for process in (psutil.Process(run.pid), *workers):
+        listening = [c for c in process.net_connections("inet") if c.status == "LISTEN"]
+        assert {c.laddr.ip for c in listening} <= {"127.0.0.1"}
+    workers[0].kill()
+    code, _, err = processes.finished(run)
+    assert code == 0, err
+    assert "is gone; its blocks are done again" in err and "Traceback" not in err
+    assert tables(tmp_path / "r") == undisturbed
+
+
+def test_ctrl_c_with_workers_keeps_what_is_done(processes, study, tmp_path, tables, undisturbed):
+    run = processes.run(study, tmp_path / "r", "--workers", "1", SLOW="0.05")
+    processes.wait_for_blocks(tmp_path / "r", run, 2)
+    for process in (psutil.Process(run.pid), *processes.workers_of(run)):
+        process.send_signal(signal.SIGINT)  # as a terminal does: to all of them
+    code, _, err = processes.finished(run)
+    assert code == 130, err
+    assert "the same command again continues" in err and "Traceback" not in err
+    again = processes.run(study, tmp_path / "r", "--threads", "2")
+    assert processes.finished(again)[0] == 0
+    assert tables(tmp_path / "r") == undisturbed
+
+
+def test_a_scheduler_whose_workers_die_and_return(processes, study, tmp_path, tables, undisturbed):
+    address, scheduler = processes.scheduler()
+    workers = [processes.worker(address, SLOW="0.03") for _ in range(2)]
+    run = processes.run(study, tmp_path / "r", "--scheduler", address)
+    processes.wait_for_blocks(tmp_path / "r", run)
+    workers[0].kill()
+    processes.wait_for_blocks(tmp_path / "r", run, 3)
+    workers[1].kill()
+    processes.worker(address)
+    code, _, err = processes.finished(run)
+    assert code == 0, err
+    assert err.count("is gone; its blocks are done again") == 2
+    assert tables(tmp_path / "r") == undisturbed
+    assert scheduler.poll() is None
+
+
+def test_a_scheduler_that_dies_loses_nothing(processes, study, tmp_path, tables, undisturbed):
+    address, scheduler = processes.scheduler()
+    processes.worker(address, SLOW="0.05")
+    run = processes.run(study, tmp_path / "r", "--scheduler", address)
+    processes.wait_for_blocks(tmp_path / "r", run, 2)
+    scheduler.kill()
+    code, _, err = processes.finished(run)
+    assert code == 1 and "the Dask scheduler went away" in err and "Traceback" not in err
+    assert "not counted yet" in (tmp_path / "r" / "sections.csv").read_text()
+    assert list((tmp_path / "r").glob("sections/*/blocks/*.parquet"))
+    again = processes.run(study, tmp_path / "r", "--threads", "2")
+    assert processes.finished(again)[0] == 0
+    assert tables(tmp_path / "r") == undisturbed
+
+
+def test_a_block_that_kills_workers_is_a_status(processes, tmp_path):
+    study = write_study(tmp_path / "s", {"a": 3, "b": 2}, shape=(300, 200))
+    image = study.parent / "images" / "s1.ome.tif"
+    with open_image(image) as opened:
+        pixels = opened.read(Box.of_shape(opened.shape[1:]), [0, 1])
+    pixels[0, 20:40, 20:40] = np.iinfo(np.uint16).max
+    write_ome_tiff(
+        image, pixels, channel_names=("HER2", "DAPI"), pixel_size=PixelSize.square(0.5), tile_px=64
+    )
+    run = processes.run(study, tmp_path / "r", "--workers", "1", POISON="yes")
+    code, _, err = processes.finished(run)
+    assert code == 1, err
+    sections = read_csv(tmp_path / "r" / "sections.csv", text=("reason",)).set_index("section")
+    assert sections["status"].to_dict() == {"s0": "done", "s1": "failed"}
+    assert "worker processes in a row died over the block at (0, 0) px" in sections["reason"]["s1"]
+    assert sections["cells"]["s0"] == 3

@@ -1,0 +1,82 @@
+"""The seam report sees what is lost or doubled at borders, and nothing where all is well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fociquant.run.seams import seam_columns, seam_report
+from fociquant.tiling import Lattice
+from fociquant.units import PixelSize
+
+LATTICE = Lattice((3000, 4000))
+EVERYWHERE = np.ones(LATTICE.cells, bool)
+PIXEL = PixelSize.square(0.5)
+
+
+def boxes(centres, edge=20):
+    y0, x0 = (np.asarray(centres, float).T - edge / 2).astype(np.int64)
+    cells = (y0 + edge // 2) // 1024 * LATTICE.cells[1] + (x0 + edge // 2) // 1024
+    return pd.DataFrame(
+        {"decode_cell": cells, "mask_y0": y0, "mask_x0": x0, "mask_height": edge,
+         "mask_width": edge}
+    )  # fmt: skip
+
+
+def spread(count, seed=0):
+    return np.random.default_rng(seed).uniform(20, (2980, 3980), (count, 2))
+
+
+def report(objects, mask=EVERYWHERE):
+    return seam_report(objects, LATTICE, mask, PIXEL)
+
+
+def test_objects_without_regard_to_borders_are_as_many_at_both():
+    found = report(boxes(spread(20000)))
+    # Two borders along x of 4000 px and three along y of 3000 px.
+    assert found["length_mm"] == pytest.approx((2 * 4000 + 3 * 3000) * 0.5e-3)
+    expected = 20000 * (17000 * 48) / (2960 * 3960)
+    for name in ("objects", "control_objects"):
+        assert abs(found[name] - expected) < 5 * np.sqrt(expected)
+
+
+def test_lost_objects_show():
+    centres = spread(20000)
+    near = np.abs((centres + 512) % 1024 - 512).min(axis=1) < 10
+    found = report(boxes(centres[~near]))
+    assert found["objects"] < 0.8 * found["control_objects"]
+
+
+def test_doubled_objects_show():
+    once = boxes([(1024, x) for x in range(100, 900, 50)])
+    again = once.assign(decode_cell=once["decode_cell"] - 4, mask_y0=once["mask_y0"] - 4)
+    assert report(once)["repeats"] == 0
+    assert report(pd.concat([once, again], ignore_index=True))["repeats"] == len(once)
+
+
+def test_touching_neighbours_are_no_repeats():
+    found = report(boxes([(1013, 500), (1034, 500)]))
+    assert found["repeats"] == 0 and found["objects"] == 2
+
+
+def test_only_borders_between_counted_pieces_count():
+    mask = np.zeros(LATTICE.cells, bool)
+    mask[0, :2] = True
+    found = report(boxes([(500, 1024), (500, 2048), (1024, 500), (500, 640)]), mask)
+    assert found == {
+        "length_mm": 0.512, "objects": 1, "control_objects": 1, "repeats": 0
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (1, 5000), (5000, 1), (0, 0)])
+def test_sections_with_few_or_no_borders(shape):
+    lattice = Lattice(shape)
+    found = seam_report(boxes(np.zeros((0, 2))), lattice, np.ones(lattice.cells, bool), PIXEL)
+    assert found["objects"] == found["repeats"] == 0
+    rate = seam_columns({"seams": found, "screened": 0.0})["seam_rate"]
+    assert np.isnan(rate) == (max(shape) <= 1024)
+
+
+def test_columns_of_a_section_that_was_not_counted_are_empty():
+    assert all(np.isnan(value) for value in seam_columns(None).values())
