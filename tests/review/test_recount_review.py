@@ -1,0 +1,206 @@
+"""Decisions change the tables of a real run, and taking them back restores them byte for byte."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fociquant.review import Reviewer, ReviewSession
+from fociquant.run.study import recount
+from fociquant.store import read_csv
+
+TABLES = ("cells.parquet", "foci.csv", "groups.csv", "mice.csv", "sections.csv")
+ANA, BO = Reviewer("ana", "desk-1"), Reviewer("bo", "desk-2")
+
+
+def tables(folder):
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+def square(y, x, half=6.0):
+    return np.array([(y - half, x - half), (y - half, x + half), (y + half, x + half),
+                     (y + half, x - half)])  # fmt: skip
+
+
+def mice(folder):
+    return read_csv(folder / "mice.csv", text=("mouse", "group", "reviewed")).set_index("mouse")
+
+
+def cells(folder, section):
+    table = pd.read_parquet(folder / "cells.parquet")
+    return table[table["section"] == section].reset_index(drop=True)
+
+
+def test_without_decisions_the_reviewed_columns_are_empty(results):
+    recount(results)
+    row = mice(results).loc["a"]
+    assert row["cells"] == row["cells_automatic"] == 4 and row["reviewed"] == "no"
+    assert pd.isna(row["cells_reviewed"]) and pd.isna(row["cells_corrected"])
+    assert not (results / "review").exists()
+
+
+def test_a_rejected_cell_does_not_count_and_keeps_its_row(results):
+    recount(results)
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.reject(int(session.cell[session.positive][0]), reason="macrophage")
+    recount(results)
+    row = mice(results).loc["a"]
+    assert (row["cells"], row["cells_automatic"]) == (3, 4)
+    rejected = cells(results, "s0").query("decision == 'rejected'").iloc[0]
+    assert not rejected["positive"] and rejected["positive_automatic"] and rejected["focus"] == 0
+    said = read_csv(results / "review" / "decisions.csv")
+    assert said[["outcome", "found", "reason"]].values.tolist() == [
+        ["applied", "same", "macrophage"]
+    ]
+
+
+def test_an_added_cell_is_a_row_with_what_was_measured(results):
+    recount(results)
+    before = len(cells(results, "s1"))
+    with ReviewSession.open(results, "s1", ANA) as session:
+        session.add(square(70.0, 12.0), measured={"HER2_mean": 123.5, "nonsense": 1.0})
+    recount(results)
+    added = cells(results, "s1").query("decision == 'added'").iloc[0]
+    assert (added["y_um"], added["x_um"], added["area_um2"]) == (70.0, 12.0, 144.0)
+    assert added["HER2_mean"] == 123.5 and pd.isna(added["DAPI_mean"])
+    assert added["positive"] and not added["positive_automatic"] and added["focus"] > 0
+    assert len(cells(results, "s1")) == before + 1
+    assert mice(results).loc["b", "cells"] == 7
+    section = read_csv(results / "sections.csv").set_index("section").loc["s1"]
+    assert section["candidates"] == before
+
+
+def test_an_excluded_region_leaves_the_denominator_too(results):
+    recount(results)
+    automatic = mice(results).loc["a"]
+    with ReviewSession.open(results, "s0", ANA) as session:
+        y, x = float(session.y_um[0]), float(session.x_um[0])
+        session.exclude(square(y, x, 8.0), reason="fold")
+    recount(results)
+    row = mice(results).loc["a"]
+    assert row["cells"] == 3
+    assert row["excluded_mm2"] == pytest.approx(256e-6, abs=1e-6)
+    assert row["tissue_mm2"] == pytest.approx(automatic["tissue_mm2"] - 256e-6, abs=2e-6)
+    assert row["cells_per_mm2"] == pytest.approx(3 / row["tissue_mm2"], rel=1e-3)
+    assert cells(results, "s0").query("decision == 'excluded'")["positive"].tolist() == [False]
+
+
+def test_excluding_everything_is_an_honest_zero(results):
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.exclude(np.array([(-9, -9), (-9, 999), (999, 999), (999, -9)]), reason="burnt")
+    recount(results)
+    row = mice(results).loc["a"]
+    assert row["cells"] == 0 and row["tissue_mm2"] == 0 and pd.isna(row["cells_per_mm2"])
+
+
+def test_foci_are_merged_split_and_named(results):
+    recount(results)
+    automatic = read_csv(results / "foci.csv").query("section == 's1'")
+    assert automatic["class"].tolist() == ["cluster"]
+    with ReviewSession.open(results, "s1", ANA) as session:
+        numbers = session.cell[session.positive].tolist()
+        session.split([[numbers[0]], [numbers[-1]]], reason="two arteries")
+    recount(results)
+    split = read_csv(results / "foci.csv").query("section == 's1'")
+    assert split["cells"].sum() == 6 and split["edited"].tolist() == ["split", "split"]
+    with ReviewSession.open(results, "s1", ANA) as session:
+        session.merge([numbers[0], numbers[-1]])
+        session.set_class(numbers[:1], "micrometastasis")
+    recount(results)
+    merged = read_csv(results / "foci.csv").query("section == 's1'")
+    assert merged["cells"].tolist() == [6] and merged["class"].tolist() == ["micrometastasis"]
+    assert merged["edited"].tolist() == ["merged;split;class"]
+
+
+def test_a_class_that_the_profile_does_not_have_is_said_and_stops_nothing(results):
+    with ReviewSession.open(results, "s1", ANA) as session:
+        session.set_class(session.cell[session.positive][:1].tolist(), "gigametastasis")
+    recount(results)
+    section = read_csv(results / "sections.csv").set_index("section").loc["s1"]
+    assert "gigametastasis" in section["warnings"]
+
+
+def test_a_mouse_is_reviewed_when_all_its_sections_are_signed_off(results):
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.reject(int(session.cell[session.positive][0]))
+        session.sign_off()
+    recount(results)
+    table = mice(results)
+    assert table["reviewed"].tolist() == ["yes", "no"]
+    assert table.loc["a", "cells_reviewed"] == 3 and pd.isna(table.loc["b", "cells_reviewed"])
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.reject(int(session.cell[session.positive][0]))
+    recount(results)
+    assert mice(results).loc["a", "reviewed"] == "no"
+
+
+def test_undoing_everything_gives_the_automatic_tables_byte_for_byte(results):
+    recount(results)
+    before = tables(results)
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.reject(session.cell[session.positive].tolist())
+        session.add(square(70.0, 12.0))
+        session.exclude(square(20.0, 20.0, 15.0), reason="fold")
+        session.merge(session.cell[:2].tolist())
+    recount(results)
+    assert tables(results) != before
+    with ReviewSession.open(results, "s0", ANA) as session:
+        while session.undo() is not None:
+            pass
+    recount(results)
+    assert tables(results) == before
+
+
+def test_replaying_twice_gives_the_same_bytes(results):
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.add(square(70.0, 12.0))
+        session.reject(int(session.cell[session.positive][0]))
+    recount(results)
+    first = tables(results), (results / "review" / "decisions.csv").read_bytes()
+    recount(results)
+    assert first == (tables(results), (results / "review" / "decisions.csv").read_bytes())
+
+
+def test_reviewers_who_differ_are_listed(results, clock):
+    with ReviewSession.open(results, "s0", ANA, clock=clock) as session:
+        cell = int(session.cell[session.positive][0])
+        session.reject(cell)
+        session.sign_off()
+    with ReviewSession.open(results, "s0", BO, clock=clock) as session:
+        assert session.positive[session.cell == cell].all(), "bo does not see what ana decided"
+        session.accept(cell)
+        session.sign_off()
+    recount(results)
+    conflict = read_csv(results / "review" / "conflicts.csv").iloc[0]
+    assert conflict["verdicts"] == "ana rejected, bo accepted" and conflict["result"] == "accepted"
+    assert mice(results).loc["a", "cells"] == 4
+    agreement = read_csv(results / "review" / "agreement.csv").set_index("comparison")
+    assert agreement.loc["reviewers", "bias"] == 1.0 and agreement.loc["reviewers", "mice"] == 1
+
+
+def test_decisions_about_objects_that_are_gone_are_said_and_not_applied(results):
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.reject(int(session.cell[session.positive][0]))
+    log = next((results / "review" / "decisions").glob("*.jsonl"))
+    with ReviewSession.open(results, "s1", BO) as session:
+        session.reject(int(session.cell[session.positive][0]))
+    # Another section's places: as if everything had been found elsewhere after a new run.
+    lines = log.read_text()
+    assert '"y_um"' in lines
+    from fociquant.review.chain import to_line
+    from fociquant.review.read_log import read_log
+
+    header, entry = read_log(log).entries
+    content = dict(entry.content)
+    content["object"] = {"y_um": 5000.0, "x_um": 5000.0, "cell": 1, "results": "other"}
+    moved = type(entry)(1, entry.time, entry.action, content, "", header.hash)
+    log.write_text(to_line(header)[0] + to_line(moved)[0])
+    recount(results)
+    section = read_csv(results / "sections.csv").set_index("section").loc["s0"]
+    assert "1 decisions of reviewers are about objects that are no longer there" in str(
+        section["warnings"]
+    )
+    assert mice(results).loc["a", "cells"] == 4
+    said = read_csv(results / "review" / "decisions.csv").set_index("section").loc["s0"]
+    assert said["outcome"] == "object gone" and said["found"] == "not found"
