@@ -39,7 +39,7 @@ def command(
 ) -> int:
     """Segment IMAGES (files or folders) into label images; the model is loaded once."""
     from fociquant.errors import ImageError
-    from fociquant.run.images import SegmentRequest, collect_images, output_paths, segment_image
+    from fociquant.run.images import SegmentRequest, collect_images, output_paths, segment_images
     from fociquant.segment import load_segmenter
     from fociquant.settings import SegmentSettings
 
@@ -50,13 +50,13 @@ def command(
     segmenter = load_segmenter(model, device=device)
     request = SegmentRequest(marker, nucleus, diameter, settings)
     rows: list[dict[str, object]] = []
-    for path, target in zip(paths, targets, strict=True):
-        try:
-            done = segment_image(path, target, request, segmenter, threads=threads)
-            rows.append({"image": path.name, "labels": str(target), "objects": done.objects,
+    outcomes = segment_images(paths, targets, request, segmenter, threads=threads)
+    for path, done in zip(paths, outcomes, strict=True):
+        if isinstance(done, ImageError):
+            rows.append({"image": path.name, "error": str(done)})
+        else:
+            rows.append({"image": path.name, "labels": str(done.labels), "objects": done.objects,
                          "diameter_px": round(done.diameter_px, 2)})  # fmt: skip
-        except ImageError as error:
-            rows.append({"image": path.name, "error": str(error)})
         if not as_json:
             _say(rows[-1])
     if as_json:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fociquant.errors import DiskError, InputError
+from fociquant.errors import DiskError, ImageError, InputError
 from fociquant.io import SectionImage, open_image, write_labels
 from fociquant.model import Box, ChannelStats
 from fociquant.prepare import prepare_section
@@ -141,8 +142,66 @@ def _stem(path: Path) -> str:
     return path.stem
 
 
+def segment_images(
+    paths: Sequence[Path],
+    targets: Sequence[Path],
+    request: SegmentRequest,
+    segmenter: Segmenter,
+    *,
+    threads: int = 0,
+) -> Iterator[Segmented | ImageError]:
+    """Segment several images, as many at once as there are threads.
+
+    Parameters
+    ----------
+    paths, targets : sequence of pathlib.Path
+        Images, and the label TIFF to write for each.
+    request : SegmentRequest
+    segmenter : Segmenter
+    threads : int
+        0: one per core.
+
+    Yields
+    ------
+    Segmented or ImageError
+        In the order of `paths`: the image is done, or cannot be used.
+
+    Raises
+    ------
+    DiskError
+        If labels cannot be written; images not begun are left.
+    """
+    cores = threads or os.cpu_count() or 1
+    at_once = max(1, min(cores, len(paths)))
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise CancelledError
+
+    def one(path: Path, target: Path) -> Segmented | ImageError:
+        try:
+            return segment_image(
+                path, target, request, segmenter, threads=cores // at_once, check=check
+            )
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            yield from pool.map(one, paths, targets)
+        finally:  # interrupted, or the disk is full: what has begun ends soon
+            stop.set()
+
+
 def segment_image(
-    path: Path, target: Path, request: SegmentRequest, segmenter: Segmenter, *, threads: int = 0
+    path: Path,
+    target: Path,
+    request: SegmentRequest,
+    segmenter: Segmenter,
+    *,
+    threads: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> Segmented:
     """Segment one image of any size and write its label image.
 
@@ -154,6 +213,8 @@ def segment_image(
     segmenter : Segmenter
     threads : int
         0: one per core.
+    check : callable, optional
+        Called before every piece of work; raises to end it soon.
 
     Raises
     ------
@@ -166,9 +227,8 @@ def segment_image(
         stats = prepare_section(
             image, roles, pixel_size or PixelSize.square(0.5), PrepareSettings()
         ).facts.stats
-        scene = _Scene(
-            image, roles, stats, request.settings, segmenter, threads or os.cpu_count() or 1
-        )
+        cores = threads or os.cpu_count() or 1
+        scene = _Scene(image, roles, stats, request.settings, segmenter, cores, check)
         diameter = request.diameter_px or _known_diameter(pixel_size, request.settings)
         if diameter is None:
             diameter, objects, grid = scene.estimate()
@@ -213,6 +273,7 @@ class _Scene:
     settings: SegmentSettings
     segmenter: Segmenter
     threads: int
+    check: Callable[[], None]
 
     def grid(self, diameter_px: float) -> AnalysisGrid:
         return AnalysisGrid.for_diameter(
@@ -230,7 +291,7 @@ class _Scene:
         lattice = self.lattice(grid)
         field = FlowField(
             self.image.path.name, self._reader(grid), lattice, self._scales(), self.segmenter,
-            WindowCache(CACHE_BYTES),
+            WindowCache(CACHE_BYTES), check=self.check,
         )  # fmt: skip
         smallest = round(SMALLEST_SHARE * np.pi / 4.0 * self.segmenter.info.diameter_px**2)
         cells = [cell for block in lattice.blocks(1) for cell in block.cells]
