@@ -10,7 +10,8 @@ The tree::
     │       ├── ImageFormatError      not an image, or of a kind no reader knows
     │       ├── CorruptImageError     truncated or damaged
     │       ├── PixelSizeError        the pixel size is unknown
-    │       └── ChannelError          no such channel in this file
+    │       ├── ChannelError          no such channel in this file
+    │       └── RegionError           no such region on this slide
     ├── ModelError            weights that cannot be loaded or are not what they claim
     ├── ClusterError          the Dask scheduler or its workers cannot be used
     │   └── ClusterLostError      the scheduler went away after work had begun (exit 1)
@@ -87,6 +88,10 @@ class PixelSizeError(ImageError):
 
 class ChannelError(ImageError):
     """The file has no channel of that name or index."""
+
+
+class RegionError(ImageError):
+    """The slide has no such region."""
 
 
 class ModelError(FociquantError):

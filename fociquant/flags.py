@@ -44,6 +44,8 @@ class CellFlag(IntFlag):
         A phenotype marker on it is explained by light of the cell marker; not counted for it.
     FILLED
         Less of a marker ring than the negative controls of its batch ask for.
+    OUTSIDE_REGION
+        Its centre lies on a part of the slide that is another section.
     """
 
     NONE = 0
@@ -62,6 +64,7 @@ class CellFlag(IntFlag):
     LINING = 4096
     SPILL_OVER = 8192
     FILLED = 16384
+    OUTSIDE_REGION = 32768
 
 
 REJECTING = (
@@ -75,6 +78,7 @@ REJECTING = (
     | CellFlag.UNCERTAIN
     | CellFlag.LINING
     | CellFlag.FILLED
+    | CellFlag.OUTSIDE_REGION
 )
 """An object with any of these is kept in the table but not counted.
 

@@ -96,6 +96,8 @@ class Section:
         Known to hold no labelled cell.
     batch : str
         Staining or scan batch, ``""`` if the sheet has none.
+    region : str
+        The part of the slide, see :func:`parse_region`; ``""``: all of it.
     extra : mapping of str to str
         Every other column of the sheet, carried through to every table.
     """
@@ -108,6 +110,7 @@ class Section:
     dpi: float
     negative_control: bool = False
     batch: str = ""
+    region: str = ""
     extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -132,6 +135,38 @@ class PhenotypeRule:
     compartment: Compartment = "peak"
     immune: bool = False
     controls: bool = False
+
+
+def parse_region(text: str) -> int | tuple[float, float, float, float]:
+    """A region as the sheet writes it.
+
+    Parameters
+    ----------
+    text : str
+        The number of a piece of tissue from 1, or a box ``y0,x0,y1,x1`` in µm.
+
+    Returns
+    -------
+    int or tuple of float
+        The number, or (y0, x0, y1, x1), µm.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or the box is empty; the message says what is wrong.
+    """
+    parts = [part.strip() for part in text.replace(";", ",").split(",")]
+    if len(parts) == 1:
+        if not (parts[0].isascii() and parts[0].isdigit() and int(parts[0]) > 0):
+            raise ValueError("is neither a number from 1 nor a box 'y0,x0,y1,x1'")
+        return int(parts[0])
+    try:
+        y0, x0, y1, x1 = (float(part) for part in parts)
+    except ValueError:
+        raise ValueError("is not four numbers 'y0,x0,y1,x1'") from None
+    if not (0 <= y0 < y1 < np.inf and 0 <= x0 < x1 < np.inf):
+        raise ValueError("is an empty box: y0 must be below y1, and x0 below x1")
+    return y0, x0, y1, x1
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +285,10 @@ class SectionFacts:
         Where the marker stands out; None if that is not known.
     artefact_mm2 : float
         Area inside the outline that lies in artefacts, mm²; in neither of the areas above.
+    lumen : numpy.ndarray of bool, shape (h, w), or None
+        Wide, lined holes (airways, empty vessels), on the overview grid; None: not looked for.
+    region : numpy.ndarray of bool, shape (h, w), or None
+        The part of the slide that is this section, on the overview grid; None: all of it.
     """
 
     stats: Mapping[str, ChannelStats]
@@ -261,6 +300,8 @@ class SectionFacts:
     autofluorescence_slope: float | None = None
     marker_map: MarkerMap | None = None
     artefact_mm2: float = 0.0
+    lumen: np.ndarray | None = None
+    region: np.ndarray | None = None
 
     @property
     def marker_unit(self) -> float:

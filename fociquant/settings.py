@@ -115,6 +115,10 @@ class GateSettings(_Frozen):
     """Nuclear stain on the cell, from 0 (darkest) to 1 (brightest nuclei); 0 asks for none."""
     autofluorescence_ratio: float = Field(1.8, ge=0.0)
     """Marker must exceed this multiple of what the autofluorescence channel predicts."""
+    edge_band_um: float = Field(50.0, ge=0.0, le=2000.0)
+    """Cells at most this far inside the lung's edge are in the compartment ``edge``, µm."""
+    lumen_band_um: float = Field(30.0, ge=0.0, le=2000.0)
+    """Cells at most this far from an airway or an empty vessel are in ``lumen``, µm."""
     tissue_reach_um: float = Field(25.0, ge=0.0, le=500.0)
     """Cells beyond this distance from the lung's outline get a flag, µm: the outline is coarse."""
     min_area_um2: float = Field(25.0, ge=0.0)
@@ -190,7 +194,7 @@ class ComputeSettings(_Frozen):
     workers: int = Field(0, ge=0, le=4096)
     """Worker processes on this computer; 0: threads of this process."""
     scheduler: str | None = None
-    """Address of an existing Dask scheduler, whose workers do the work."""
+    """Address of an existing Dask scheduler whose workers do the work, or a cluster file."""
     wait_for_workers_s: float = Field(300.0, ge=0.0)
     """How long to wait until a worker of that scheduler is there, s."""
     threads: int = Field(0, ge=0, le=4096)
@@ -239,10 +243,20 @@ class FociProfile(_Frozen):
         return self
 
 
+CLUSTER_FILES = "cluster_"
+"""Files of ``configs/`` whose name begins so describe workers, not a study."""
+
+
 def configs_dir() -> Path:
     """The folder of presets: shipped inside the package, or ``configs/`` of a checkout."""
     packaged = Path(str(files("fociquant"))) / "_data" / "configs"
     return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "configs"
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package, sorted."""
+    names = sorted(path.stem for path in configs_dir().glob("*.yaml"))
+    return [name for name in names if not name.startswith(CLUSTER_FILES)]
 
 
 def find_config(name: str, *, kind: Literal["preset", "foci"], base: Path | None = None) -> Path:
@@ -269,7 +283,7 @@ def find_config(name: str, *, kind: Literal["preset", "foci"], base: Path | None
             return path
         raise SettingsError(f"{kind} file {path} does not exist. Check the path.")
     folder = configs_dir() / "foci" if kind == "foci" else configs_dir()
-    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    names = preset_names() if kind == "preset" else sorted(p.stem for p in folder.glob("*.yaml"))
     if name in names:
         return folder / f"{name}.yaml"
     raise SettingsError(

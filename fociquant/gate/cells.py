@@ -99,6 +99,7 @@ def gate_objects(
         CellFlag.ELONGATED: objects["solidity"].to_numpy() < settings.min_solidity,
         CellFlag.OFF_TISSUE: _off_tissue(objects, facts, settings),
         CellFlag.IN_ARTEFACT: _mask_at(objects, facts.artefact, facts.overview_px, outside=False),
+        CellFlag.OUTSIDE_REGION: _outside_region(objects, facts),
     }
     for flag, hit in checks.items():
         bits |= np.where(hit, int(flag), 0)
@@ -229,6 +230,13 @@ def _without_nucleus(
     stats = facts.stats["nucleus"]
     above = objects["nucleus_p90"].to_numpy() - stats.low
     return np.asarray(above <= settings.nucleus_fraction * (stats.high - stats.low))
+
+
+def _outside_region(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
+    """Whether the centre lies on a part of the slide that is another section."""
+    if facts.region is None:
+        return np.zeros(len(objects), bool)
+    return ~_mask_at(objects, facts.region, facts.overview_px, outside=False)
 
 
 def _off_tissue(objects: pd.DataFrame, facts: SectionFacts, settings: GateSettings) -> np.ndarray:

@@ -7,7 +7,20 @@ crops as a section would be scaled.
 
 from __future__ import annotations
 
+from fociquant.prepare.compartments import COMPARTMENTS, locate
+from fociquant.prepare.regions import Piece, find_pieces, region_mask
 from fociquant.prepare.scale import channel_scale, pixel_noise
-from fociquant.prepare.section import Prepared, prepare_section
+from fociquant.prepare.section import Prepared, find_outline, prepare_section
 
-__all__ = ["Prepared", "channel_scale", "pixel_noise", "prepare_section"]
+__all__ = [
+    "COMPARTMENTS",
+    "Piece",
+    "Prepared",
+    "channel_scale",
+    "find_outline",
+    "find_pieces",
+    "locate",
+    "pixel_noise",
+    "prepare_section",
+    "region_mask",
+]

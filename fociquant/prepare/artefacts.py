@@ -26,7 +26,7 @@ BLUR_RIM_UM = 20.0
 """Around a blurred patch so much is masked as well: the window averages its rim away, µm."""
 
 SATURATED_SHARE = 0.97
-"""An overview pixel whose mean is at least this share of the largest value is saturated all over."""
+"""An overview pixel with a mean of this share of the largest value is saturated all over."""
 
 MIN_SATURATED_UM2 = 400.0
 """Smaller saturated places are single cells or their clumps."""

@@ -18,7 +18,7 @@ from fociquant.prepare.overview import PixelReader, choose_level
 from fociquant.units import PixelSize
 
 DETAIL_UM = 2.7
-"""Pixels are at most this large, µm: a nucleus is some three pixels wide, a blur of 2-3 µm shows."""
+"""Pixels are at most this large, µm: a nucleus is some three wide, a blur of 2-3 µm shows."""
 
 PIECE_PX = 1 << 20
 """Pixels of a piece per channel, up to four times as many where they are averaged."""

@@ -30,7 +30,7 @@ the first, and is followed down to the second. On simulated sections the median 
 LONG_UM = 200.0
 """Shorter bands are walls and clumps of macrophages, µm."""
 
-SOLID = 0.6
+SOLID = 0.56
 """A fold is tissue throughout; lint is bright, but thinner than the pixels of the overview."""
 
 STRAIGHT = 0.35

@@ -10,10 +10,12 @@ import numpy as np
 
 from fociquant.model import Box, ChannelStats, SectionFacts
 from fociquant.prepare.artefacts import Scene, artefact_warnings, find_artefacts
+from fociquant.prepare.compartments import find_lumens
 from fociquant.prepare.detail import Detail, Levels, look_closely
 from fociquant.prepare.grids import coarser, pixels_under, share_of_blocks, tissue_factor
 from fociquant.prepare.overview import Overview, PixelReader, make_overview
 from fociquant.prepare.parenchyma import coarse_pixel_bias, tissue_levels
+from fociquant.prepare.regions import pieces_warning, region_mask
 from fociquant.prepare.sampling import TILE_PX, grid_shape, lattice, tissue_tiles
 from fociquant.prepare.scale import channel_stats, pixel_noise
 from fociquant.prepare.screening import map_marker
@@ -92,6 +94,8 @@ def prepare_section(
     roles: Mapping[str, int],
     pixel_size: PixelSize,
     settings: PrepareSettings,
+    *,
+    region: str = "",
 ) -> Prepared:
     """Find tissue, artefacts, intensity scale and background of a section.
 
@@ -107,26 +111,32 @@ def prepare_section(
     pixel_size : PixelSize
         At full resolution.
     settings : PrepareSettings
+    region : str
+        The part of the slide that is this section, see :func:`fociquant.model.parse_region`;
+        ``""``: all of it. What lies elsewhere is in no mask and no area.
 
     Returns
     -------
     Prepared
+
+    Raises
+    ------
+    RegionError
+        If the slide has no such region.
     """
     channels, shape = list(roles.values()), _shape(reader)
-    factor = max(round(settings.overview_um_per_px / pixel_size.mean), 1)
-    fine = make_overview(reader, channels, tissue_factor(shape, pixel_size, factor))
-    overview = coarser(fine, max(round(factor / fine.factor), 1), shape)
-    anywhere = _read_tiles(reader, channels, lattice(shape, settings.scale_sample_tiles))
-    noises = [pixel_noise(tiles) for tiles in anywhere.tiles]
-    tissue = _find_tissue(fine, anywhere, noises, roles, pixel_size, settings)
-    n = overview.factor // fine.factor
-    inside, bright = share_of_blocks(tissue.outline, n), share_of_blocks(tissue.parenchyma, n)
+    look = _first_look(reader, roles, pixel_size, settings)
+    overview, anywhere, noises, tissue = look.overview, look.anywhere, look.noises, look.tissue
+    overview_px = look.pixel
+    inside, bright = (share_of_blocks(mask, look.n) for mask in (tissue.outline, tissue.parenchyma))
+    here = region_mask(region, inside >= 0.5, overview_px)
+    inside, bright = inside * here, bright * here
+    lumen = find_lumens(tissue.outline, tissue.parenchyma, look.fine_pixel)
     samples = _choose_samples(reader, channels, anywhere, inside >= 0.5, overview.factor, settings)
     lung = _look_closely(reader, roles, samples, noises, (inside, bright), overview, pixel_size)
     masks = [_at_full_resolution(lung.parenchyma, box, overview.factor) for box in samples.boxes]
     stats = _stats(roles, samples, masks, np.dtype(reader.levels[0].dtype))
     planes = dict(zip(roles, overview.image, strict=True))
-    overview_px = pixel_size.scaled(overview.factor, overview.factor)
     scene = Scene(
         planes, lung.detail, stats, lung.levels, _tops(roles, samples, stats), lung.outline,
         overview_px,
@@ -143,12 +153,75 @@ def prepare_section(
         overview_px=overview_px,
         autofluorescence_slope=_slope(samples, masks, list(roles)),
         artefact_mm2=float((mm2 * lung.inside)[masked].sum()),
+        lumen=(share_of_blocks(lumen, look.n) >= 0.5) & lung.outline,
+        region=here if region else None,
     )
     if "marker" in roles:
         facts = replace(facts, marker_map=map_marker(reader, roles, facts, pixel_size=pixel_size))
+    factor = _overview_factor(pixel_size, settings)
     warnings = _warnings(overview, factor, facts, samples, list(roles))
+    if not region:
+        warnings += pieces_warning(lung.outline, overview_px)
     warnings += artefact_warnings(artefacts, scene, mm2 * lung.inside)
     return Prepared(facts, tuple(warnings), planes)
+
+
+def find_outline(
+    reader: PixelReader,
+    roles: Mapping[str, int],
+    pixel_size: PixelSize,
+    settings: PrepareSettings,
+) -> tuple[np.ndarray, PixelSize]:
+    """Only the lung's outline, as :func:`prepare_section` finds it on the whole slide.
+
+    Returns
+    -------
+    outline : numpy.ndarray of bool, shape (h, w)
+    pixel : PixelSize
+        Of that grid, the overview.
+    """
+    look = _first_look(reader, roles, pixel_size, settings)
+    return share_of_blocks(look.tissue.outline, look.n) >= 0.5, look.pixel
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstLook:
+    """The section at low resolution; tissue on a grid `n` times finer than the overview."""
+
+    overview: Overview
+    anywhere: _Samples
+    noises: list[float]
+    tissue: Tissue
+    n: int
+    fine_pixel: PixelSize
+    pixel: PixelSize
+
+
+def _first_look(
+    reader: PixelReader,
+    roles: Mapping[str, int],
+    pixel_size: PixelSize,
+    settings: PrepareSettings,
+) -> _FirstLook:
+    channels, shape = list(roles.values()), _shape(reader)
+    factor = _overview_factor(pixel_size, settings)
+    fine = make_overview(reader, channels, tissue_factor(shape, pixel_size, factor))
+    n = max(round(factor / fine.factor), 1)
+    anywhere = _read_tiles(reader, channels, lattice(shape, settings.scale_sample_tiles))
+    noises = [pixel_noise(tiles) for tiles in anywhere.tiles]
+    return _FirstLook(
+        overview=coarser(fine, n, shape),
+        anywhere=anywhere,
+        noises=noises,
+        tissue=_find_tissue(fine, anywhere, noises, roles, pixel_size, settings),
+        n=n,
+        fine_pixel=pixel_size.scaled(fine.factor, fine.factor),
+        pixel=pixel_size.scaled(fine.factor * n, fine.factor * n),
+    )
+
+
+def _overview_factor(pixel_size: PixelSize, settings: PrepareSettings) -> int:
+    return max(round(settings.overview_um_per_px / pixel_size.mean), 1)
 
 
 def _shape(reader: PixelReader) -> tuple[int, int]:

@@ -109,7 +109,10 @@ class Prepare:
         """Do it."""
         with _opened(self.planned, desk) as plan:
             reader = _Stoppable(plan.image, desk.check)
-            found = prepare_section(reader, plan.roles, plan.pixel_size, self.settings.prepare)
+            found = prepare_section(
+                reader, plan.roles, plan.pixel_size, self.settings.prepare,
+                region=plan.section.region,
+            )  # fmt: skip
             picture = _picture(plan, found.facts, found.overview)
         return Prepared(found.facts, found.warnings, picture)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fociquant.errors import (
     ChannelError,
@@ -16,6 +18,7 @@ from fociquant.errors import (
     Problem,
 )
 from fociquant.io import open_image
+from fociquant.prepare import find_outline, region_mask
 from fociquant.study import Inspection, Study, inspect_study
 from fociquant.study.roles import FIXED_ROLES
 from fociquant.study.spelling import did_you_mean, listed
@@ -55,6 +58,10 @@ class ImageFacts:
         As the file says it.
     fingerprint : str
         Equal for copies of one file.
+    path : Path or None
+        Where the file lies.
+    region : str
+        The part of the slide that the row means, ``""`` for all of it.
     """
 
     section: str
@@ -65,6 +72,8 @@ class ImageFacts:
     roles: Mapping[str, int | None]
     pixel_size: PixelSize | None
     fingerprint: str
+    path: Path | None = None
+    region: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,7 @@ def preflight(
         problems += _channel_problems(inspection, images)
         problems += _size_problems(inspection, images)
         problems += _copies(images)
+        problems += _region_problems(inspection, images)
         notes += _notes(inspection, images)
     if inspection.study is not None:
         for check in checks:
@@ -182,7 +192,7 @@ def _open_all(
             continue
         where = f"{inspection.sheet}, line {row.line}, column 'image'"
         try:
-            yield _facts(row.image, row.name, where, roles)
+            yield replace(_facts(row.image, row.name, where, roles), region=row.region)
         except ImageError as error:
             found = as_problems(error, f"{where}, {row.image.name}", path=str(row.image))
             problems += found
@@ -207,6 +217,7 @@ def _facts(path: Path, section: str, where: str, roles: Mapping[str, str | int])
             roles=found,
             pixel_size=image.pixel_size,
             fingerprint=image.fingerprint,
+            path=path,
         )
 
 
@@ -281,9 +292,32 @@ def _copies(images: Sequence[ImageFacts]) -> Iterator[Problem]:
     first: dict[str, ImageFacts] = {}
     for image in images:
         other = first.setdefault(image.fingerprint, image)
-        if other is not image:
+        regions = image.path == other.path and image.region and other.region
+        if other is not image and not regions:
             what = f"the file is a copy of that of section {other.section!r} ({other.where})."
             yield Problem(image.where, what, "Each image is counted once: name the right file.")
+
+
+def _region_problems(inspection: Inspection, images: Sequence[ImageFacts]) -> Iterator[Problem]:
+    """Regions that a slide does not show; its overview is read for this."""
+    config = inspection.config
+    settings = config.settings
+    outlines: dict[Path, tuple[np.ndarray, PixelSize]] = {}
+    for facts in images:
+        size = config.pixel_size or facts.pixel_size
+        roles = {role: index for role, index in facts.roles.items() if index is not None}
+        if not facts.region or facts.path is None or settings is None or size is None or not roles:
+            continue
+        try:
+            if facts.path not in outlines:
+                with open_image(facts.path) as image:
+                    outlines[facts.path] = find_outline(image, roles, size, settings.prepare)
+            region_mask(facts.region, *outlines[facts.path])
+        except ImageError as error:
+            where = facts.where.replace("column 'image'", "column 'region'")
+            yield from as_problems(error, where, path=str(facts.path))
+        except ValueError:
+            continue  # not a region at all: told with the sheet
 
 
 def _notes(inspection: Inspection, images: Sequence[ImageFacts]) -> Iterator[Problem]:

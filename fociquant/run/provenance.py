@@ -118,6 +118,7 @@ def _section_to_json(section: Section) -> dict[str, Any]:
         "dpi": section.dpi,
         "control": "negative" if section.negative_control else "",
         "batch": section.batch,
+        "region": section.region,
         "extra": dict(section.extra),
     }
 
@@ -132,5 +133,6 @@ def _section_from_json(entry: Mapping[str, Any]) -> Section:
         dpi=float(entry["dpi"]),
         negative_control=entry["control"] == "negative",
         batch=entry["batch"],
+        region=entry.get("region", ""),
         extra=dict(entry["extra"]),
     )

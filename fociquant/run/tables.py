@@ -23,6 +23,7 @@ from fociquant.run.gating import (
     phenotype_columns,
     stored_sections,
 )
+from fociquant.run.places import PLACE_COLUMNS, compartment_counts, no_places, place
 from fociquant.run.review import CELL_COLUMNS as REVIEW_COLUMNS
 from fociquant.run.review import StudyReview, unreviewed
 from fociquant.run.seams import seam_columns
@@ -34,7 +35,7 @@ from fociquant.store.tables import DEFAULT_DECIMALS
 
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
-    "reviewed", "review", "edited",
+    "reviewed", "review", "edited", "compartment", "region",
     "class", "fold_change_note", "reference", "offset", "comparison_note",
     "threshold_source", "threshold_note", "control_sections", "control_sections_refused",
 )  # fmt: skip
@@ -190,6 +191,7 @@ def cells_schema(inputs: TableInputs) -> pa.Schema:
         "focus": pa.int64(),
         "positive": pa.bool_(),
         "flags": pa.string(),
+        "compartment": pa.string(),
         "outline": pa.list_(pa.float32()),
         "positive_automatic": pa.bool_(),
         "decision": pa.string(),
@@ -204,6 +206,7 @@ def _cell_columns(inputs: TableInputs) -> list[str]:
     columns += [f"{name}_positive" for name in inputs.phenotypes]
     columns += [f"{name}_background" for name in inputs.names.values()]
     columns += ["marker_excess", "marker_strength", "ring", "solidity", "eccentricity", "score"]
+    columns += PLACE_COLUMNS
     return [*columns, *REVIEW_COLUMNS, "mouse", "outline"]
 
 
@@ -237,8 +240,10 @@ def _count_section(
         phenotypes=inputs.phenotypes,
         edits=reviewed.edits,
     )
-    cells = _rename(gated.assign(focus=linked.focus), inputs, section)
+    places = place(gated, facts, inputs.settings.gate)
+    cells = _rename(gated.assign(focus=linked.focus, **places), inputs, section)
     foci = linked.foci.assign(edited=linked.edited)
+    foci = foci.assign(**place(foci, facts, inputs.settings.gate))
     foci.insert(0, "section", section.name)
     foci.insert(1, "mouse", section.mouse)
     counts = {
@@ -246,9 +251,11 @@ def _count_section(
         "reason": "",
         "tissue_mm2": reviewed.tissue_mm2,
         "parenchyma_mm2": reviewed.parenchyma_mm2,
+        "artefact_mm2": facts.artefact_mm2,
         "cells": int(gated["positive"].sum()),
         "foci": len(foci),
         "candidates": len(judged),
+        **compartment_counts(places["compartment"][gated["positive"].to_numpy(bool)]),
         "warnings": " | ".join(
             [*state.get("warnings", []), *missing_channels(judged, inputs), *reviewed.warnings]
         ),
@@ -275,7 +282,8 @@ def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.Da
 
 
 def _uncounted(inputs: TableInputs, section: Section, reason: str, gating: Gating) -> _Counted:
-    unknown = ("tissue_mm2", "parenchyma_mm2", "cells", "foci", "candidates")
+    unknown = ("tissue_mm2", "parenchyma_mm2", "artefact_mm2", "cells", "foci", "candidates",
+               *compartment_counts([]))  # fmt: skip
     counts = {
         "status": FAILED, "reason": reason, **dict.fromkeys(unknown, np.nan), "warnings": "",
         **seam_columns(None),
@@ -302,7 +310,7 @@ def _no_foci(inputs: TableInputs) -> pd.DataFrame:
         profile=inputs.profile,
         phenotypes=inputs.phenotypes,
     )
-    foci = found.foci.assign(edited=found.edited)
+    foci = found.foci.assign(edited=found.edited, **no_places())
     foci.insert(0, "section", pd.Series([], dtype=object))
     foci.insert(1, "mouse", pd.Series([], dtype=object))
     return foci
@@ -324,4 +332,5 @@ def _section_row(
     row |= {name: value for name, value in counts.items() if name not in first}
     row["control"] = "negative" if section.negative_control else ""
     row["batch"] = section.batch
+    row["region"] = section.region
     return row | {name: section.extra.get(name, "") for name in inputs.extras}

@@ -23,7 +23,7 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
         "artefact_mm2": facts.artefact_mm2,
         "autofluorescence_slope": facts.autofluorescence_slope,
         "overview_pixel_um": [facts.overview_px.y, facts.overview_px.x],
-        "masks": masks_to_json({"outline": facts.outline, "artefact": facts.artefact}),
+        "masks": masks_to_json(_masks(facts)),
         "marker_map": _map_to_json(facts.marker_map),
     }
 
@@ -35,13 +35,23 @@ def facts_of(state: Mapping[str, Any]) -> SectionFacts:
         stats={role: _stats_from_json(stats) for role, stats in state["stats"].items()},
         tissue_mm2=float(state["tissue_mm2"]),
         parenchyma_mm2=float(state["parenchyma_mm2"]),
-        artefact_mm2=float(state["artefact_mm2"]),
+        artefact_mm2=float(state.get("artefact_mm2", 0.0)),
         outline=masks["outline"],
         artefact=masks["artefact"],
+        lumen=masks.get("lumen"),
+        region=masks.get("region"),
         overview_px=PixelSize(*state["overview_pixel_um"]),
         autofluorescence_slope=state["autofluorescence_slope"],
         marker_map=_map_from_json(state.get("marker_map")),
     )
+
+
+def _masks(facts: SectionFacts) -> dict[str, np.ndarray]:
+    found = {
+        "outline": facts.outline, "artefact": facts.artefact, "lumen": facts.lumen,
+        "region": facts.region,
+    }  # fmt: skip
+    return {name: mask for name, mask in found.items() if mask is not None}
 
 
 def _stats_to_json(stats: ChannelStats) -> dict[str, float | None]:

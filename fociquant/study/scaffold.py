@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from fociquant.errors import Problem, StudyError
-from fociquant.settings import configs_dir
+from fociquant.settings import preset_names
 from fociquant.study.guess import Roles, Sample, guess_reference
 from fociquant.study.naming import default_section_name, folded, image_suffix, safe_name
 from fociquant.study.sheet import OPTIONAL, REQUIRED
@@ -121,7 +121,7 @@ def sheet_text(samples: Sequence[Sample]) -> str:
     """
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\r\n")
-    writer.writerow(REQUIRED + OPTIONAL)
+    writer.writerow(REQUIRED + OPTIONAL[:3])  # few slides are divided into regions
     names = Counter(folded(default_section_name(sample.image)) for sample in samples)
     for sample in samples:
         twin = names[folded(default_section_name(sample.image))] > 1
@@ -154,7 +154,7 @@ def study_text(
     has_pixel_size : bool
         Whether the images say their pixel size.
     """
-    presets = sorted(path.stem for path in configs_dir().glob("*.yaml"))
+    presets = preset_names()
     present = f"The images have {listed(channels, limit=30)}." if channels else ""
     note = "" if has_pixel_size else "These files do not say it: write it here."
     text = _TEMPLATE.format(

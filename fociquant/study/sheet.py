@@ -17,16 +17,17 @@ from fociquant.model import (
     MOUSE_COLUMNS,
     SECTION_COLUMNS,
     Section,
+    parse_region,
 )
 from fociquant.study.images import ImageFinder
-from fociquant.study.naming import default_section_name, folded, why_unsafe
+from fociquant.study.naming import default_section_name, folded, safe_name, why_unsafe
 from fociquant.study.spelling import did_you_mean, listed, nearest
 from fociquant.study.table import Row, Table
 
 REQUIRED: tuple[str, ...] = ("image", "mouse", "group", "dpi")
 """Columns that every sheet has."""
 
-OPTIONAL: tuple[str, ...] = ("section", "control", "batch")
+OPTIONAL: tuple[str, ...] = ("section", "control", "batch", "region")
 """Columns with a meaning that a sheet may leave out."""
 
 NEGATIVE = "negative"
@@ -54,12 +55,15 @@ class SheetRow:
         Absolute path of the image; None if there is none to open.
     section : Section or None
         None if the row has a problem.
+    region : str
+        The part of the slide as written, ``""`` for all of it.
     """
 
     line: int
     name: str
     image: Path | None
     section: Section | None
+    region: str = ""
 
 
 def read_rows(table: Table, path: Path) -> tuple[tuple[SheetRow, ...], list[Problem]]:
@@ -128,10 +132,19 @@ def _sheet_row(
     problems += found
     name = row.cells.get("section", "")
     if not name and row.cells.get("image"):
-        name = default_section_name(row.cells["image"])
+        name = _default_name(row.cells["image"], row.cells.get("region", ""))
     complete = not found and image is not None and set(REQUIRED) <= set(table.columns)
     section = _section(row, name, image) if complete and image is not None else None
-    return SheetRow(row.line, name, image, section)
+    return SheetRow(row.line, name, image, section, row.cells.get("region", ""))
+
+
+def _default_name(image: str, region: str) -> str:
+    """The image's name; with the region's number, or its box, where there is one."""
+    name = default_section_name(image)
+    if not region:
+        return name
+    what = f"region{region}" if region.isdigit() else "-".join(re.split(r"[,;\s]+", region))
+    return safe_name(f"{name}_{what}")
 
 
 def _section(row: Row, name: str, image: Path) -> Section:
@@ -146,6 +159,7 @@ def _section(row: Row, name: str, image: Path) -> Section:
         dpi=parse_dpi(cells["dpi"]) or 0.0,
         negative_control=bool(cells.get("control")),
         batch=cells.get("batch", ""),
+        region=cells.get("region", ""),
         extra=MappingProxyType(extra),
     )
 
@@ -179,6 +193,14 @@ def _option_problems(row: Row, file: str) -> Iterator[Problem]:
     if control and control.casefold() != NEGATIVE:
         cure = f"{did_you_mean(control, [NEGATIVE])}Leave it empty, or write {NEGATIVE!r}."
         yield Problem(_where(file, row.line, "control"), f"{control!r} is not known.", cure)
+    region = row.cells.get("region", "")
+    if region:
+        try:
+            parse_region(region)
+        except ValueError as error:
+            cure = "Write the piece's number, for example 1, or a box in µm: 0,0,5000,8000."
+            where = _where(file, row.line, "region")
+            yield Problem(where, f"{region!r} {error}.", cure)
     reason = why_unsafe(section) if not _CONTROL_CHARACTER.search(section) else ""
     if reason:
         what = f"section {section!r} {reason}"
@@ -200,16 +222,42 @@ def _repeated_names(rows: Sequence[SheetRow], table: Table, file: str) -> Iterat
 
 
 def _repeated_images(rows: Sequence[SheetRow], file: str) -> Iterator[Problem]:
-    first: dict[Path, int] = {}
+    seen: dict[Path, list[SheetRow]] = defaultdict(list)
     for row in rows:
         if row.image is None:
             continue
         real = row.image.resolve()
-        if real in first:
-            what = f"the same image is already on line {first[real]}."
-            cure = "Each image is counted once: correct the path or delete one row."
+        other = next((one for one in seen[real] if _same_tissue(one.region, row.region)), None)
+        if other is not None and other.region and row.region:
+            what = f"region {row.region!r} of this image overlaps region {other.region!r} of line "
+            cure = "Cells would be counted twice: correct one of the two."
+            yield Problem(_where(file, row.line, "region"), f"{what}{other.line}.", cure)
+        elif other is not None:
+            what = f"the same image is already on line {other.line}."
+            cure = (
+                "Each image is counted once: correct the path, delete one row, or say in a column "
+                "'region' which piece of tissue each row means."
+            )
             yield Problem(_where(file, row.line, "image"), what, cure)
-        first.setdefault(real, row.line)
+        seen[real].append(row)
+
+
+def _same_tissue(one: str, other: str) -> bool:
+    """Whether two rows of one image may mean the same tissue; numbers are compared later."""
+    try:
+        boxes = [parse_region(text) if text else None for text in (one, other)]
+    except ValueError:
+        return False
+    first, second = boxes
+    if first is None or second is None:
+        return True
+    if isinstance(first, int) or isinstance(second, int):
+        return first == second or isinstance(first, int) != isinstance(second, int)
+    apart = (
+        first[2] <= second[0] or second[2] <= first[0]
+        or first[3] <= second[1] or second[3] <= first[1]
+    )  # fmt: skip
+    return not apart
 
 
 def _inconsistent_mice(table: Table, file: str) -> Iterator[Problem]:

@@ -259,6 +259,7 @@ def _section_content(section: Section) -> str:
         section.dpi,
         section.negative_control,
         section.batch,
+        section.region,
         sorted(section.extra.items()),
     ]
     return json.dumps(content)

@@ -51,9 +51,9 @@ class Runner:
         )  # fmt: skip
 
 
-def all_tissue(*args):
+def all_tissue(*args, **kwargs):
     """Facts of a section that is tissue everywhere: where lung ends is tested elsewhere."""
-    found = prepare_section(*args)
+    found = prepare_section(*args, **kwargs)
     outline = np.ones_like(found.facts.outline)
     return dataclasses.replace(found, facts=dataclasses.replace(found.facts, outline=outline))
 

@@ -1,0 +1,150 @@
+"""Where in the lung something lies: parenchyma, beside a lumen, at the edge.
+
+A lumen is a wide, smooth hole with a lining of its own: an airway, or a vessel that is cut
+across and empty. Which of the two cannot be told from the overview, so it is not said.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from skimage.measure import regionprops
+
+from fociquant.model import SectionFacts
+from fociquant.units import PixelSize
+
+NARROWEST_UM = 30.0
+"""Radius of the smallest lumen, µm; alveoli are as wide, but have no lining."""
+
+SEALED_UM = 6.0
+"""Gaps in a lining up to twice this are closed, µm."""
+
+LINING_UM = (4.0, 10.0)
+"""A lining is tissue from here to here outside the lumen, µm: epithelium is 10-20 µm high, the
+septum of an alveolus 3-6 µm."""
+
+LINED = 0.8
+"""Share of that ring that is tissue."""
+
+SMOOTH = 0.85
+"""A lumen fills its convex hull by at least this share."""
+
+PARENCHYMA, LUMEN, EDGE, OUTSIDE = "parenchyma", "lumen", "edge", "outside"
+"""Values of ``compartment``."""
+
+COMPARTMENTS = (PARENCHYMA, LUMEN, EDGE, OUTSIDE)
+
+COLUMNS = ("compartment", "edge_um", "lumen_um")
+"""Columns of :func:`locate`."""
+
+
+def find_lumens(outline: np.ndarray, tissue: np.ndarray, pixel: PixelSize) -> np.ndarray:
+    """The lumens inside a lung.
+
+    Parameters
+    ----------
+    outline : numpy.ndarray of bool, shape (h, w)
+        Inside the lung, air included.
+    tissue : numpy.ndarray of bool, shape (h, w)
+        Without the air.
+    pixel : PixelSize
+        Of both masks.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (h, w)
+    """
+    found = np.zeros(outline.shape, bool)
+    if not tissue.any() or tissue.all():
+        return found
+    sampling = (pixel.y, pixel.x)
+    depth = ndimage.distance_transform_edt(~tissue, sampling=sampling)
+    pieces, count = ndimage.label(outline & (depth > SEALED_UM))
+    if not count:
+        return found
+    wide = ndimage.maximum(depth, pieces, np.arange(1, count + 1)) >= NARROWEST_UM
+    margin = int(np.ceil((SEALED_UM + LINING_UM[1]) / min(sampling))) + 2
+    for number, place in enumerate(ndimage.find_objects(pieces), start=1):
+        if not wide[number - 1]:
+            continue
+        around = tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in place)
+        grown = _grown(pieces[around] == number, sampling)
+        hole = (grown <= SEALED_UM) & ~tissue[around]
+        ring = (grown > SEALED_UM + LINING_UM[0]) & (grown <= SEALED_UM + LINING_UM[1])
+        ring &= outline[around]
+        if ring.any() and tissue[around][ring].mean() >= LINED and _is_smooth(hole):
+            found[around] |= hole
+    return found
+
+
+def _grown(piece: np.ndarray, sampling: tuple[float, float]) -> np.ndarray:
+    return np.asarray(ndimage.distance_transform_edt(~piece, sampling=sampling))
+
+
+def _is_smooth(hole: np.ndarray) -> bool:
+    return bool(regionprops(hole.astype(np.uint8))[0].solidity >= SMOOTH)
+
+
+def locate(
+    yx_um: np.ndarray, facts: SectionFacts, *, edge_band_um: float, lumen_band_um: float
+) -> pd.DataFrame:
+    """Compartment of points, and how far they are from the lung's edge and the next lumen.
+
+    Parameters
+    ----------
+    yx_um : numpy.ndarray of float64, shape (n, 2)
+        Points, µm.
+    facts : SectionFacts
+        Of the same section.
+    edge_band_um : float
+        Points at most this far inside the lung's edge are ``edge``, µm.
+    lumen_band_um : float
+        Points in a lumen or at most this far from one are ``lumen``, µm.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``compartment``: ``lumen``, else ``outside`` the lung by more than an overview pixel,
+        else ``edge``, else ``parenchyma``. ``edge_um``: distance to the edge of the lung,
+        negative outside. ``lumen_um``: distance to the nearest lumen, 0 inside. Distances are
+        µm to about an overview pixel, NaN where the image shows no edge or no lumen: the
+        border of the image is no edge.
+    """
+    edge = _edge_distance(facts)
+    lumen = _lumen_distance(facts)
+    edge_um, lumen_um = (_at(plane, yx_um, facts.overview_px) for plane in (edge, lumen))
+    kinds = np.full(len(yx_um), PARENCHYMA, dtype=object)
+    kinds[edge_um <= edge_band_um] = EDGE
+    kinds[edge_um < -facts.overview_px.mean] = OUTSIDE
+    kinds[lumen_um <= lumen_band_um] = LUMEN
+    return pd.DataFrame({"compartment": kinds, "edge_um": edge_um, "lumen_um": lumen_um})
+
+
+def _edge_distance(facts: SectionFacts) -> np.ndarray | None:
+    """Signed distance to the outline on the overview; None where the image shows no edge."""
+    outline = facts.outline
+    if outline.all() or not outline.any():
+        return None
+    sampling = (facts.overview_px.y, facts.overview_px.x)
+    half = facts.overview_px.mean / 2  # distances are between pixel centres
+    inside = ndimage.distance_transform_edt(outline, sampling=sampling) - half
+    outside = ndimage.distance_transform_edt(~outline, sampling=sampling) - half
+    return np.where(outline, inside, -outside)
+
+
+def _lumen_distance(facts: SectionFacts) -> np.ndarray | None:
+    if facts.lumen is None or not facts.lumen.any():
+        return None
+    sampling = (facts.overview_px.y, facts.overview_px.x)
+    distance = ndimage.distance_transform_edt(~facts.lumen, sampling=sampling)
+    return np.maximum(distance - facts.overview_px.mean / 2, 0.0)
+
+
+def _at(plane: np.ndarray | None, yx_um: np.ndarray, pixel: PixelSize) -> np.ndarray:
+    """Values under points; NaN without a plane."""
+    if plane is None or not len(yx_um):
+        return np.full(len(yx_um), np.nan)
+    places = np.floor(pixel.to_px(yx_um)).astype(np.int64)
+    places = np.clip(places, 0, np.array(plane.shape) - 1)
+    return np.asarray(plane[places[:, 0], places[:, 1]], np.float64)
