@@ -24,6 +24,7 @@ from fociquant.settings import (
     find_config,
     load_profile,
     load_settings,
+    preset_names,
     read_yaml,
 )
 
@@ -34,7 +35,7 @@ PURE = (  # ratios, counts, names and logits have no unit
     "_snr", "_fraction", "_ratio", "_threshold", "_solidity", "_score", "_steps", "_tiles",
     "model", "profile", "_difference", "_share", "_nucleus",
 )  # fmt: skip
-PRESETS = sorted(path.stem for path in configs_dir().glob("*.yaml"))
+PRESETS = preset_names()
 PROFILES = sorted(path.stem for path in (configs_dir() / "foci").glob("*.yaml"))
 
 

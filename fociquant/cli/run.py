@@ -22,7 +22,7 @@ from fociquant.cli import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 @click.option("--workers", default=0, type=click.IntRange(0, 4096),
               help="Worker processes on this computer; 0: threads of one process.")  # fmt: skip
 @click.option("--scheduler", default=None, metavar="ADDRESS",
-              help="Use the workers of this Dask scheduler, tcp://HOST:PORT.")  # fmt: skip
+              help="Workers of this Dask scheduler (tcp://HOST:PORT) or cluster file.")  # fmt: skip
 @click.option("--memory", default=None, metavar="SIZE",
               help="Memory to use, such as 2.5GB; default: half of what there is.")  # fmt: skip
 @click.option("--block", "block_px", default=2048, show_default=True, type=click.IntRange(256),

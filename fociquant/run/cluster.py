@@ -24,6 +24,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from fociquant.errors import ClusterError, ClusterLostError
 from fociquant.run import desk
 from fociquant.run.acquaintance import different_versions, stranger
+from fociquant.run.jobqueue import read_batch_jobs, start_jobs
 from fociquant.run.jobs import Failed, Job, reason_of
 from fociquant.run.lanes import Ended, Lost
 from fociquant.run.memory import WINDOWS_BYTES, shares
@@ -84,6 +85,8 @@ def open_cluster(
         cleaning.enter_context(_quiet())
         if how.scheduler is None:
             lanes, wait_s = _of_this_computer(model, how, images, cleaning), START_S
+        elif how.scheduler.endswith((".yaml", ".yml")):
+            lanes, wait_s = _of_batch_jobs(model, how, how.scheduler, images, cleaning)
         else:
             lanes = _of_scheduler(model, how, how.scheduler, images, cleaning)
             wait_s = how.wait_for_workers_s
@@ -136,6 +139,18 @@ def _of_this_computer(
     client = Client(cluster, timeout=CONNECT_S, set_as_default=False)
     cleaning.callback(_close, client.close, timeout=CLOSE_S)
     return ClusterLanes(client, order, images)
+
+
+def _of_batch_jobs(
+    model: str, how: ComputeSettings, file: str, images: Sequence[Path], cleaning: ExitStack
+) -> tuple[ClusterLanes, float]:
+    asked = read_batch_jobs(Path(file))
+    cluster = start_jobs(asked)
+    cleaning.callback(_close, cluster.close, timeout=CLOSE_S)
+    client = Client(cluster, timeout=CONNECT_S, set_as_default=False)
+    cleaning.callback(_close, client.close, timeout=CLOSE_S)
+    order = desk.Order(uuid.uuid4().hex, model, how.device, WINDOWS_BYTES, own=False)
+    return ClusterLanes(client, order, images), asked.wait_s
 
 
 def _close(close: Callable[..., object], *, timeout: float) -> None:

@@ -19,6 +19,7 @@ from fociquant.settings import (
     find_config,
     load_profile,
     load_settings,
+    preset_names,
     validation_problems,
 )
 from fociquant.study.document import Document
@@ -198,8 +199,8 @@ def _config_problem(name: str, kind: str, where: str) -> Problem | None:
             what = f"{name!r} leads out of the study's folder."
             return Problem(where, what, "Move the file, or write its absolute path.")
         return None
-    shipped = configs_dir() / "foci" if kind == "foci profile" else configs_dir()
-    names = sorted(path.stem for path in shipped.glob("*.yaml"))
+    profiles = sorted(path.stem for path in (configs_dir() / "foci").glob("*.yaml"))
+    names = profiles if kind == "foci profile" else preset_names()
     if name in names:
         return None
     cure = (

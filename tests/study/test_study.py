@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fociquant.errors import StudyError
-from fociquant.settings import Settings, configs_dir, load_profile, load_settings
+from fociquant.settings import Settings, configs_dir, load_profile, load_settings, preset_names
 from fociquant.study import Study, inspect_study, load_study
 from fociquant.units import PixelSize
 
@@ -223,7 +223,7 @@ def test_fingerprint_knows_what_matters(tmp_path: Path) -> None:
     assert load(moved, CHANNELS).fingerprint() == first.fingerprint()
 
 
-PRESETS = sorted(path.stem for path in configs_dir().glob("*.yaml"))
+PRESETS = preset_names()
 PROFILES = sorted(path.stem for path in (configs_dir() / "foci").glob("*.yaml"))
 
 
