@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-plugin lint clean
+
+# The viewer needs a screen: a display, or Xvfb in its place, or macOS.
+PLUGIN := plugins/napari-fociquant
+SCREEN := $(DISPLAY)$(WAYLAND_DISPLAY)$(shell command -v Xvfb 2>/dev/null)$(filter Darwin,$(shell uname))
 
 demo: $(VENV)/.user
 	$(BIN)/fociquant demo --out demo_results
@@ -11,6 +15,15 @@ demo: $(VENV)/.user
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q
+	$(MAKE) --no-print-directory test-plugin
+
+ifeq ($(strip $(SCREEN)),)
+test-plugin:
+	@echo "tests of the viewer skipped: no display and no Xvfb (Debian: apt-get install xvfb libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0)"
+else
+test-plugin: $(VENV)/.plugin
+	cd $(PLUGIN) && env -u QT_QPA_PLATFORM $(CURDIR)/$(BIN)/python -m pytest -q
+endif
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -28,6 +41,10 @@ $(VENV)/.user: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@ $(VENV)/.user
+
+$(VENV)/.plugin: $(VENV)/.dev $(PLUGIN)/pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e "$(PLUGIN)[test]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo_results build dist

@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+
 from fociquant.io import SectionImage
 from fociquant.model import Box
 from fociquant.units import PixelSize
-
 from napari_fociquant._colours import rgb
 
 CROP_UM = 48.0

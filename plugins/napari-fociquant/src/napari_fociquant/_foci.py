@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import shapely
+
 from fociquant.foci import find_foci
 from fociquant.model import FocusEdit
 from fociquant.settings import FociProfile
-
 from napari_fociquant._picture import Outlines
 
 RING_UM = 6.0

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
 from fociquant.io import SectionImage
 from fociquant.model import Box, ChannelStats, SectionFacts
 from fociquant.units import PixelSize
-
 from napari_fociquant._colours import CLASS_COLOURS, COLOURS, role_colours
 from napari_fociquant._picture import Outlines, pyramid
 
@@ -122,7 +122,7 @@ def outline_layer(
     from napari.utils import DirectLabelColormap
 
     table: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    table |= {number: colour for number, colour in enumerate(colours, start=1)}
+    table |= dict(enumerate(colours, start=1))
     arguments = {
         "name": name,
         "multiscale": True,

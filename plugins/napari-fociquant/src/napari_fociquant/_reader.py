@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fociquant.study import STUDY_FILE
-
 from napari_fociquant._draft import SHEET
 from napari_fociquant._results import is_results
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
 from fociquant.errors import FociquantError, ImageError, ResultsError
 from fociquant.io import SectionImage, open_image
 from fociquant.model import SectionFacts
 from fociquant.store import ResultsFolder, facts_of, read_csv, read_json
 from fociquant.units import PixelSize
-
 from napari_fociquant._sample import sample_images
 
 FORMAT = 1

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fociquant.io import open_image
 from fociquant.study.guess import guess_roles
-
 from napari_fociquant._layers import LayerData, channel_layers
 
 SAMPLE = "images/IAV-15d-1-s1.ome.tif"

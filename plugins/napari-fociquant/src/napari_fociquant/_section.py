@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from skimage.draw import polygon2mask
+
 from fociquant.errors import InputError
 from fociquant.io import SectionImage
 from fociquant.model import Box, SectionFacts
 from fociquant.review import ReviewSession
 from fociquant.settings import FociProfile, ReviewSettings
 from fociquant.units import PixelSize
-from skimage.draw import polygon2mask
-
 from napari_fociquant._colours import Shown, role_colours
 from napari_fociquant._crops import CropReader
 from napari_fociquant._foci import Focus, Snapshot, list_foci, rings_of

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from fociquant.units import PixelSize
 from scipy.ndimage import binary_fill_holes, gaussian_filter
 from skimage.measure import find_contours, label
 from skimage.segmentation import watershed
+
+from fociquant.units import PixelSize
 
 WINDOW_UM = 48.0
 """Edge of the square that is looked at, µm: the cell and enough around it for a background."""
@@ -83,15 +84,17 @@ def outline_at(
 
 
 def _mask(smooth: np.ndarray, at: np.ndarray, pixel: PixelSize) -> np.ndarray | None:
-    background = float(np.median(smooth))
-    spread = 1.4826 * float(np.median(np.abs(smooth - background)))
+    # Inside a large focus more than half of the square is cells: the dimmer half is background.
+    dim = smooth[smooth <= np.median(smooth)]
+    background = float(np.median(dim))
+    spread = 1.4826 * float(np.median(np.abs(dim - background)))
     peak = _snap(smooth, at, max(1, round(SNAP_UM / pixel.mean)))
     height = float(smooth[peak]) - background
     if height <= LEAST_SNR * max(spread, 1e-6):
         return None
     above = smooth > background + height / 2.0
     markers = label(_peaks(smooth, above, max(1, round(SNAP_UM / pixel.mean))))
-    markers[peak] = markers.max() + 1
+    markers[peak] = markers[peak] or markers.max() + 1
     basins = watershed(-smooth, markers, mask=above)
     return np.asarray(binary_fill_holes(basins == basins[peak]))
 

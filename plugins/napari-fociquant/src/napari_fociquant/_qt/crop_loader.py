@@ -6,9 +6,9 @@ import threading
 from collections import OrderedDict
 
 import numpy as np
-from fociquant.errors import FociquantError
 from qtpy.QtCore import QObject, Signal
 
+from fociquant.errors import FociquantError
 from napari_fociquant._crops import CropReader
 
 WAITING = 400

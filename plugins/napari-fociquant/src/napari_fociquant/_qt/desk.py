@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QApplication
+
 from fociquant.errors import FociquantError, ImageError
 from fociquant.review import (
     Blinding,
@@ -19,9 +22,6 @@ from fociquant.review import (
     review_marks,
     unblind,
 )
-from qtpy.QtCore import QObject, QTimer, Signal
-from qtpy.QtWidgets import QApplication
-
 from napari_fociquant._config import Config, load_config, save_config
 from napari_fociquant._foci import Focus, Snapshot, foci_of
 from napari_fociquant._keys import effective_keys

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fociquant.errors import FociquantError
-from fociquant.study.guess import Roles
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
@@ -28,6 +26,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from fociquant.errors import FociquantError
+from fociquant.study.guess import Roles
 from napari_fociquant._draft import Draft, RowProblem, open_draft, place_problems, save_draft
 from napari_fociquant._qt.process import Command
 

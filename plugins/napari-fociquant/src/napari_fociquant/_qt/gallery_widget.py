@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from fociquant.review import make_queue
 from qtpy.QtCore import QModelIndex, QSize
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from fociquant.review import make_queue
 from napari_fociquant._colours import Shown
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.gallery_model import TILE_PX, GalleryModel, Tile, TileDelegate

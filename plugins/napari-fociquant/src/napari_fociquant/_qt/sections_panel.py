@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fociquant.review import Reviewer, ReviewMark, View
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from fociquant.review import Reviewer, ReviewMark, View
 from napari_fociquant._qt.process import Command
 
 if TYPE_CHECKING:
