@@ -227,6 +227,8 @@ def plan_section(
         "roles": dict(roles),
         "pixel_um": [pixel_size.y, pixel_size.x],
     }
+    if section.region:
+        source["region"] = section.region
     keys = section_keys(source, study.settings, model, lattice, exhaustive=exhaustive)
     return SectionPlan(section, image, roles, names, pixel_size, grid, lattice, keys)
 
