@@ -11,7 +11,7 @@ import pandas as pd
 
 from fociquant.review.agreement import Kappa, cohen_kappa
 from fociquant.review.audit_design import ACCEPTED, KINDS, REJECTED, TISSUE, AuditDesign, AuditItem
-from fociquant.review.audit_groups import group_intervals
+from fociquant.review.audit_groups import group_ends
 from fociquant.review.audit_model import DRAWS, Spread, dispersion_of, missed_in, true_among
 from fociquant.review.decisions import Action, active_entries
 from fociquant.review.read_log import Log
@@ -30,6 +30,9 @@ RATE_COLUMNS: tuple[str, ...] = (
     "group", "dpi", "kind", "units", "area_mm2", "sampled", "judged", "cancer_cells", "note",
 )  # fmt: skip
 """Columns of what was found, per arm and kind."""
+
+LOW, HIGH = 0.025, 0.975
+"""Where a 95 % interval is cut."""
 
 Verdicts = Mapping[str, int]
 """Item to what was found: 1 or 0 of an object, a number of cells of a field."""
@@ -154,7 +157,8 @@ def estimate_audit(
     groups: list[tuple[str, float, int, float]] = []
     rates: list[dict[str, object]] = []
     notes: list[str] = []
-    draws: list[np.ndarray] = []
+    lows: list[np.ndarray] = []
+    highs: list[np.ndarray] = []
     for dpi, group in arms:
         arm = _Arm(design, verdicts, group, dpi)
         total = arm.total(rng)
@@ -162,10 +166,11 @@ def estimate_audit(
         notes += arm.notes()
         mice += [_mouse_row(m, group, dpi, total, i) for i, m in enumerate(arm.mice)]
         used = [i for i, m in enumerate(arm.mice) if (m, group, dpi) not in set(incomplete)]
-        draws.append(np.empty((DRAWS, 0)) if total is None else total.draws[:, used])
+        lows.append(np.empty((DRAWS, 0)) if total is None else total.low[:, used])
+        highs.append(np.empty((DRAWS, 0)) if total is None else total.high[:, used])
         mean = float(total.point[used].mean()) if total is not None and used else math.nan
-        groups.append((group, dpi, draws[-1].shape[1], mean))
-    ends = group_intervals(draws)
+        groups.append((group, dpi, lows[-1].shape[1], mean))
+    ends = zip(group_ends(lows, share=LOW), group_ends(highs, share=HIGH), strict=True)
     table = [
         (*row, min(low, row[3]), max(high, row[3]))
         for row, (low, high) in zip(groups, ends, strict=True)
@@ -185,7 +190,8 @@ def _mouse_row(
     if total is None:
         return row | dict.fromkeys(MOUSE_COLUMNS[3:], math.nan)
     point = float(total.point[index])
-    low, high = np.quantile(total.draws[:, index], [0.025, 0.975])
+    low = np.quantile(total.low[:, index], LOW)
+    high = np.quantile(total.high[:, index], HIGH)
     return row | {
         "cells_corrected": point,
         "cells_corrected_low": min(float(low), point),
@@ -229,23 +235,22 @@ class _Arm:
 
     def total(self, rng: np.random.Generator) -> Spread | None:
         """Cancer cells of each mouse; None where counted cells or candidates were not judged."""
-        point, draws = np.zeros(len(self.mice)), np.zeros((DRAWS, len(self.mice)))
+        nothing = np.zeros((DRAWS, len(self.mice)))
+        total = Spread(np.zeros(len(self.mice)), nothing, nothing)
         for kind in (ACCEPTED, REJECTED):
             judged, found, _ = self.sums(kind)
             units = self.units(kind)
             if units.sum() and not judged.sum():
                 return None
             if units.sum():
-                part = true_among(units, judged, found, rng)
-                point, draws = point + part.point, draws + part.draws
+                total += true_among(units, judged, found, rng)
         _, found, seen = self.sums(TISSUE)
         if seen.sum() > 0:
             fields = self.judged(TISSUE)
             counts = np.array([self._verdicts[item.id] for item in fields], np.float64)
             areas = np.array([item.area_mm2 for item in fields])
-            spread = missed_in(self.area(), seen, found, dispersion_of(counts, areas), rng)
-            point, draws = point + spread.point, draws + spread.draws
-        return Spread(point, draws)
+            total += missed_in(self.area(), seen, found, dispersion_of(counts, areas), rng)
+        return total
 
     def rates(self) -> list[dict[str, object]]:
         """What was found, per kind."""

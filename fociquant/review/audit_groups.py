@@ -17,28 +17,26 @@ USED_DRAWS = 120
 """Draws of the mice's counts over which is averaged."""
 
 
-def group_intervals(
-    draws: Sequence[np.ndarray], *, level: float = 0.95
-) -> list[tuple[float, float]]:
-    """Interval of the mean of each group's population of mice.
+def group_ends(draws: Sequence[np.ndarray], *, share: float) -> list[float]:
+    """One end of an interval of the mean of each group's population of mice.
 
     Counts of mice are negative binomial with a CV that all groups share. For each draw of
     what the mice may hold (the error of the counter), the means and the CV are integrated
-    over (the variation of mice); the interval is cut from the average over draws.
+    over (the variation of mice); the end is cut from the average over draws.
 
     Parameters
     ----------
     draws : sequence of numpy.ndarray of float64, shape (draws, mice of the group)
         One per group; a group without mice has no columns.
-    level : float
+    share : float
+        0.025 for the lower end, 0.975 for the upper.
 
     Returns
     -------
-    list of (float, float)
+    list of float
         Cells per mouse; NaN for a group without mice.
     """
     grids = [_grid(one) for one in draws]
-    tail = (1 - level) / 2
     weights = [np.zeros(MEANS) for _ in draws]
     number = min([USED_DRAWS, *(len(one) for one in draws)], default=0)
     for index in range(number):
@@ -47,7 +45,7 @@ def group_intervals(
         for weight, fit in zip(weights, fits, strict=True):
             weight += (_columns(fit) * shared).sum(axis=1)
     return [
-        _cut(grid, weight, tail) if one.shape[1] else (np.nan, np.nan)
+        _cut(grid, weight, share) if one.shape[1] else np.nan
         for one, grid, weight in zip(draws, grids, weights, strict=True)
     ]
 
@@ -84,7 +82,6 @@ def _normalised(log_weight: np.ndarray) -> np.ndarray:
     return np.asarray(weight / weight.sum())
 
 
-def _cut(grid: np.ndarray, weight: np.ndarray, tail: float) -> tuple[float, float]:
-    share = np.cumsum(weight) / weight.sum()
-    low, high = np.interp([tail, 1 - tail], share, np.log(grid))
-    return float(np.exp(low)), float(np.exp(high))
+def _cut(grid: np.ndarray, weight: np.ndarray, share: float) -> float:
+    below = np.cumsum(weight) / weight.sum()
+    return float(np.exp(np.interp(share, below, np.log(grid))))

@@ -16,7 +16,7 @@ from scipy.special import betaln, gammaln
 DRAWS = 2000
 """Draws from what the rest may hold. Quantiles at 2.5 % are then good to about 5 % of the width."""
 
-RATES = 1 / (1 + np.exp(-np.linspace(-12.0, 12.0, 241)))
+RATES = 1 / (1 + np.exp(-np.linspace(-15.0, 15.0, 241)))
 """Grid of the arm's mean error rate, even on the logit scale."""
 
 LIKENESS = np.geomspace(1.0, 1000.0, 25)
@@ -35,12 +35,17 @@ class Spread:
     ----------
     point : numpy.ndarray of float64, shape (mice,)
         Estimate.
-    draws : numpy.ndarray of float64, shape (DRAWS, mice)
-        What it may be.
+    low, high : numpy.ndarray of float64, shape (DRAWS, mice)
+        What it may be: draws for the lower and for the upper end of an interval.
     """
 
     point: np.ndarray
-    draws: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def __add__(self, other: Spread) -> Spread:
+        """Of two strata together."""
+        return Spread(self.point + other.point, self.low + other.low, self.high + other.high)
 
 
 def true_among(
@@ -48,11 +53,17 @@ def true_among(
 ) -> Spread:
     """Cancer cells among the objects of one kind in one arm.
 
-    The rate of each mouse is beta distributed round the arm's mean; the mean has Jeffreys'
-    prior, the standard deviation between mice a flat one (Gelman et al., Bayesian Data
-    Analysis, 3rd edition, section 5.3). The point estimate pools: it
-    is the judged objects as they are, and for the others the rate of the mouse, drawn to
-    that of the arm by the estimated likeness; where no error was found it adds none.
+    The rate of each mouse is beta distributed round the arm's mean. The standard deviation
+    between mice has a flat prior (Gelman et al., Bayesian Data Analysis, 3rd edition,
+    section 5.3). The mean has two: the lower end of an interval is drawn as if one more
+    object had been judged that is no cancer cell, the upper end as if one more cancer cell
+    had, which for a single rate gives the exact interval of Clopper and Pearson (Biometrika
+    26:404, 1934). So where no error was found the interval begins at none, and ends where
+    none would be a surprise.
+
+    The point estimate is the judged objects as they are, and for the others the rate of
+    the mouse, drawn to that of the arm by the estimated likeness; where no error was found
+    it adds none.
 
     Parameters
     ----------
@@ -64,27 +75,29 @@ def true_among(
     -------
     Spread
     """
-    weight = _rate_posterior(judged, true)
-    likeness = float(weight.sum(0) @ np.log(LIKENESS))
-    pooled = true.sum() / max(judged.sum(), 1)
-    rate = (true + np.exp(likeness) * pooled) / (judged + np.exp(likeness))
+    fit = _rate_fit(judged, true)
     rest = units - judged
-    cell = rng.choice(weight.size, DRAWS, p=weight.ravel())
-    mean, alike = RATES[cell // len(LIKENESS)][:, None], LIKENESS[cell % len(LIKENESS)][:, None]
-    rates = rng.beta(mean * alike + true, (1 - mean) * alike + judged - true)
-    return Spread(true + rate * rest, true + rng.binomial(rest, rates).astype(np.float64))
+    neutral = _normalised(fit + 0.5 * np.log(RATES * (1 - RATES))[:, None])
+    likeness = np.exp(float(neutral.sum(0) @ np.log(LIKENESS)))
+    pooled = true.sum() / max(judged.sum(), 1)
+    rate = (true + likeness * pooled) / (judged + likeness)
+    ends = []
+    for prior in (1 - RATES, RATES):
+        weight = _normalised(fit + np.log(prior)[:, None])
+        cell = rng.choice(weight.size, DRAWS, p=weight.ravel())
+        mean, alike = RATES[cell // len(LIKENESS)][:, None], LIKENESS[cell % len(LIKENESS)][:, None]
+        rates = rng.beta(mean * alike + true, (1 - mean) * alike + judged - true)
+        ends.append(true + rng.binomial(rest, rates).astype(np.float64))
+    return Spread(true + rate * rest, *ends)
 
 
-def _rate_posterior(judged: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Posterior weight of (mean rate, likeness), summing to one."""
+def _rate_fit(judged: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Log weight of (mean rate, likeness), without the prior of the mean."""
     mean, alike = RATES[:, None, None], LIKENESS[None, :, None]
     a, b = mean * alike, (1 - mean) * alike
     fit = (betaln(a + true, b + judged - true) - betaln(a, b)).sum(-1)
     # Flat in likeness**-0.5, which is the standard deviation between mice up to a factor.
-    fit = fit - 0.5 * np.log(LIKENESS)[None, :]
-    # Jeffreys' prior of a rate is Beta(1/2, 1/2); on the logit scale sqrt(p (1 - p)).
-    fit = fit + 0.5 * np.log(RATES * (1 - RATES))[:, None]
-    return _normalised(fit)
+    return np.asarray(fit - 0.5 * np.log(LIKENESS)[None, :])
 
 
 def missed_in(
@@ -96,9 +109,9 @@ def missed_in(
 ) -> Spread:
     """Cells without an outline in the tissue of one arm.
 
-    Densities of mice are gamma distributed round the arm's mean, whose prior is that of
-    Jeffreys for a Poisson mean. Missed cells come in clusters: where counts of fields vary
-    more than chance explains, the fields count as fewer.
+    Densities of mice are gamma distributed round the arm's mean, with the priors of
+    :func:`true_among` for a Poisson mean. Missed cells come in clusters: where counts of
+    fields vary more than chance explains, the fields count as fewer.
 
     Parameters
     ----------
@@ -114,22 +127,29 @@ def missed_in(
     """
     seen, count = seen_mm2 / dispersion, found / dispersion
     total = max(float(seen_mm2.sum()), 1e-12)
-    means = np.geomspace(1e-3, max(50.0, 20.0 * (found.sum() + 1)), 200) / total
+    means = np.geomspace(1e-4, max(50.0, 20.0 * (found.sum() + 1)), 240) / total
+    fit = _density_fit(seen, count, means)
+    rest = np.maximum(area_mm2 - seen_mm2, 0.0)
+    ends = []
+    for power in (0.0, 1.0):
+        weight = _normalised(fit + power * np.log(means)[:, None])
+        cell = rng.choice(weight.size, DRAWS, p=weight.ravel())
+        shape = DENSITY_SHAPES[cell % len(DENSITY_SHAPES)][:, None]
+        own = shape / means[cell // len(DENSITY_SHAPES)][:, None]
+        density = rng.gamma(shape + count, 1.0 / (own + seen))
+        ends.append(found + rng.poisson(density * rest).astype(np.float64))
+    return Spread(found + rest * float(found.sum()) / total, *ends)
+
+
+def _density_fit(seen: np.ndarray, count: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Log weight of (mean density, shape), without the prior of the mean."""
     mean, shape = means[:, None, None], DENSITY_SHAPES[None, :, None]
     scale = shape / mean
     fit = (
         gammaln(shape + count) - gammaln(shape)
         + shape * np.log(scale / (scale + seen)) - count * np.log(scale + seen)
     ).sum(-1)  # fmt: skip
-    prior = 0.5 * np.log(means)[:, None] - 0.5 * np.log(DENSITY_SHAPES)[None, :]
-    weight = _normalised(fit + prior)
-    cell = rng.choice(weight.size, DRAWS, p=weight.ravel())
-    k = DENSITY_SHAPES[cell % len(DENSITY_SHAPES)][:, None]
-    own = k / means[cell // len(DENSITY_SHAPES)][:, None]
-    density = rng.gamma(k + count, 1.0 / (own + seen))
-    rest = np.maximum(area_mm2 - seen_mm2, 0.0)
-    point = found + rest * float(found.sum()) / total
-    return Spread(point, found + rng.poisson(density * rest).astype(np.float64))
+    return np.asarray(fit - 0.5 * np.log(DENSITY_SHAPES)[None, :])
 
 
 def dispersion_of(counts: np.ndarray, area_mm2: np.ndarray) -> float:

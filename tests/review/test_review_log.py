@@ -194,8 +194,14 @@ def test_a_log_of_a_newer_version_is_refused(folder):
 
 def test_something_else_in_place_of_a_log_is_no_crash(folder):
     path = written(folder, "one")
-    for content in (b"", b"\xff\xfe\x00", b"[1,2]\n", b'{"format":1}\n', b"{" * 5000 + b"\n",
-                    b'{"format":1,"seq":0,"time":"","action":"fly","prev":"","hash":""}\n'):
+    for content in (
+        b"",
+        b"\xff\xfe\x00",
+        b"[1,2]\n",
+        b'{"format":1}\n',
+        b"{" * 5000 + b"\n",
+        b'{"format":1,"seq":0,"time":"","action":"fly","prev":"","hash":""}\n',
+    ):
         path.write_bytes(content)
         assert read_log(path).entries == ()
 
