@@ -236,9 +236,9 @@ class ChannelStats:
 MAP_STEPS = 8
 """Values of a marker map per standard deviation of the marker's pixel noise."""
 
-MAP_SURPLUS = 0.8
-"""On a marker map, so much more than autofluorescence explains is asked for where it is brighter
-than around."""
+MAP_RATIO = 1.8
+"""A marker map is made for gates that ask for at least this multiple of what autofluorescence
+explains."""
 
 
 @dataclass(frozen=True, slots=True)

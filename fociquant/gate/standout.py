@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import maximum_filter
 
-from fociquant.model import MAP_STEPS, MAP_SURPLUS, MarkerMap
+from fociquant.model import MAP_RATIO, MAP_STEPS, MarkerMap
 from fociquant.settings import GateSettings
 
-TEXTURES = 12.0
+TEXTURES = 16.0
 """Squares of typical tissue rarely exceed so many of their robust standard deviations."""
 
-LEAST, MOST = 0.5, 1.5
+LEAST, MOST = 0.5, 2.0
 """The bar is never below or above these multiples of ``marker_snr``: texture can be the foci."""
 
 REACH_UM = 24.0
@@ -45,7 +45,7 @@ def countable_places(found: MarkerMap, settings: GateSettings) -> np.ndarray:
     -------
     numpy.ndarray of bool, shape of ``found.peaks``
     """
-    if settings.autofluorescence_ratio < 1.0 + MAP_SURPLUS:
+    if settings.autofluorescence_ratio < MAP_RATIO:
         return np.ones(found.peaks.shape, bool)
     # At 255 the map knows no more than "at least".
     standing = found.peaks > min(bar(found, settings) * MAP_STEPS, 254.0)

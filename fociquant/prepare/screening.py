@@ -6,10 +6,10 @@ lung shows nothing. The gate counts only objects near a place that stands out on
 map; hence elsewhere no network is needed, whatever it would say.
 
 With the means ``m`` of the marker and ``a`` of autofluorescence over one square, its
-excess is ``m - slope * a`` above what the darker quarter of its tile has, less ``slope``
-times :data:`~fociquant.model.MAP_SURPLUS` of what its autofluorescence has above that of
-the brighter quarter. Everything is decided per tile of a fixed lattice, so that it does
-not depend on the pieces in which the section was read.
+excess is ``m - TISSUE_RATIO * slope * a`` above what the darker quarter of its tile has.
+For what of ``a`` exceeds that of the brighter quarter the ratio is that of the gate,
+:data:`~fociquant.model.MAP_RATIO`. Everything is decided per tile of a fixed lattice, so
+that it does not depend on the pieces in which the section was read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fociquant.model import MAP_STEPS, MAP_SURPLUS, Box, MarkerMap, SectionFacts
+from fociquant.model import MAP_RATIO, MAP_STEPS, Box, MarkerMap, SectionFacts
 from fociquant.prepare.linings import block_max, remove_linings
 from fociquant.prepare.overview import PixelReader, choose_level
 from fociquant.prepare.scale import MAD_TO_SIGMA
@@ -42,6 +42,10 @@ PIECE_TILES = 8
 
 MAX_THREADS = 8
 """Threads that read pieces; decoding releases the interpreter."""
+
+TISSUE_RATIO = 1.3
+"""Marker that tissue may have for its autofluorescence, as a multiple of the slope: unspecific
+stain adds to it, and the slope of a section without much contrast comes out too small."""
 
 DARK_PERCENT, BRIGHT_PERCENT = 25.0, 75.0
 """A tile's unlabelled marker, and its ordinary autofluorescence."""
@@ -64,7 +68,7 @@ class _Frame:
     missing : tuple of float
         Stands in for pixels that are not finite, per channel.
     slope : float
-        Marker counts per autofluorescence count.
+        Marker counts per autofluorescence count that tissue may have.
     ground, ordinary : float
         Unexplained marker, and bright autofluorescence, of the section's tissue.
     """
@@ -127,7 +131,7 @@ def map_marker(
 def _frame(
     reader: PixelReader, roles: Mapping[str, int], facts: SectionFacts, pixel_size: PixelSize
 ) -> _Frame:
-    slope = facts.autofluorescence_slope or 0.0
+    slope = TISSUE_RATIO * (facts.autofluorescence_slope or 0.0)
     used = ("marker", "autofluorescence") if slope > 0.0 else ("marker",)
     channels = tuple(roles[role] for role in used)
     wanted = map_factor(pixel_size)
@@ -188,7 +192,7 @@ def _excess(means: np.ndarray, frame: _Frame) -> tuple[np.ndarray, np.ndarray]:
         shine = _as_tiles(means[1])
         bright = np.nanpercentile(shine, BRIGHT_PERCENT, axis=-1)
         ordinary = np.maximum(bright, frame.ordinary)[..., None]
-        excess -= MAP_SURPLUS * frame.slope * np.maximum(shine - ordinary, 0.0)
+        excess -= (MAP_RATIO / TISSUE_RATIO - 1.0) * frame.slope * np.maximum(shine - ordinary, 0.0)
     rows, columns = spread.shape
     excess = excess.reshape(rows, columns, TILE_SQUARES, TILE_SQUARES).swapaxes(1, 2)
     excess = excess.reshape(rows * TILE_SQUARES, columns * TILE_SQUARES)
