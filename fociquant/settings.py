@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fociquant.errors import Problem, SettingsError
 
@@ -44,6 +52,11 @@ class PrepareSettings(_Frozen):
     """Smaller pieces of tissue are debris, mm²."""
     scale_sample_tiles: int = Field(64, ge=1, le=4096)
     """Full-resolution tiles sampled on a fixed lattice for intensity statistics."""
+    stains: dict[str, list[float]] = Field(default_factory=dict, max_length=3)
+    """Dyes of a colour image and their optical density in red, green and blue, two or three; they
+    become its channels. Empty: the image has fluorescence channels."""
+    white_rgb: list[float] = Field(default_factory=list, max_length=3)
+    """Red, green and blue of the glass in a colour image, counts; empty: found in each image."""
     mask_out_of_focus: bool = True
     """Leave out places that are out of focus."""
     mask_fold: bool = True
@@ -54,6 +67,30 @@ class PrepareSettings(_Frozen):
     """Leave out blotches that are saturated over more than single cells."""
     mask_debris: bool = True
     """Leave out debris brighter than tissue and cells in every channel."""
+
+    @field_validator("stains")
+    @classmethod
+    def _stains_can_be_told_apart(cls, stains: dict[str, list[float]]) -> dict[str, list[float]]:
+        if not stains:
+            return stains
+        if len(stains) < 2 or any(len(vector) != 3 for vector in stains.values()):
+            raise ValueError("two or three stains, each a list of three numbers: red, green, blue")
+        if any(min(vector) < 0 or max(vector) <= 0 for vector in stains.values()):
+            raise ValueError("the densities of a stain must be 0 or more, and one above 0")
+        lengths = [math.hypot(*vector) for vector in stains.values()]
+        scaled = zip(stains.values(), lengths, strict=True)
+        directions = [[value / length for value in vector] for vector, length in scaled]
+        pairs = [(a, b) for k, a in enumerate(directions) for b in directions[:k]]
+        if any(sum(x * y for x, y in zip(a, b, strict=True)) > 0.999 for a, b in pairs):
+            raise ValueError("two stains have the same colour")
+        return stains
+
+    @field_validator("white_rgb")
+    @classmethod
+    def _white_has_three_colours(cls, white: list[float]) -> list[float]:
+        if white and (len(white) != 3 or min(white) <= 0):
+            raise ValueError("three numbers above 0: red, green, blue")
+        return white
 
 
 class SegmentSettings(_Frozen):

@@ -6,5 +6,6 @@ from fociquant.io.label_writer import write_labels
 from fociquant.io.pyramid_writer import write_ome_tiff
 from fociquant.io.registry import open_image
 from fociquant.io.section import SectionImage
+from fociquant.io.stains import StainedImage, Stains
 
-__all__ = ["SectionImage", "open_image", "write_labels", "write_ome_tiff"]
+__all__ = ["SectionImage", "StainedImage", "Stains", "open_image", "write_labels", "write_ome_tiff"]

@@ -10,6 +10,7 @@ from fociquant.errors import CorruptImageError, FociquantError, ImageError, Imag
 from fociquant.io import ome_tiff, ome_zarr, tiff
 from fociquant.io.files import open_binary
 from fociquant.io.section import READ_ERRORS, SectionImage, damaged
+from fociquant.io.stains import Stains, separate_stains
 
 HEAD_BYTES = 4096
 """Bytes of a file that readers see when they are asked."""
@@ -54,13 +55,15 @@ READERS: tuple[Reader, ...] = (
 """Asked in this order; the first that accepts opens the file."""
 
 
-def open_image(path: Path) -> SectionImage:
+def open_image(path: Path, *, stains: Stains | None = None) -> SectionImage:
     """Open a section image lazily: kilobytes are read, no pixels.
 
     Parameters
     ----------
     path : Path
         An OME-TIFF or TIFF file, or an OME-Zarr folder; recognised by content, not by name.
+    stains : Stains, optional
+        Dyes of a colour image; its channels are then these, see :mod:`fociquant.io.stains`.
 
     Returns
     -------
@@ -78,7 +81,17 @@ def open_image(path: Path) -> SectionImage:
     >>> with open_image(Path("section.ome.tif")) as image:  # doctest: +SKIP
     ...     print(image.shape, image.channel_names, image.pixel_size)
     """
-    path = Path(path).absolute()
+    image = _open(Path(path).absolute())
+    if stains is None:
+        return image
+    try:
+        return separate_stains(image, stains)
+    except FociquantError:
+        image.close()
+        raise
+
+
+def _open(path: Path) -> SectionImage:
     vendor = VENDOR_FORMATS.get(path.suffix.lower())
     if vendor is not None:
         raise ImageFormatError(_refusal(path, f"{vendor} is not supported."))

@@ -59,19 +59,18 @@ def tissue_levels(
     scanned = np.any([values != 0 for values in flat.values()], axis=0) if flat else False
     for role in TISSUE_CHANNELS:
         if role in flat:
-            level = _two_levels(flat[role][scanned], noises[role] / n)
+            level = _two_levels(flat[role][scanned], noises[role] / n, labelled=role == "marker")
             if level is not None:
                 return {role: level}
     return {}
 
 
-def _two_levels(values: np.ndarray, noise: float) -> Levels | None:
+def _two_levels(values: np.ndarray, noise: float, *, labelled: bool) -> Levels | None:
     """Medians of the dark and of the bright group.
 
-    If the bright group is small it may be labelled cells, and the dark one is split again.
+    Where cells are labelled a small bright group may be they, and the dark one is split again.
     """
     values = values[np.isfinite(values)]
-    level = None
     for _ in range(MAX_SPLITS):
         parts = _split(values, noise)
         if parts is None:
@@ -80,10 +79,10 @@ def _two_levels(values: np.ndarray, noise: float) -> Levels | None:
         if tissue - air <= MIN_CONTRAST_NOISES * noise:
             break
         level = Levels(air, tissue)
-        if len(parts[1]) > FEW * len(values):
-            break
+        if not labelled or len(parts[1]) > FEW * len(values):
+            return level
         values = parts[0]
-    return level
+    return None
 
 
 def _split(values: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray] | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fociquant.errors import ImageError
-from fociquant.io import SectionImage, open_image
+from fociquant.io import SectionImage, Stains, open_image
 
 IDLE_IMAGES = 2
 """Images kept open although nobody reads them: neighbouring blocks share decoded tiles."""
@@ -26,7 +26,9 @@ class OpenImages:
         self._users: dict[_Name, int] = {}
 
     @contextmanager
-    def use(self, path: Path, fingerprint: str) -> Iterator[SectionImage]:
+    def use(
+        self, path: Path, fingerprint: str, stains: Stains | None = None
+    ) -> Iterator[SectionImage]:
         """An open image, not closed before the block ends.
 
         Parameters
@@ -34,6 +36,8 @@ class OpenImages:
         path : pathlib.Path
         fingerprint : str
             That it must have.
+        stains : Stains, optional
+            Dyes of a colour image.
 
         Raises
         ------
@@ -42,7 +46,7 @@ class OpenImages:
         """
         name = (path, fingerprint)
         with self._lock:
-            image = self._open.get(name) or _opened(*name)
+            image = self._open.get(name) or _opened(path, fingerprint, stains)
             self._open[name] = image
             self._open.move_to_end(name)
             self._users[name] = self._users.get(name, 0) + 1
@@ -65,8 +69,8 @@ class OpenImages:
             del self._users[name]
 
 
-def _opened(path: Path, fingerprint: str) -> SectionImage:
-    image = open_image(path)
+def _opened(path: Path, fingerprint: str, stains: Stains | None) -> SectionImage:
+    image = open_image(path, stains=stains)
     if image.fingerprint != fingerprint:
         image.close()
         raise ImageError(

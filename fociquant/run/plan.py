@@ -12,7 +12,7 @@ import numpy as np
 
 from fociquant import __version__
 from fociquant.errors import ChannelError, PixelSizeError
-from fociquant.io import SectionImage
+from fociquant.io import SectionImage, Stains
 from fociquant.model import Box, Channels, Section
 from fociquant.segment.contract import ModelInfo
 from fociquant.settings import FociSettings, GateSettings, Settings
@@ -133,6 +133,8 @@ class PlannedSection:
         Of the image.
     image_shape : (int, int, int)
         (C, Y, X), px.
+    stains : Stains or None
+        Dyes of a colour image.
     """
 
     section: Section
@@ -145,6 +147,7 @@ class PlannedSection:
     fingerprint: str
     format: str
     image_shape: tuple[int, int, int]
+    stains: Stains | None = None
 
     @classmethod
     def of(cls, plan: SectionPlan) -> PlannedSection:
@@ -154,6 +157,7 @@ class PlannedSection:
             replace(plan.section, extra=dict(plan.section.extra)),
             dict(plan.roles), dict(plan.names), plan.pixel_size, plan.grid, plan.lattice,
             plan.keys, plan.image.fingerprint, plan.image.format, plan.image.shape,
+            getattr(plan.image, "stains", None),
         )  # fmt: skip
 
     @property

@@ -17,7 +17,7 @@ from fociquant.errors import (
     ImageFormatError,
     Problem,
 )
-from fociquant.io import open_image
+from fociquant.io import Stains, open_image
 from fociquant.prepare import find_outline, region_mask
 from fociquant.study import Inspection, Study, inspect_study
 from fociquant.study.roles import FIXED_ROLES
@@ -192,7 +192,8 @@ def _open_all(
             continue
         where = f"{inspection.sheet}, line {row.line}, column 'image'"
         try:
-            yield replace(_facts(row.image, row.name, where, roles), region=row.region)
+            facts = _facts(row.image, row.name, where, roles, _stains(inspection))
+            yield replace(facts, region=row.region)
         except ImageError as error:
             found = as_problems(error, f"{where}, {row.image.name}", path=str(row.image))
             problems += found
@@ -200,8 +201,19 @@ def _open_all(
                 unreadable += found
 
 
-def _facts(path: Path, section: str, where: str, roles: Mapping[str, str | int]) -> ImageFacts:
-    with open_image(path) as image:
+def _stains(inspection: Inspection) -> Stains | None:
+    settings = inspection.config.settings
+    return settings and Stains.of(settings.prepare.stains, settings.prepare.white_rgb)
+
+
+def _facts(
+    path: Path,
+    section: str,
+    where: str,
+    roles: Mapping[str, str | int],
+    stains: Stains | None = None,
+) -> ImageFacts:
+    with open_image(path, stains=stains) as image:
         found: dict[str, int | None] = {}
         for role, channel in roles.items():
             try:
@@ -310,7 +322,7 @@ def _region_problems(inspection: Inspection, images: Sequence[ImageFacts]) -> It
             continue
         try:
             if facts.path not in outlines:
-                with open_image(facts.path) as image:
+                with open_image(facts.path, stains=_stains(inspection)) as image:
                     outlines[facts.path] = find_outline(image, roles, size, settings.prepare)
             region_mask(facts.region, *outlines[facts.path])
         except ImageError as error:

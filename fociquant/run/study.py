@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fociquant.errors import ClusterLostError, ImageError, ResultsError
-from fociquant.io import open_image
+from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.report import write_report
 from fociquant.run import sections as life
@@ -197,7 +197,9 @@ def _plan_all(
 
 
 def _plan(section: Section, study: Study, model: ModelInfo, *, exhaustive: bool) -> PlannedSection:
-    with open_image(section.image) as image:
+    prepare = study.settings.prepare
+    stains = Stains.of(prepare.stains, prepare.white_rgb)
+    with open_image(section.image, stains=stains) as image:
         plan = plan_section(section, image, study, model, exhaustive=exhaustive)
         return PlannedSection.of(plan)
 
