@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from fociquant.model import MAP_STEPS
 
-LEVEL = 4 * MAP_STEPS
+LEVEL = 3 * MAP_STEPS
 """Unexplained marker from which on a ring is looked for."""
 
 BRIGHTEST = 24 * MAP_STEPS
@@ -30,7 +30,7 @@ STANDS_OUT = 2.5
 EDGE_UM = 12.0
 """A lining fades out over this distance: blur, and squares that it covers in part."""
 
-GAP_UM = 8.0
+GAP_UM = 12.0
 """Gaps in a ring up to twice this are closed."""
 
 
