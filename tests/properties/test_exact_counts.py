@@ -14,8 +14,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fociquant.run.images import _masks
 from fociquant.run.merging import merge
+from fociquant.run.scene import object_masks
 from fociquant.segment.windows import FlowField, WindowCache
 from fociquant.settings import SegmentSettings
 from fociquant.store.labels import paint
@@ -40,7 +40,7 @@ def found(image: np.ndarray, lattice: Lattice, *, order: int = 0) -> pd.DataFram
     field = FlowField("s", read, lattice, ((100, 2000), None), segmenter, WindowCache(10**8))
     cells = [cell for block in lattice.blocks(1) for cell in block.cells]
     cells = [cells[i] for i in np.random.default_rng(order).permutation(len(cells))]
-    one = partial(_masks, field, lattice, settings=SegmentSettings(), smallest=9)
+    one = partial(object_masks, field, lattice, settings=SegmentSettings(), smallest=9)
     return merge([one(cell) for cell in cells], lattice)
 
 
