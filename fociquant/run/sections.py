@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fociquant.model import Section, SectionFacts
 from fociquant.run.blocks import no_rows
@@ -30,10 +32,20 @@ from fociquant.store import (
 )
 from fociquant.store.atomic import sweep, write_bytes
 from fociquant.store.facts import masks_from_json, masks_to_json
+from fociquant.store.objects import write_chosen
 from fociquant.tiling import Block
 
 DONE, FAILED = "done", "failed"
 """Values of ``status`` in ``sections.csv``."""
+
+
+MASK = "mask_"
+"""Beginning of the columns of an object's mask, which ends up in the label image."""
+
+PLACE_COLUMNS = (
+    "decode_cell", "label", "mask_y0", "mask_x0", "mask_height", "mask_width", "mask_bits",
+)  # fmt: skip
+"""What is needed to find objects that were reported twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,7 @@ class Ledger:
         """Store a block."""
         write_bytes(self._path(part), content)
 
-    def _path(self, part: Part) -> Any:
+    def _path(self, part: Part) -> Path:
         return self._folder.blocks(self.planned.name) / f"{part.block.name}.parquet"
 
     def finish(self, known: Known, mask: np.ndarray, parts: Sequence[Part]) -> None:
@@ -156,15 +168,21 @@ class Ledger:
 
     def _merge(self, parts: Sequence[Part], mask: np.ndarray, key: str) -> dict[str, Any]:
         planned, folder = self.planned, self._folder
-        tables = [read_objects(self._path(part)) for part in parts]
+        paths = [self._path(part) for part in parts]
+        places = [_places(path, number) for number, path in enumerate(paths)]
         nothing = no_rows(planned.roles, planned.analysis_pixel, self._settings)
-        objects = merge(tables or [nothing], planned.lattice)
+        chosen = merge(places or [nothing], planned.lattice)
         write_labels_zarr(
-            folder.labels(planned.name), objects, planned.lattice, planned.analysis_pixel
+            folder.labels(planned.name), chosen, planned.lattice, planned.analysis_pixel
         )
-        seams = seam_report(objects, planned.lattice, mask, planned.analysis_pixel)
-        kept = objects.drop(columns=[c for c in objects.columns if c.startswith("mask_")])
-        write_objects(folder.objects(planned.name), kept, key=key)
+        seams = seam_report(chosen, planned.lattice, mask, planned.analysis_pixel)
+        if len(chosen):
+            bands = chosen.assign(band=chosen["decode_cell"] // planned.lattice.cells[1])
+            write_chosen(folder.objects(planned.name), paths, bands, drop=MASK, key=key)
+        else:
+            kept = nothing.assign(cell=np.empty(0, np.int64))
+            kept = kept.drop(columns=[name for name in kept.columns if name.startswith(MASK)])
+            write_objects(folder.objects(planned.name), kept, key=key)
         return seams
 
     def _state(
@@ -190,6 +208,12 @@ class Ledger:
         lattice = self.planned.lattice
         skipped = sum(lattice.cell_core((int(r), int(c))).area for r, c in np.argwhere(~mask))
         return round(skipped / max(lattice.image.area, 1), 6)
+
+
+def _places(path: Path, number: int) -> pd.DataFrame:
+    """Where the objects of a block lie, without what was measured on them."""
+    rows = read_objects(path, PLACE_COLUMNS)
+    return rows.assign(part=number, row=np.arange(len(rows)))
 
 
 def settle(folder: ResultsFolder, name: str) -> None:

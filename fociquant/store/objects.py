@@ -8,8 +8,11 @@ a file damaged on the disk is found out and not counted.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,27 +73,95 @@ def has_objects(path: Path, *, key: str) -> bool:
         metadata = pq.read_schema(path).metadata or {}
         if metadata.get(KEY) != key.encode():
             return False
-        _read(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups):
+                file.read_row_group(group)
     except (OSError, pa.ArrowException):
         return False
     return True
 
 
-def read_objects(path: Path) -> pd.DataFrame:
+def read_objects(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Measured objects; ``outline`` as float32 arrays.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    columns : sequence of str, optional
+        Only these.
 
     Raises
     ------
     ResultsError
         If the file is absent or damaged.
     """
+    return _checked(path, columns).replace_schema_metadata(None).to_pandas()
+
+
+def write_chosen(
+    target: Path, sources: Sequence[Path], chosen: pd.DataFrame, *, drop: str, key: str
+) -> None:
+    """Write some rows of several files as one, without holding all of them in memory.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+    sources : sequence of pathlib.Path
+        Files of :func:`write_objects` with the same columns.
+    chosen : pandas.DataFrame
+        The rows wanted, in order: ``part`` (number of the source), ``row`` in it, the new number
+        ``cell``, and ``band``: rows of one band are consecutive, and written together.
+    drop : str
+        Columns that begin so are left out.
+    key : str
+
+    Raises
+    ------
+    DiskError, ResultsError
+        If the target cannot be written, or a source is damaged.
+    """
+    held: dict[int, pa.Table] = {}
+    with atomic_path(target) as temporary, ExitStack() as open_files:
+        writer: pq.ParquetWriter | None = None
+        for _, rows in chosen.groupby("band", sort=False):
+            parts = [int(part) for part in np.unique(rows["part"])]
+            held = {
+                part: held[part] if part in held else _without(_checked(sources[part]), drop)
+                for part in parts
+            }
+            piece = _gathered([held[part] for part in parts], parts, rows)
+            if writer is None:
+                schema = piece.schema.with_metadata({KEY: key.encode()})
+                writer = open_files.enter_context(
+                    pq.ParquetWriter(
+                        temporary, schema, compression="zstd", write_page_checksum=True
+                    )
+                )
+            writer.write_table(piece)
+
+
+def _without(table: pa.Table, beginning: str) -> pa.Table:
+    return table.select([name for name in table.column_names if not name.startswith(beginning)])
+
+
+def _gathered(tables: Sequence[pa.Table], parts: Sequence[int], rows: pd.DataFrame) -> pa.Table:
+    """Rows of some tables in the order wanted, with their numbers."""
+    starts = np.cumsum([0, *(table.num_rows for table in tables)])[:-1]
+    offset = dict(zip(parts, starts.tolist(), strict=True))
+    where = rows["part"].map(offset).to_numpy() + rows["row"].to_numpy()
+    joined = pa.concat_tables(tables).take(pa.array(where))
+    return joined.append_column("cell", pa.array(rows["cell"].to_numpy(), TYPES["cell"]))
+
+
+def _checked(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
-        return _read(path).replace_schema_metadata(None).to_pandas()
+        return _read(path, columns)
     except (OSError, pa.ArrowException) as error:
         raise ResultsError(
             f"{path} is damaged ({error}). Run the study again; the rest is kept."
         ) from error
 
 
-def _read(path: Path) -> pa.Table:
-    return pq.read_table(path, page_checksum_verification=True)
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    names = None if columns is None else list(columns)
+    return pq.read_table(path, columns=names, page_checksum_verification=True)

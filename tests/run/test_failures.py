@@ -138,8 +138,8 @@ def test_every_image_is_closed_at_the_end(run, study, tmp_path, monkeypatch):
 
     images = []
 
-    def remember(path, original=corridor.open_image):
-        images.append(original(path))
+    def remember(path, original=corridor.open_image, **how):
+        images.append(original(path, **how))
         return images[-1]
 
     monkeypatch.setattr(corridor, "open_image", remember)

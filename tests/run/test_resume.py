@@ -177,10 +177,10 @@ def test_an_image_that_is_away_for_one_run_costs_nothing(run, study, tmp_path, t
 
     original = corridor.open_image
 
-    def away(path):
+    def away(path, **how):
         if path.name == "s1.ome.tif":
             raise CorruptImageError(f"{path}: the drive does not answer.")
-        return original(path)
+        return original(path, **how)
 
     monkeypatch.setattr(corridor, "open_image", away)
     outcome = run(study, tmp_path / "r")
