@@ -17,13 +17,16 @@ from fociquant import __version__
 from fociquant.errors import ClusterLostError, DiskError, FociquantError
 
 COMMANDS: dict[str, str] = {
+    "audit": "Check a random sample of the count, and correct it.",
     "check": "Everything that can be wrong with a study, before hours are spent.",
     "demo": "The whole job on the sample images.",
     "evaluate": "Compare label images with truth.",
     "export": "Files for Prism, Excel, QuPath and ImageJ.",
+    "gate": "Thresholds in use, and how counts change with them.",
     "init": "Write study files from a folder of images.",
     "recount": "Tables again from stored cells; no pixels read.",
     "report": "Figures and the HTML report again.",
+    "review": "Open the results in napari and decide.",
     "run": "Count a study; the same command again resumes.",
     "segment": "Images to label images.",
     "simulate": "Synthetic lung sections with truth.",

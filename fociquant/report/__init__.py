@@ -6,6 +6,7 @@ from fociquant.report._evaluation import write_count_evaluation, write_label_eva
 from fociquant.report._figures import write_figures
 from fociquant.report._overview import write_overview
 from fociquant.report._report import write_report
+from fociquant.report._sweep import write_sweep
 
 __all__ = [
     "write_count_evaluation",
@@ -13,4 +14,5 @@ __all__ = [
     "write_label_evaluation",
     "write_overview",
     "write_report",
+    "write_sweep",
 ]

@@ -131,14 +131,19 @@ def gate_section(
     section: Section,
     state: Mapping[str, Any],
     gating: Gating | None = None,
+    *,
+    settings: GateSettings | None = None,
 ) -> tuple[pd.DataFrame, SectionFacts]:
-    """Judged objects and facts of one section; at the floor without a `gating`."""
+    """Judged objects and facts of one section; at the floor without a `gating`.
+
+    `settings` stands in for those of the study.
+    """
     facts = facts_of(state)
     gated = gate_objects(
         read_objects(folder.objects(section.name)),
         facts,
         phenotypes=inputs.phenotypes,
-        settings=inputs.settings.gate,
+        settings=settings or inputs.settings.gate,
         pixel_area_um2=PixelSize(*state["analysis_pixel_um"]).area_um2,
         gate=gating.batches[section.batch].gate if gating else None,
         rules=inputs.rules,
