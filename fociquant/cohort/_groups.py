@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from fociquant.cohort._order import sort_mice
+from fociquant.cohort._zero import poisson_upper, zero_note
 
 GROUP_COLUMNS: tuple[str, ...] = (
     "group", "dpi", "mice", "mice_incomplete", "mean", "median", "min", "max",
-    "fold_change", "fold_change_note",
+    "fold_change", "fold_change_note", "zero_note",
 )  # fmt: skip
 """Columns of the table of groups."""
 
@@ -42,6 +43,7 @@ def group_table(
     pandas.DataFrame
         `GROUP_COLUMNS`. ``fold_change`` is the ratio of means, empty where it
         would mean nothing; ``fold_change_note`` then says why. It is never infinite.
+        ``zero_note`` says what a group without any cell still allows.
     """
     counted = mice
     if "control" in mice.columns:
@@ -55,11 +57,12 @@ def group_table(
         row |= _compare(row, means, reference_group)
     table = pd.DataFrame(rows, columns=list(GROUP_COLUMNS))
     types = {"mice": "int64", "mice_incomplete": "int64", "group": "str", "fold_change_note": "str"}
+    types |= {"zero_note": "str"}
     types |= dict.fromkeys(("mean", "median", "min", "max", "fold_change"), "float64")
     return sort_mice(table.astype(types), reference_group=reference_group)
 
 
-def _describe(own: pd.DataFrame, value: str) -> dict[str, float]:
+def _describe(own: pd.DataFrame, value: str) -> dict[str, Any]:
     """n, mean, median and range of the complete mice of one group and dpi."""
     usable = (own["sections_failed"] == 0) & own[value].notna()
     numbers = own.loc[usable, value].astype("float64")
@@ -70,7 +73,16 @@ def _describe(own: pd.DataFrame, value: str) -> dict[str, float]:
         "median": round(float(numbers.median()), DECIMALS),
         "min": float(numbers.min()),
         "max": float(numbers.max()),
+        "zero_note": _zero(own[usable]) if value == "cells" and not numbers.any() else "",
     }
+
+
+def _zero(mice: pd.DataFrame) -> str:
+    """What no cell in all sections of a group still allows."""
+    if "sections" not in mice or "tissue_mm2" not in mice:
+        return ""
+    tissue = float(mice["tissue_mm2"].astype("float64").sum())
+    return zero_note(int(mice["sections"].sum()), len(mice), poisson_upper(0, tissue))
 
 
 def _compare(

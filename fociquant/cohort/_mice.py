@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fociquant.cohort._order import natural_key, sort_mice
+from fociquant.cohort._zero import poisson_upper, zero_note
 from fociquant.errors import InputError
 from fociquant.model import MOUSE_COLUMNS
 from fociquant.settings import FociProfile
@@ -22,6 +23,9 @@ NEGATIVE = "negative"
 
 CONTRACT_CLASSES = ("solitary", "clusters", "micrometastases", "macrometastases")
 """Class columns that are always there; empty under a profile that does not define them."""
+
+BOUNDS = ("cells_per_mm2_upper", "zero_note")
+"""What the count still allows."""
 
 PHENOTYPE_PARTS = ("positive", "pct", "cells", "note")
 """Columns per phenotype: numerator, share, denominator, and why a share is empty or partial."""
@@ -76,8 +80,9 @@ def mice_table(
         `fociquant.model.MOUSE_COLUMNS`; then for each phenotype ``_positive`` and ``_cells``
         (numerator and denominator, over the sections that have its channel: those where
         ``_positive`` is not empty), ``_pct`` (empty below `min_cells`) and ``_note``; class
-        columns of other profiles; ``control``, ``sections_control``, ``batch``
-        and `extras`. Counts are ``Int64``, where empty is ``<NA>``; areas and
+        columns of other profiles; ``cells_per_mm2_upper`` (exact one-sided 95 % Poisson limit
+        of the rate) and ``zero_note`` (what a sum of zero still allows); ``control``,
+        ``sections_control``, ``batch`` and `extras`. Counts are ``Int64``, where empty is ``<NA>``; areas and
         rates are float64. ``cells_per_mm2`` is empty where there is no tissue.
         Rows by dpi, group and mouse, see :func:`sort_mice`.
 
@@ -105,7 +110,7 @@ def _columns(profile: FociProfile, phenotypes: Sequence[str], extras: Sequence[s
     """All columns, in order."""
     own = [one.column for one in profile.classes if one.column not in CONTRACT_CLASSES]
     marked = [f"{name}_{what}" for name in phenotypes for what in PHENOTYPE_PARTS]
-    return [*MOUSE_COLUMNS, *marked, *own, "control", "sections_control", "batch", *extras]
+    return [*MOUSE_COLUMNS, *marked, *own, *BOUNDS, "control", "sections_control", "batch", *extras]
 
 
 def _check(
@@ -169,7 +174,10 @@ def _sums(
         return {}
     cells = int(done["cells"].sum())
     tissue = math.fsum(done["tissue_mm2"])
+    upper = poisson_upper(cells, tissue)
     row: dict[str, object] = {
+        "cells_per_mm2_upper": round(upper, RATE_DECIMALS),
+        "zero_note": "" if cells else zero_note(len(done), 1, upper),
         "tissue_mm2": round(tissue, MM2_DECIMALS),
         "parenchyma_mm2": round(math.fsum(done["parenchyma_mm2"]), MM2_DECIMALS),
         "cells": cells,
@@ -218,6 +226,7 @@ def _typed(
     counts += [one.column for one in profile.classes]
     counts += [f"{name}_{what}" for name in phenotypes for what in ("positive", "cells")]
     numbers = ["tissue_mm2", "parenchyma_mm2", "cells_per_mm2", "foci_area_mm2"]
+    numbers += ["cells_per_mm2_upper"]
     numbers += [f"{name}_pct" for name in phenotypes]
     types: dict[str, Any] = dict.fromkeys(counts, "Int64") | dict.fromkeys(numbers, "float64")
     types["dpi"] = sections["dpi"].dtype if len(table) else "float64"

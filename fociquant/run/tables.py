@@ -36,7 +36,7 @@ from fociquant.store.tables import DEFAULT_DECIMALS
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
     "reviewed", "review", "edited", "compartment", "region",
-    "class", "fold_change_note", "reference", "offset", "comparison_note",
+    "class", "fold_change_note", "reference", "offset", "comparison_note", "zero_note",
     "threshold_source", "threshold_note", "control_sections", "control_sections_refused",
 )  # fmt: skip
 """Columns of the CSV tables that are text even where they look like numbers."""

@@ -48,7 +48,8 @@ def test_sections_are_summed_over_a_mouse():
         "tissue_mm2": 2.5, "parenchyma_mm2": 3.0, "cells": 9, "cells_per_mm2": 3.6,
         "solitary": 1, "clusters": 2, "micrometastases": 0, "macrometastases": 0,
         "foci_area_mm2": 0.00100075, "reviewed": "no", "Ki67_positive": 2, "Ki67_pct": 22.2222,
-        "Ki67_cells": 9, "Ki67_note": "", "control": "", "sections_control": 0, "batch": "b1", "sex": "f",
+        "Ki67_cells": 9, "Ki67_note": "", "cells_per_mm2_upper": 6.282087,
+        "zero_note": "", "control": "", "sections_control": 0, "batch": "b1", "sex": "f",
     }  # fmt: skip
     assert table.to_dict("records") == [expected]
     assert tuple(table.columns[: len(MOUSE_COLUMNS)]) == MOUSE_COLUMNS
@@ -78,6 +79,18 @@ def test_sections_without_the_phenotype_are_in_neither_part_of_its_share():
     only = mice([lacking]).iloc[0]
     assert only[["Ki67_positive", "Ki67_cells", "Ki67_pct"]].isna().all()
     assert only["Ki67_note"] == "no section has its channel" and only["cells"] == 96
+
+
+def test_zero_says_what_it_still_allows():
+    empty = {"cells": 0, "foci": 0, "Ki67_positive": 0}
+    row = mice([section("a", "m1", **empty), section("b", "m1", **empty)]).iloc[0]
+    assert row["cells_per_mm2_upper"] == pytest.approx(-math.log(0.05) / 4, abs=1e-6)
+    assert row["zero_note"] == (
+        "no cell in 2 sections: up to 1.5 per section (0.75 per mm²) cannot be excluded "
+        "(one-sided 95 %)"
+    )
+    bare = mice([section("a", "m1", tissue_mm2=0.0, **empty)]).iloc[0]
+    assert math.isnan(bare["cells_per_mm2_upper"]) and "3 per section cannot" in bare["zero_note"]
 
 
 def test_no_tissue_leaves_the_density_empty_not_infinite():
