@@ -12,7 +12,7 @@ import torch
 
 from fociquant.errors import ModelError
 from fociquant.model import Box
-from fociquant.segment import devices
+from fociquant.segment import devices, load_segmenter
 from fociquant.segment.batching import BatchingSegmenter
 from fociquant.segment.windows import FlowField, WindowCache
 from fociquant.testing.segmenters import UphillSegmenter, check_segmenter
@@ -170,3 +170,18 @@ def test_what_counts_as_short_of_memory():
     assert devices.is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated …)"))
     assert not devices.is_out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
     devices.free_memory("cpu")
+
+
+def test_a_network_on_a_device_gets_whole_windows_in_full_batches(monkeypatch):
+    # "meta" has shapes and no numbers: what a device is given can be seen without one.
+    monkeypatch.setattr(devices, "resolve_device", lambda _: torch.device("meta"))
+    monkeypatch.setattr(devices, "_memory_bytes", lambda _: 4 * 10**9)
+    segmenter = load_segmenter("compact", device="cuda")
+    assert isinstance(segmenter, BatchingSegmenter)
+    assert segmenter.info.fixed_window and segmenter.info.batch == 8
+
+
+def test_a_network_on_a_cpu_is_called_without_detour():
+    segmenter = load_segmenter("compact", device="cpu")
+    assert not isinstance(segmenter, BatchingSegmenter)
+    assert not segmenter.info.fixed_window and segmenter.info.batch == 1

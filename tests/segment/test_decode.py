@@ -84,7 +84,7 @@ def test_labels_are_those_of_cellpose_bit_for_bit(steps, grain):
     min_area_px=st.integers(1, 60),
     seed=st.integers(0, 10**6),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_labels_are_those_of_cellpose_for_any_shape(
     height, width, grain, foreground, min_area_px, seed
 ):
@@ -133,7 +133,7 @@ def test_equal_points_are_merged():
 
 
 @given(seed=st.integers(0, 10**6), objects=st.integers(1, 12), smallest=st.integers(1, 30))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_holes_and_small_objects_are_treated_as_by_cellpose(seed, objects, smallest):
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, objects + 1, (12, 12))
