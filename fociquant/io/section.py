@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import dask.array as da
 import numpy as np
 
 from fociquant.errors import (
@@ -27,6 +26,9 @@ from fociquant.errors import (
 from fociquant.io.metadata import reduction
 from fociquant.model import Box
 from fociquant.units import PixelSize
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 CACHE_BYTES = 128 * 2**20
 """Decoded tiles kept per image, bytes; the newest tile is kept whatever its size."""
@@ -294,6 +296,8 @@ class SectionImage:
             ) from error
 
     def _dask_level(self, level: int) -> da.Array:
+        import dask.array as da  # a run reads without it, and it takes its time to load
+
         source = self.pyramid[level]
         sides = [
             min(size, tile * max(1, CHUNK_PX // tile))

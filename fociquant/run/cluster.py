@@ -36,7 +36,7 @@ from fociquant.settings import ComputeSettings
 CONNECT_S = 10.0
 """How long a scheduler may take to answer, s."""
 
-START_S = 180.0
+START_S = 600.0
 """How long workers of this computer may take to start and load the network, s."""
 
 REFRESH_S = 1.0

@@ -1,0 +1,150 @@
+"""What is said of schedulers and workers that cannot be used: one line each, with the cure."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+
+import pytest
+
+from fociquant import __version__
+from fociquant.errors import ClusterError, SettingsError
+from fociquant.run.acquaintance import different_versions, stranger
+from fociquant.run.cluster import open_cluster
+from fociquant.run.desk import Description
+from fociquant.run.jobqueue import read_batch_jobs, start_jobs
+from fociquant.run.progress import Progress
+from fociquant.settings import ComputeSettings, configs_dir
+from fociquant.testing.segmenters import UphillSegmenter
+
+INFO = UphillSegmenter().info
+SOUND = Description("host", __version__, INFO, "", ())
+
+
+def versions(**changes):
+    packages = {"python": "3.11.4.final.0", "dask": "2026.8.0", "distributed": "2026.8.0"}
+    return {"host": {}, "packages": packages | changes}
+
+
+def test_the_same_versions_are_welcome():
+    found = {"client": versions(), "scheduler": versions(python="3.11.9.final.0"),
+             "workers": {"tcp://a:1": versions()}}  # fmt: skip
+    assert different_versions(found) == ""
+
+
+@pytest.mark.parametrize(
+    ("where", "changes", "expected"),
+    [
+        ("scheduler", {"distributed": "2025.1.0"}, "the scheduler runs distributed 2025.1.0"),
+        ("scheduler", {"python": "3.12.1.final.0"}, "the scheduler runs python 3.12"),
+        ("workers", {"dask": "2024.8.0"}, "tcp://a:1 runs dask 2024.8.0, here it is 2026.8.0"),
+    ],
+)
+def test_another_version_is_named(where, changes, expected):
+    other = versions(**changes)
+    found = {"client": versions(), "scheduler": versions(), "workers": {"tcp://a:1": versions()}}
+    found[where] = {"tcp://a:1": other} if where == "workers" else other
+    assert expected in different_versions(found)
+
+
+def test_a_sound_worker_is_no_stranger():
+    assert stranger("tcp://a:1", SOUND, expected=INFO) == ""
+    other_gpu = dataclasses.replace(INFO, device="cpu:1", batch=7)
+    assert stranger("tcp://a:1", dataclasses.replace(SOUND, model=other_gpu), expected=INFO) == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (dataclasses.replace(SOUND, version="0.0.1"), "fociquant 0.0.1 is installed there"),
+        (dataclasses.replace(SOUND, model=None, problem="weights w.pt cannot be read."),
+         "cannot load the network: weights w.pt"),
+        (dataclasses.replace(SOUND, missing=("/data/a.tif",)), "does not see /data/a.tif.*drive"),
+        (dataclasses.replace(SOUND, model=dataclasses.replace(INFO, sha256="0" * 64)),
+         "weights of 'uphill' there are others.*Copy the same file"),
+        (dataclasses.replace(SOUND, model=dataclasses.replace(INFO, precision="bfloat16")),
+         "in bfloat16, the other workers on cpu in float32.*--device cpu"),
+        (ModuleNotFoundError("No module named 'fociquant'", name="fociquant"),
+         "fociquant is not installed there.*Start the worker from"),
+        (ModuleNotFoundError("No module named 'fociquant.run.desk'", name="fociquant.run.desk"),
+         f"another version of fociquant.*Install fociquant {__version__}"),
+        (TimeoutError("20 s"), "does not answer.*Start it again"),
+    ],
+)  # fmt: skip
+def test_a_stranger_is_told_apart(answer, expected):
+    text = stranger("tcp://a:1", answer, expected=INFO)
+    assert text.startswith("worker tcp://a:1: ") and "\n" not in text
+    import re
+
+    assert re.search(expected, text), text
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:8786", "is no address.*tcp://127"),
+        ("tcp://nowhere", "is no address"),
+        ("tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1.*dask scheduler"),
+    ],
+)
+def test_a_scheduler_that_is_not_there(monkeypatch, address, expected):
+    monkeypatch.setattr("fociquant.run.cluster.CONNECT_S", 1.0)
+    with pytest.raises(ClusterError, match=expected):
+        open_cluster("compact", ComputeSettings(scheduler=address), images=[], progress=Progress())
+
+
+def test_an_unknown_model_starts_no_worker():
+    with pytest.raises(SettingsError, match="unknown model 'cyto3'"):
+        open_cluster("cyto3", ComputeSettings(workers=2), images=[], progress=Progress())
+
+
+class Recorder:
+    """Stands in for a cluster class of dask-jobqueue."""
+
+    def __init__(self, queue, cores, processes, memory, walltime):
+        self.made_of = (queue, cores, processes, memory, walltime)
+
+    def scale(self, jobs):
+        self.jobs = jobs
+
+
+@pytest.fixture()
+def jobqueue(monkeypatch):
+    module = types.ModuleType("dask_jobqueue")
+    module.SLURMCluster = Recorder
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", module)
+
+
+def test_the_shipped_cluster_file_hands_in_its_jobs(jobqueue):
+    cluster = start_jobs(read_batch_jobs(configs_dir() / "cluster_slurm.yaml"))
+    assert cluster.jobs == 4 and cluster.made_of == ("normal", 8, 1, "32GB", "04:00:00")
+
+
+def test_an_option_that_jobqueue_does_not_know_is_said(jobqueue, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("kind: slurm\njobs: 1\noptions: {cors: 8}\n")
+    with pytest.raises(ClusterError, match=r"cors.*Correct 'options'"):
+        start_jobs(read_batch_jobs(path))
+
+
+def test_without_jobqueue_the_cure_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    with pytest.raises(ClusterError, match=r"pip install 'fociquant\[slurm\]'"):
+        start_jobs(read_batch_jobs(configs_dir() / "cluster_slurm.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("kind: slurm\njobs: 0\noptions: {}\n", "jobs"),
+        ("kind: cron\njobs: 1\noptions: {}\n", "kind"),
+        ("kind: slurm\njobs: 1\noptions: {}\nqueue: x\n", "unknown key 'queue'"),
+        ("kind: slurm\njobs: 1\n", "options"),
+    ],
+)
+def test_a_wrong_cluster_file_names_its_key(tmp_path, content, expected):
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    with pytest.raises(ClusterError, match=expected):
+        read_batch_jobs(path)
