@@ -33,7 +33,7 @@ FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
 UNITS = ("_um", "_um2", "_mm2", "_um_per_px", "_px")
 PURE = (  # ratios, counts, names and logits have no unit
     "_snr", "_fraction", "_ratio", "_threshold", "_solidity", "_score", "_steps", "_tiles",
-    "model", "profile", "_difference", "_share", "_nucleus",
+    "model", "profile", "_difference", "_share", "_nucleus", "stains", "_rgb",
 )  # fmt: skip
 PRESETS = preset_names()
 PROFILES = sorted(path.stem for path in (configs_dir() / "foci").glob("*.yaml"))
@@ -43,7 +43,8 @@ PROFILES = sorted(path.stem for path in (configs_dir() / "foci").glob("*.yaml"))
 def test_every_setting_says_what_it_is_and_in_which_unit(model, name):
     field = model.model_fields[name]
     assert field.description and len(field.description) > 10
-    assert name.endswith(UNITS) or name.endswith(PURE), f"{name}: which unit?"
+    known = name.endswith(UNITS) or name.endswith(PURE) or name.startswith("mask_")
+    assert known, f"{name}: which unit?"
     if name.endswith(("_um", "_um2", "_mm2")):
         assert "µm" in field.description or "mm²" in field.description
 
@@ -58,6 +59,10 @@ def another(value):
         return not value
     if isinstance(value, int | float):
         return [value + 1, value / 2, value + 0.1]
+    if isinstance(value, dict):
+        return {"red": [1.0, 0.0, 0.0], "green": [0.0, 1.0, 0.0]}
+    if isinstance(value, list):
+        return [[1.0, 2.0, 3.0]]
     return str(value) + "x"
 
 

@@ -375,6 +375,8 @@ def _warnings(
             found.append(f"The {role} channel is constant where it was sampled.")
     if not facts.outline.any():
         found.append("No tissue was found.")
+    elif facts.tissue_mm2 <= 0.0:
+        found.append("All tissue lies in artefacts: there is no area to count in.")
     return found
 
 

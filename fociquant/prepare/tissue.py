@@ -289,8 +289,8 @@ def _outline(bright: np.ndarray, pixel_size: PixelSize, settings: PrepareSetting
 def _cut_air(filled: np.ndarray, bright: np.ndarray, pixel_size: PixelSize) -> np.ndarray:
     """What lies outside, at the image's border, but is air of the lung that the border cuts.
 
-    Glass is wide, and reaches a corner of the image or two of its sides; a lumen as wide as that
-    is cut by one side only.
+    Glass is wide, or runs along a whole side of the image, and reaches a corner; a lumen as wide
+    as that is cut by one side only.
     """
     pieces, count = ndimage.label(~filled)
     if not count:
@@ -302,7 +302,8 @@ def _cut_air(filled: np.ndarray, bright: np.ndarray, pixel_size: PixelSize) -> n
     sides = np.zeros(count + 1, np.int64)
     for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
         sides[np.unique(edge)] += 1
-    air = (sides > 0) & ((reach < GLASS_REACH_UM) | ((sides == 1) & (mm2 < MAX_HOLE_MM2)))
+    narrow = (reach < GLASS_REACH_UM) & (sides < 3)
+    air = (sides > 0) & (narrow | ((sides == 1) & (mm2 < MAX_HOLE_MM2)))
     air[0] = False
     return air[pieces]
 

@@ -1,0 +1,130 @@
+"""Artefacts of simulated lung: found where they are, nothing where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from fociquant.model import Box
+from fociquant.prepare import prepare_section
+from fociquant.settings import PrepareSettings
+from fociquant.testing.lung import Artefacts, LungRecipe, SectionScene, infect
+from fociquant.testing.lung.damage import blotch, blurred, bubble, dirt, disc
+from fociquant.units import PixelSize
+
+SIZE, PIXEL = 900, PixelSize.square(0.65)
+ROLES = {"marker": 0, "nucleus": 1, "autofluorescence": 2}
+PLAIN = replace(LungRecipe(), artefacts=Artefacts(debris_per_mm2=0.0))
+
+
+class Reader:
+    def __init__(self, image):
+        self.levels = (image,)
+
+    def read(self, box: Box, channels, level=0):
+        return self.levels[level][(slice(None), *box.slices)][list(channels)]
+
+
+@cache
+def lung(kind="dormant"):
+    sizes = {"dormant": [1, 1, 2], "awakened": [1] * 20 + [5, 20, 60], "dense": [300, 200]}[kind]
+    recipe = PLAIN if kind == "dormant" else infect(PLAIN, fraction=0.4)
+    scene = SectionScene(
+        recipe, shape_px=(SIZE, SIZE), pixel_size_um=PIXEL.y, seed=31, focus_sizes=sizes,
+        outline="none",
+    )  # fmt: skip
+    return scene.render(scene.box)
+
+
+def prepare(image, roles=ROLES, **settings):
+    return prepare_section(Reader(image), roles, PIXEL, PrepareSettings(**settings))
+
+
+def on_overview(mask, facts):
+    step = round(facts.overview_px.y / PIXEL.y)
+    return mask[step // 2 :: step, step // 2 :: step][: facts.artefact.shape[0]]
+
+
+@pytest.mark.parametrize("kind", ["dormant", "awakened", "dense"])
+@pytest.mark.parametrize("unstained", [True, False])
+def test_clean_sections_lose_nothing(kind, unstained):
+    roles = ROLES if unstained else {"marker": 0, "nucleus": 1}
+    found = prepare(lung(kind), roles)
+    assert not found.facts.artefact.any()
+    assert found.facts.artefact_mm2 == 0.0
+    assert found.warnings == ()
+
+
+def test_saturated_foci_are_no_artefact():
+    image = lung("dense").copy()
+    image[0] = np.clip(image[0].astype(np.int64) * 60, 0, 65535).astype(np.uint16)
+    image[1] = np.clip(image[1].astype(np.int64) * 60, 0, 65535).astype(np.uint16)
+    assert not prepare(image).facts.artefact.any()
+
+
+@pytest.mark.parametrize("kind", ["dormant", "awakened"])
+def test_a_place_out_of_focus_is_masked_and_leaves_the_area(kind):
+    clean = prepare(lung(kind)).facts
+    patch = disc((SIZE, SIZE), 400, 450, 200)
+    found = prepare(blurred(lung(kind), patch, sigma_px=3.0 / PIXEL.y))
+    truth = on_overview(patch, found.facts)
+    far = ~on_overview(disc((SIZE, SIZE), 400, 450, 270), found.facts)
+    assert found.facts.artefact[truth].mean() > 0.8
+    assert not found.facts.artefact[far].any()
+    together = found.facts.tissue_mm2 + found.facts.artefact_mm2
+    assert together == pytest.approx(clean.tissue_mm2, rel=0.01)
+    assert found.facts.parenchyma_mm2 < clean.parenchyma_mm2
+    assert any("is out of focus" in text for text in found.warnings)
+
+
+def test_a_switch_turns_a_kind_off():
+    image = blurred(lung(), disc((SIZE, SIZE), 400, 450, 200), sigma_px=4.6)
+    assert not prepare(image, mask_out_of_focus=False).facts.artefact.any()
+
+
+def test_a_section_out_of_focus_everywhere_is_told_and_not_masked():
+    found = prepare(blurred(lung(), np.ones((SIZE, SIZE), bool), sigma_px=4.6))
+    assert found.facts.artefact_mm2 == 0.0
+    assert any("whole section seems out of focus" in text for text in found.warnings)
+
+
+def test_a_bubble_is_told_as_one():
+    image = bubble(lung(), 430, 440, 210, sigma_px=6.0, rim_px=8.0)
+    found = prepare(image)
+    inside = on_overview(disc((SIZE, SIZE), 430, 440, 190), found.facts)
+    assert found.facts.artefact[inside].mean() > 0.8
+    assert any("bubble" in text for text in found.warnings)
+
+
+def test_a_blotch_saturated_in_every_channel():
+    patch = disc((SIZE, SIZE), 300, 300, 60)
+    found = prepare(blotch(lung(), patch))
+    assert found.facts.artefact[on_overview(disc((SIZE, SIZE), 300, 300, 50), found.facts)].all()
+    assert found.facts.artefact_mm2 == pytest.approx(np.pi * (60 * 0.65) ** 2 * 1e-6, rel=0.6)
+    assert any("is saturated" in text for text in found.warnings)
+
+
+def test_dirt_brighter_than_everything():
+    patch = disc((SIZE, SIZE), 600, 300, 25)
+    found = prepare(dirt(lung(), patch, brightness=3.0))
+    assert found.facts.artefact[on_overview(disc((SIZE, SIZE), 600, 300, 15), found.facts)].all()
+    assert any("debris" in text for text in found.warnings)
+
+
+def test_a_fold_is_found_and_other_lung_is_not():
+    recipe = replace(PLAIN, artefacts=Artefacts(0.0, folds_per_mm2=1.5, fold_width_um=40.0))
+    scene = SectionScene(recipe, shape_px=(1500, 1500), pixel_size_um=0.65, seed=5, outline="none")
+    found = prepare(scene.render(scene.box))
+    assert any("lies in folds" in text for text in found.warnings)
+    assert 0.01 < found.facts.artefact.mean() < 0.15
+
+
+def test_nothing_but_artefact_has_no_area_and_says_so():
+    image = np.full((3, 300, 300), 65535, np.uint16)
+    image[:, :20] = np.random.default_rng(0).integers(100, 130, (3, 20, 300))
+    found = prepare(image)
+    assert found.facts.tissue_mm2 < 0.01
+    assert found.facts.parenchyma_mm2 <= found.facts.tissue_mm2
