@@ -96,6 +96,8 @@ def _rate_fit(judged: np.ndarray, true: np.ndarray) -> np.ndarray:
     mean, alike = RATES[:, None, None], LIKENESS[None, :, None]
     a, b = mean * alike, (1 - mean) * alike
     fit = (betaln(a + true, b + judged - true) - betaln(a, b)).sum(-1)
+    if len(judged) < 2:  # one mouse cannot tell how much mice differ, and borrows from none
+        fit[:, :-1] = -np.inf
     # Flat in likeness**-0.5, which is the standard deviation between mice up to a factor.
     return np.asarray(fit - 0.5 * np.log(LIKENESS)[None, :])
 

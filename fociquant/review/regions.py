@@ -169,6 +169,8 @@ def area_within(
     -------
     float
     """
+    parts = shapely.get_parts(geometry)
+    geometry = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
     if shapely.is_empty(geometry):
         return 0.0
     x0, y0, x1, y1 = shapely.bounds(geometry)

@@ -162,16 +162,15 @@ class StudyReview:
         review = replay_section(objects, self.logs.get(section.name, []), settings=settings)
         self._done[section.name], self._automatic[section.name] = review, automatic
         edits, unknown = self._known_classes(review.edits)
-        excluded = _excluded_mm2(review.region, facts, state)
-        left = 1.0 if facts.tissue_mm2 <= 0 else max(0.0, 1 - excluded / facts.tissue_mm2)
+        share = _excluded_share(review.region, facts, state)
         return ReviewedSection(
             cells=_with_decisions(gated, review, self.inputs),
             edits=edits,
-            tissue_mm2=facts.tissue_mm2 * left if excluded else facts.tissue_mm2,
-            parenchyma_mm2=facts.parenchyma_mm2 * left if excluded else facts.parenchyma_mm2,
+            tissue_mm2=facts.tissue_mm2 * (1 - share),
+            parenchyma_mm2=facts.parenchyma_mm2 * (1 - share),
             columns={
                 "cells_automatic": int(automatic.sum()),
-                "excluded_mm2": excluded,
+                "excluded_mm2": facts.tissue_mm2 * share,
                 "review": review.status,
             },
             warnings=tuple(_warnings(review, unknown)),
@@ -258,10 +257,22 @@ def unreviewed() -> dict[str, Any]:
     return {"cells_automatic": np.nan, "excluded_mm2": np.nan, "review": ""}
 
 
-def _excluded_mm2(region: shapely.Geometry, facts: SectionFacts, state: Mapping[str, Any]) -> float:
+def _excluded_share(
+    region: shapely.Geometry, facts: SectionFacts, state: Mapping[str, Any]
+) -> float:
+    """Share of the counted tissue that lies in a region, 0 to 1."""
     if shapely.is_empty(region):
         return 0.0
-    return area_within(region, facts.outline, facts.overview_px, extent_um=extent_of(state))
+    height, width = extent = extent_of(state)
+    lung = counted_tissue(facts)
+    whole = area_within(shapely.box(0, 0, width, height), lung, facts.overview_px, extent_um=extent)
+    inside = area_within(region, lung, facts.overview_px, extent_um=extent)
+    return min(1.0, inside / whole) if whole > 0 else 0.0
+
+
+def counted_tissue(facts: SectionFacts) -> np.ndarray:
+    """Lung that is counted, on the overview grid: inside the outline, free of artefacts."""
+    return np.asarray(facts.outline & ~facts.artefact)
 
 
 def extent_of(state: Mapping[str, Any]) -> tuple[float, float]:

@@ -81,12 +81,16 @@ def opened(made, clock):
         yield session
 
 
-def all_tissue(*args):
+def all_tissue(*args, **options):
     from fociquant.prepare import prepare_section
 
-    found = prepare_section(*args)
-    outline = np.ones_like(found.facts.outline)
-    return dataclasses.replace(found, facts=dataclasses.replace(found.facts, outline=outline))
+    found = prepare_section(*args, **options)
+    everywhere = np.ones_like(found.facts.outline)
+    # Sections of 160 x 200 px of 0.5 µm: 0.008 mm², all of it lung.
+    facts = dataclasses.replace(
+        found.facts, outline=everywhere, artefact=~everywhere, tissue_mm2=0.008
+    )
+    return dataclasses.replace(found, facts=facts)
 
 
 @pytest.fixture(scope="session")

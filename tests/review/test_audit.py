@@ -1,0 +1,217 @@
+"""Audits: a sample with known probabilities, corrected counts whose intervals hold."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fociquant.errors import InputError, ResultsError
+from fociquant.review import draw_audit, estimate_audit, read_design, settle_verdicts, write_design
+from fociquant.review.audit_design import ACCEPTED, REJECTED, TISSUE
+from fociquant.review.audit_groups import group_ends
+from fociquant.review.audit_model import dispersion_of, missed_in, true_among
+
+SIZES = {ACCEPTED: 20, REJECTED: 30, TISSUE: 10}
+COVERAGE = Path(__file__).resolve().parents[2] / "benchmarks" / "audit_coverage.py"
+
+
+def frames(accepted=(50, 150), rejected=(300, 300), fields=40):
+    rows, places = [], []
+    for mouse, yes, no in zip("ab", accepted, rejected, strict=True):
+        triangle = np.array([0, 0, 0, 5, 5, 5.0])
+        rows += [
+            (f"s{mouse}", mouse, "IAV", 9.0, n + 1, float(n), 0.0, triangle, n < yes)
+            for n in range(yes + no)
+        ]
+        places += [
+            (f"s{mouse}", mouse, "IAV", 9.0, 200.0 * i, 0.0, 200.0 * i + 200, 200.0, 0.04)
+            for i in range(fields)
+        ]
+    objects = pd.DataFrame(rows, columns=["section", "mouse", "group", "dpi", "cell", "y_um",
+                                          "x_um", "outline", "accepted"])  # fmt: skip
+    columns = ["section", "mouse", "group", "dpi", "y0_um", "x0_um", "y1_um", "x1_um", "area_mm2"]
+    return objects, pd.DataFrame(places, columns=columns)
+
+
+def drawn(seed=1, sizes=SIZES, **options):
+    return draw_audit(*frames(**options), keys={"sa": "k", "sb": "k"}, sizes=sizes, seed=seed,
+                      created="2026-03-01T00:00:00.000Z")  # fmt: skip
+
+
+def test_a_draw_has_the_sizes_and_probabilities_it_says():
+    design = drawn()
+    for kind, units in ((ACCEPTED, 200), (REJECTED, 600), (TISSUE, 80)):
+        own = [item for item in design.items if item.kind == kind]
+        assert len(own) == SIZES[kind]
+        assert {item.probability for item in own} == {SIZES[kind] / units}
+        assert len({(item.section, item.ref or item.box) for item in own}) == len(own)
+    per_mouse = [i.mouse for i in design.items if i.kind == ACCEPTED]
+    assert (per_mouse.count("a"), per_mouse.count("b")) == (5, 15), "each has its share"
+
+
+def test_every_unit_has_the_same_chance():
+    hits = np.zeros(200)
+    for seed in range(300):
+        for item in drawn(seed).items:
+            if item.kind == ACCEPTED:
+                hits[(item.ref.cell - 1) + 50 * (item.mouse == "b")] += 1
+    assert abs(hits / 300 - 0.1).max() < 0.08 and hits.sum() == 300 * 20
+
+
+def test_the_same_seed_draws_the_same_sample_in_an_order_that_says_nothing():
+    assert drawn(3) == drawn(3) and drawn(3).items != drawn(4).items
+    kinds = [item.kind for item in drawn().items[:20]]
+    assert len(set(kinds)) == 3 and [i.id for i in drawn().items][:2] == ["A0001", "A0002"]
+
+
+def test_a_stratum_smaller_than_the_sample_is_taken_whole():
+    design = drawn(sizes={ACCEPTED: 1000, REJECTED: 1, TISSUE: 0})
+    assert sum(item.kind == ACCEPTED for item in design.items) == 200
+    assert not any(item.kind == TISSUE for item in design.items)
+
+
+def test_nothing_to_draw_from_is_an_error():
+    objects, fields = frames()
+    with pytest.raises(InputError, match="neither a candidate nor tissue"):
+        draw_audit(objects.iloc[:0], fields.iloc[:0], keys={}, sizes=SIZES, seed=1)
+
+
+def test_a_design_comes_back_from_disk(tmp_path):
+    assert read_design(tmp_path) is None
+    design = drawn()
+    path = write_design(tmp_path, design)
+    assert read_design(tmp_path) == design
+    path.write_text(path.read_text().replace('"format": 1', '"format": 7'))
+    with pytest.raises(ResultsError, match="another version"):
+        read_design(tmp_path)
+    path.write_text("{")
+    with pytest.raises(ResultsError, match="cannot be read"):
+        read_design(tmp_path)
+
+
+def judge(design, *, true_accepted=1, true_rejected=0, missed=0):
+    value = {ACCEPTED: true_accepted, REJECTED: true_rejected, TISSUE: missed}
+    return {item.id: value[item.kind] for item in design.items}
+
+
+def test_no_error_found_leaves_the_count_and_an_interval_that_is_not_empty():
+    design = drawn()
+    mice = estimate_audit(design, judge(design)).mice.set_index("mouse")
+    assert mice["cells_corrected"].tolist() == [50, 150]
+    assert (mice["cells_corrected_low"] < mice["cells_corrected"]).all()
+    assert (mice["cells_corrected_high"] > mice["cells_corrected"] + 5).all()
+
+
+def test_judging_everything_leaves_no_doubt_about_a_mouse():
+    design = drawn(sizes={ACCEPTED: 1000, REJECTED: 1000, TISSUE: 1000})
+    verdicts = judge(design)
+    wrong = [i for i in design.items if i.kind == ACCEPTED and i.mouse == "a"][:7]
+    missed = [i for i in design.items if i.kind == TISSUE and i.mouse == "b"][:2]
+    verdicts |= {i.id: 0 for i in wrong} | {i.id: 3 for i in missed}
+    row = estimate_audit(design, verdicts).mice.set_index("mouse")
+    for mouse, true in (("a", 43), ("b", 156)):
+        assert row.loc[mouse, ["cells_corrected", "cells_corrected_low",
+                               "cells_corrected_high"]].tolist() == [true] * 3  # fmt: skip
+
+
+def test_what_was_not_judged_is_said():
+    design = drawn()
+    verdicts = {i.id: 1 for i in design.items if i.kind == ACCEPTED}
+    estimate = estimate_audit(design, verdicts)
+    assert estimate.mice["cells_corrected"].isna().all()
+    assert estimate.groups["mean_corrected_low"].isna().all()
+    assert any("no rejected candidate has been judged" in text for text in estimate.notes)
+    verdicts |= {i.id: 0 for i in design.items if i.kind == REJECTED}
+    estimate = estimate_audit(design, verdicts)
+    assert estimate.mice["cells_corrected"].tolist() == [50, 150]
+    assert any("without an outline are not in" in text for text in estimate.notes)
+
+
+def test_the_estimate_is_reproducible_and_a_mouse_with_a_failed_section_is_in_no_mean():
+    design = drawn()
+    one, two = (estimate_audit(design, judge(design)) for _ in range(2))
+    pd.testing.assert_frame_equal(one.mice, two.mice)
+    pd.testing.assert_frame_equal(one.groups, two.groups)
+    without = estimate_audit(design, judge(design), incomplete=[("a", "IAV", 9.0)])
+    assert without.groups["mice"].tolist() == [1]
+    assert without.groups["mean_corrected"].tolist() == [150]
+    assert len(without.mice) == 2
+
+
+def test_verdicts_of_several_reviewers_are_settled():
+    design = drawn()
+    item = next(i.id for i in design.items if i.kind == ACCEPTED)
+    field = next(i.id for i in design.items if i.kind == TISSUE)
+    people = {("ana", ""): {item: 1, field: 4, "A9999": 1}, ("bo", ""): {item: 0, field: 0},
+              ("cy", ""): {item: 0, field: 3}}  # fmt: skip
+    assert settle_verdicts(design, people) == {item: 0, field: 3}
+    del people[("cy", "")]
+    assert settle_verdicts(design, people) == {item: 1, field: 0}, "a tie goes to the first"
+    assert settle_verdicts(design, {("ana", ""): {item: 7}}) == {}
+
+
+def test_a_single_rate_gives_the_exact_interval():
+    """One mouse whose objects are nearly all unjudged: Clopper and Pearson."""
+    from scipy.stats import beta
+
+    rng = np.random.default_rng(0)
+    spread = true_among(np.array([10**6]), np.array([100]), np.array([3]), rng)
+    low, high = np.quantile(spread.low, 0.025), np.quantile(spread.high, 0.975)
+    assert low == pytest.approx(10**6 * beta.ppf(0.025, 3, 98), rel=0.15)
+    assert high == pytest.approx(10**6 * beta.ppf(0.975, 4, 97), rel=0.15)
+    assert spread.point[0] == pytest.approx(30_000, rel=0.01)
+
+
+def test_mice_that_differ_keep_their_own_rate():
+    rng = np.random.default_rng(0)
+    units, judged = np.array([1000] * 4), np.array([100] * 4)
+    spread = true_among(units, judged, np.array([95, 96, 94, 20]), rng)
+    assert spread.point[3] < 350 and spread.point[0] > 850
+
+
+def test_fields_with_clusters_count_as_fewer():
+    areas = np.full(40, 0.04)
+    even, lumped = np.ones(40), np.zeros(40)
+    lumped[:4] = 10
+    assert dispersion_of(even, areas) == 1.0 and dispersion_of(lumped, areas) > 5
+    widths = []
+    for counts in (even, lumped):
+        rng = np.random.default_rng(0)
+        spread = missed_in(np.array([60.0]), np.array([1.6]), np.array([40.0]),
+                           dispersion_of(counts, areas), rng)  # fmt: skip
+        widths.append(np.quantile(spread.high, 0.975) - np.quantile(spread.low, 0.025))
+    assert widths[1] > 1.3 * widths[0]
+
+
+def test_an_arm_without_mice_has_no_mean():
+    draws = [np.full((200, 3), 10.0), np.empty((200, 0))]
+    low, high = group_ends(draws, share=0.025), group_ends(draws, share=0.975)
+    assert low[0] < 10 < high[0] and math.isnan(low[1]) and math.isnan(high[1])
+
+
+def test_all_mice_at_zero_have_an_upper_bound():
+    high = group_ends([np.zeros((200, 4))], share=0.975)[0]
+    assert 0.5 < high < 5
+
+
+@pytest.mark.slow
+def test_intervals_contain_the_truth():
+    """The benchmark's table at a size for tests: rough counter, 25 experiments, 200 mice."""
+    spec = importlib.util.spec_from_file_location("audit_coverage", COVERAGE)
+    assert spec is not None and spec.loader is not None
+    bench = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["audit_coverage"] = bench
+    spec.loader.exec_module(bench)
+    scene = next(one for one in bench.SCENES if one.name == "rough counter")
+    got = bench.coverage(scene, 25, seed=7)
+    # 0.95 less three standard errors of 200 mice that share their experiments.
+    assert got["mouse"] > 0.90
+    assert min(got["arm_PBS"], got["arm_IAV"]) > 0.83
+    assert abs(got["bias_IAV"]) < 0.15
