@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QAbstractListModel, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -42,10 +42,11 @@ def texts_of(widget: QWidget) -> list[str]:
         found += [widget.tabText(i) + widget.tabToolTip(i) for i in range(widget.count())]
     if isinstance(widget, QAbstractItemView) and widget.model() is not None:
         model = widget.model()
+        columns = 1 if isinstance(model, QAbstractListModel) else model.columnCount()
         for row in range(min(model.rowCount(), 300)):
-            for column in range(model.columnCount()):
+            for column in range(columns):
                 found += [str(model.data(model.index(row, column), role)) for role in ROLES]
-        for column in range(model.columnCount()):
+        for column in range(columns):
             found.append(str(model.headerData(column, Qt.Orientation.Horizontal)))
     return found
 

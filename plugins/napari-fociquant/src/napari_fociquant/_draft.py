@@ -123,7 +123,8 @@ def _existing(folder: Path) -> Draft:
 def _proposal(folder: Path) -> Draft:
     found = find_images(folder)
     samples = guess_samples(found.images)
-    rows = [[one.image, one.mouse, one.group, one.dpi, "", "", ""] for one in samples]
+    empty = [""] * len(OPTIONAL)
+    rows = [[one.image, one.mouse, one.group, one.dpi, *empty] for one in samples]
     draft = _with_channels(Draft(folder).with_rows(rows), found.images)
     guessed = any(one.mouse for one in samples)
     notes = ["Mouse, group and dpi were taken from the file names: look them over."] * guessed
@@ -176,7 +177,9 @@ def save_draft(draft: Draft, *, pixel_size_um: str = "") -> list[str]:
 
 
 def _sheet(draft: Draft) -> str:
-    if draft.columns == REQUIRED + OPTIONAL and not any(any(row[4:]) for row in draft.rows):
+    if draft.columns == REQUIRED + OPTIONAL and not any(
+        any(row[len(REQUIRED) :]) for row in draft.rows
+    ):
         return sheet_text(draft.samples())
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\r\n")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from skimage.measure import find_contours
 
 from fociquant.io import SectionImage
 from fociquant.model import Box, ChannelStats, SectionFacts
@@ -45,9 +46,8 @@ def placed(pixel: PixelSize) -> dict[str, Any]:
 
 
 def contrast(stats: ChannelStats) -> tuple[float, float]:
-    """Limits between which a channel is shown: from tissue to somewhat above what is bright."""
-    low = min(stats.background, stats.high - 1.0) if stats.high > stats.low else stats.low
-    return float(low), float(max(stats.high + 0.6 * (stats.high - stats.low), low + 1.0))
+    """Limits between which a channel is shown: from tissue to what is bright in the section."""
+    return float(stats.low), float(max(stats.high, stats.low + 1.0))
 
 
 def sampled_contrast(image: SectionImage, channel: int) -> tuple[float, float]:
@@ -146,30 +146,37 @@ def class_colours(classes: int) -> list[str]:
     return [CLASS_COLOURS[min(i, len(CLASS_COLOURS) - 1)] for i in range(classes)]
 
 
-def overlay_layers(facts: SectionFacts) -> list[LayerData]:
-    """Outline of the lung, and what was masked as an artefact."""
+def overlay_layers(
+    facts: SectionFacts, shape: tuple[int, int], pixel: PixelSize
+) -> list[LayerData]:
+    """Outline of the lung, and what was masked as an artefact.
+
+    Parameters
+    ----------
+    facts : SectionFacts
+    shape : (int, int)
+        Of the image, px.
+    pixel : PixelSize
+    """
     from napari.utils import DirectLabelColormap
 
-    layers: list[LayerData] = []
-    for name, mask, colour in (
-        (TISSUE, edge(facts.outline), "#FFFFFF"),
-        (ARTEFACT, facts.artefact, "#E69F00"),
-    ):
-        table: dict[int | None, str] = {None: "transparent", 0: "transparent", 1: colour}
-        arguments = {
-            "name": name,
-            "colormap": DirectLabelColormap(color_dict=table),
-            "opacity": 0.5,
-            "visible": bool(mask.any()),
-            "metadata": {"fociquant": name},
-            **placed(facts.overview_px),
-        }
-        layers.append((mask.astype(np.uint8), arguments, "labels"))
-    return layers
+    rings = contours(facts.outline, facts.overview_px)
+    outlines = Outlines.of_lists(rings, [1] * len(rings))
+    lung = outline_layer(outlines, shape, pixel, name=TISSUE, colours=["#B0B0B0"])
+    table: dict[int | None, str] = {None: "transparent", 0: "transparent", 1: "#E69F00"}
+    arguments = {
+        "name": ARTEFACT,
+        "colormap": DirectLabelColormap(color_dict=table),
+        "opacity": 0.4,
+        "visible": bool(facts.artefact.any()),
+        "metadata": {"fociquant": ARTEFACT},
+        **placed(facts.overview_px),
+    }
+    return [(facts.artefact.astype(np.uint8), arguments, "labels"), lung]
 
 
-def edge(mask: np.ndarray) -> np.ndarray:
-    """Pixels of a mask with a neighbour (of four) outside it; bool, same shape."""
-    padded = np.pad(mask.astype(bool), 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask.astype(bool) & ~inner
+def contours(mask: np.ndarray, pixel: PixelSize) -> list[np.ndarray]:
+    """Border lines of a mask, closed, each (n, 2) float32, (y, x) in µm."""
+    # Padding closes what touches the border, and moves everything by one pixel.
+    lines = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
+    return [((line[:-1] - 0.5) * (pixel.y, pixel.x)).astype(np.float32) for line in lines]

@@ -20,8 +20,9 @@ SMOOTH_UM = 0.8
 SNAP_UM = 4.0
 """The cell's brightest point is looked for so far from the click, µm."""
 
-LEAST_SNR = 3.0
-"""A peak below so many standard deviations of the background gives no outline."""
+LEAST_SNR = 8.0
+"""A peak below so many robust deviations of the dimmer half of the square gives no outline.
+Of noise alone the highest point near a click is some 6 of them above."""
 
 AREA_RANGE = (0.15, 6.0)
 """An outline with an area outside this, as multiples of a typical cell's, is not believed."""

@@ -1,4 +1,4 @@
-"""What the widgets of one viewer share: results, blinding, the open section, decisions."""
+"""What the widgets of one viewer share: the open section, decisions, foci."""
 
 from __future__ import annotations
 
@@ -8,24 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QTimer, Signal
 
 from fociquant.errors import FociquantError, ImageError
-from fociquant.review import (
-    Blinding,
-    ReviewMark,
-    ReviewSession,
-    View,
-    is_blinded,
-    open_blinding,
-    review_marks,
-    unblind,
-)
-from napari_fociquant._config import Config, load_config, save_config
+from fociquant.io import SectionImage
+from fociquant.review import ReviewSession, View
+from napari_fociquant._config import save_config
 from napari_fociquant._foci import Focus, Snapshot, foci_of
-from napari_fociquant._keys import effective_keys
-from napari_fociquant._qt.keys import KeyRouter
+from napari_fociquant._qt.results_desk import ResultsDesk
+from napari_fociquant._qt.routing import KeyRouting
 from napari_fociquant._qt.section_view import SectionView
 from napari_fociquant._results import Results, plain
 from napari_fociquant._section import OpenSection
@@ -37,159 +28,40 @@ if TYPE_CHECKING:
 REGROUP_MS = 250
 """Foci are found again when no decision came for so long, ms."""
 
-REPEATED_SECTIONS = 0.05
-"""Share of the sections that are shown a second time, to measure the reviewer."""
-
 _desks: dict[int, Desk] = {}
 
 
-class Desk(QObject):
+class Desk(ResultsDesk):
     """One per viewer, see :func:`desk_of`.
 
     Attributes
     ----------
-    results_changed : Signal()
-        Other results, or the blinding of these.
     section_changed : Signal()
         Another section is open, or none.
     decided : Signal()
         Something was decided or taken back.
     foci_changed : Signal()
         Foci were found again.
-    noticed : Signal(str)
-        Something the user must be told.
     """
 
-    results_changed = Signal()
     section_changed = Signal()
     decided = Signal()
     foci_changed = Signal()
-    noticed = Signal(str)
     _regrouped = Signal(object, object)
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
-        self.viewer = viewer
-        self.config: Config = load_config()
-        self.keys, problems = effective_keys(self.config.keys)
-        self.notices: list[str] = [self.config.problem] if self.config.problem else []
-        self.notices += problems
-        self.results: Results | None = None
-        self.blinding: Blinding | None = None
-        self.blinded = True
+        super().__init__(viewer)
         self.section: OpenSection | None = None
         self.adding = False
         self.users = 0
-        self._actors: list[tuple[QWidget, Callable[[str], bool]]] = []
-        self._router: KeyRouter | None = None
+        self.routing = KeyRouting(self.keys)
         self.view = SectionView(viewer, self)
-        self.image_folders: list[Path] = []
-        self._told = 0
+        self._told, self._code = 0, ""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REGROUP_MS)
         self._timer.timeout.connect(self._regroup)
         self._regrouped.connect(self._take_foci)
-
-    # Words
-
-    def say(self, text: str) -> None:
-        """Tell the user, in words that do not unblind."""
-        shown = self.redact(text)
-        self.notices.append(shown)
-        self.noticed.emit(shown)
-
-    def redact(self, text: str) -> str:
-        """Text without names, groups and paths while blinded."""
-        if not self.blinded or self.blinding is None or self.results is None:
-            return text
-        for path in sorted({str(p) for p in self._paths()}, key=len, reverse=True):
-            text = text.replace(path, "…")
-        return self.blinding.redact(text)
-
-    def _paths(self) -> list[Path]:
-        root = self.results.root if self.results else Path()
-        return [root, *root.parents[:2], *self.image_folders]
-
-    def attempt(self, action: Callable[[], Any]) -> Any:
-        """Do something; an error on purpose is said and None returned."""
-        try:
-            return action()
-        except FociquantError as error:
-            self.say(plain(error))
-            return None
-
-    # Results
-
-    @property
-    def reviewer(self) -> str:
-        """Name under which decisions are logged; ``""`` before one was given."""
-        return self.config.reviewer
-
-    def set_reviewer(self, name: str) -> None:
-        """Another person sits down; the section is closed, for a log has one author."""
-        name = name.strip()
-        if name == self.config.reviewer:
-            return
-        self.close_section()
-        self.config.reviewer = name
-        save_config(self.config)
-        if self.results is not None and name:
-            self.attempt(lambda: self._blind(self.results))
-        self.results_changed.emit()
-
-    def open_results(self, root: Path) -> bool:
-        """Show a results folder; an earlier one is closed."""
-        return bool(self.attempt(lambda: self._open_results(root)))
-
-    def _open_results(self, root: Path) -> bool:
-        found = Results(root)
-        self.close_section()
-        self.results = found
-        self._blind(found)
-        known = self.config.image_folders.get(str(found.root))
-        self.image_folders = [Path(known)] if known else []
-        self.results_changed.emit()
-        return True
-
-    def reread(self) -> None:
-        """Read tables that were made again; a section that is open stays open."""
-        if self.results is not None:
-            root = self.results.root
-            self.results = self.attempt(lambda: Results(root)) or self.results
-            self.results_changed.emit()
-
-    def _blind(self, results: Results) -> None:
-        sections = len(results.record["sections"])
-        self.blinding = open_blinding(results.root, repeats=round(REPEATED_SECTIONS * sections))
-        self.blinded = is_blinded(results.root, self.reviewer) if self.reviewer else True
-
-    def unblind(self, reason: str) -> bool:
-        """Show group, day and mouse; that is written down first and cannot be undone."""
-        results = self.results
-        if results is None or not self._named():
-            return False
-        if self.attempt(lambda: unblind(results.root, self.reviewer, reason=reason)) is None:
-            return False
-        self.blinded = False
-        self.results_changed.emit()
-        return True
-
-    def marks(self) -> list[ReviewMark]:
-        """What reviewers have done; empty without results."""
-        if self.results is None:
-            return []
-        return list(self.attempt(lambda: review_marks(self.results.root)) or [])
-
-    def set_image_folder(self, folder: Path) -> None:
-        """Look for images here from now on, and open the section again."""
-        if self.results is None:
-            return
-        self.config.image_folders[str(self.results.root)] = str(folder)
-        save_config(self.config)
-        self.image_folders = [folder]
-        if self.section is not None:
-            self.open_section(self._code)
 
     # The section
 
@@ -223,17 +95,12 @@ class Desk(QObject):
     def _label(self, view: View) -> str:
         return view.code if self.blinded else f"{view.code} ({view.section})"
 
-    def _image(self, view: View) -> Any:
+    def _image(self, view: View) -> SectionImage | None:
         try:
             return self.results.open_section_image(view.section, self.image_folders)  # type: ignore[union-attr]
         except ImageError as error:
             self.say(plain(error))
             return None
-
-    def _named(self) -> bool:
-        if not self.reviewer:
-            self.say("Write your name or initials first: every decision is logged under it.")
-        return bool(self.reviewer)
 
     def close_section(self) -> None:
         """Close what is open; every decision is on the disk already."""
@@ -246,27 +113,15 @@ class Desk(QObject):
         self.section = None
         self.section_changed.emit()
 
-    # Keys
-
-    def join(self, widget: QWidget, act: Callable[[str], bool]) -> None:
-        """Keys go to this widget while it has the focus, or nobody else wants them."""
-        self._actors.append((widget, act))
-        widget.destroyed.connect(lambda *_: self._actors.remove((widget, act)))
-        if self._router is None:
-            self._router = KeyRouter(widget, self.keys, self.route)
-            widget.destroyed.connect(self._drop_router)
-
-    def _drop_router(self) -> None:
-        self._router = None
-        if self._actors:
-            self._router = KeyRouter(self._actors[0][0], self.keys, self.route)
-
-    def route(self, name: str) -> None:
-        """Do what a key says, in the widget that is looked at."""
-        ordered = sorted(self._actors, key=lambda one: (not _has_focus(one[0]), not _seen(one[0])))
-        for _, act in ordered:
-            if act(name):
-                return
+    def set_image_folder(self, folder: Path) -> None:
+        """Look for images here from now on, and open the section again."""
+        if self.results is None:
+            return
+        self.config.image_folders[str(self.results.root)] = str(folder)
+        save_config(self.config)
+        self.image_folders = [folder]
+        if self.section is not None:
+            self.open_section(self._code)
 
     def leave(self) -> None:
         """Close the files without touching a viewer that may be half gone."""
@@ -375,15 +230,6 @@ class Desk(QObject):
         section.show_foci(foci)
         self.view.update_foci(section)
         self.foci_changed.emit()
-
-
-def _has_focus(widget: QWidget) -> bool:
-    focus = QApplication.focusWidget()
-    return focus is not None and (focus is widget or widget.isAncestorOf(focus))
-
-
-def _seen(widget: QWidget) -> bool:
-    return not widget.visibleRegion().isEmpty()
 
 
 def desk_of(viewer: Viewer, widget: QWidget) -> Desk:

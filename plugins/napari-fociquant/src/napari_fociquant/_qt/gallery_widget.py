@@ -117,7 +117,7 @@ class GalleryWidget(QWidget):
         self.grid.doubleClicked.connect(self._jump_to)
         self.model.loader.failed.connect(self.desk.say)
         self.destroyed.connect(self.model.loader.stop)
-        self.desk.join(self, self.act)
+        self.desk.routing.join(self, self.act)
 
     def _show_section(self) -> None:
         section = self.desk.section

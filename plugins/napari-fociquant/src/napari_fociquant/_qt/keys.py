@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
-from qtpy.QtWidgets import QLabel, QMessageBox, QShortcut, QWidget
+from qtpy.QtWidgets import QLabel, QMessageBox
 
 from napari_fociquant._config import config_file
 from napari_fociquant._keys import ACTIONS
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
-
-ROUTED = tuple(action.name for action in ACTIONS if action.name != "jump")
-"""Actions whose keys work in the whole window; Enter means too much elsewhere."""
 
 
 def pressed(event: QKeyEvent, keys: Mapping[str, str]) -> str:
@@ -30,36 +26,6 @@ def pressed(event: QKeyEvent, keys: Mapping[str, str]) -> str:
 
 def _same(key: str, text: str) -> bool:
     return QKeySequence(key).toString().casefold() == text.casefold()
-
-
-class KeyRouter(QObject):
-    """Keys that work wherever the focus is in the window, but where text is written.
-
-    One shortcut per action, for the whole window: two widgets with the same shortcut would
-    make Qt choose neither.
-
-    Parameters
-    ----------
-    widget : QWidget
-        Docked; the shortcuts belong to its window.
-    keys : mapping of str to str
-    act : callable
-        Called with the name of the action.
-    """
-
-    def __init__(
-        self, widget: QWidget, keys: Mapping[str, str], act: Callable[[str], object]
-    ) -> None:
-        super().__init__(widget)
-        self._shortcuts = [self._shortcut(widget, keys[name], name, act) for name in ROUTED
-                           if keys.get(name)]  # fmt: skip
-
-    @staticmethod
-    def _shortcut(widget: QWidget, key: str, name: str, act: Callable[[str], object]) -> QShortcut:
-        shortcut = QShortcut(QKeySequence(key), widget)
-        shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
-        shortcut.activated.connect(lambda: act(name))
-        return shortcut
 
 
 def help_text(keys: Mapping[str, str]) -> str:

@@ -117,7 +117,7 @@ class QueueWidget(QWidget):
         self.table.selectionModel().currentRowChanged.connect(lambda new, _: self._jump(new))
         self.classes.textActivated.connect(self._set_class)
         self.sign_off.clicked.connect(lambda: desk.sign_off())
-        desk.join(self, self.act)
+        desk.routing.join(self, self.act)
 
     # The list
 
@@ -174,8 +174,9 @@ class QueueWidget(QWidget):
         ])  # fmt: skip
         open_ones = sum(not item.state for item in self.model.items)
         signed = ", signed off" if session.signed_off else ""
+        number = len(self.model.items)
         self.title.setText(
-            f"Section {section.code}: {open_ones} of {len(self.model.items)} foci to look at{signed}"
+            f"Section {section.code}: {open_ones} of {number} foci to look at{signed}"
         )
 
     def selected(self) -> list[Item]:

@@ -67,7 +67,7 @@ class SectionView(QObject):
         """Replace what was shown by this section."""
         self.clear()
         layers = self._channels(section)
-        layers += overlay_layers(section.facts)
+        layers += overlay_layers(section.facts, section.shape, section.pixel)
         layers.append(outline_layer(
             section.rings, section.shape, section.pixel, name=FOCI,
             colours=class_colours(len(section.results.classes)),
@@ -85,6 +85,18 @@ class SectionView(QObject):
         self._viewer.canvas.overlays.scale_bar.visible = True
         self._viewer.title = f"fociquant – section {section.code}"
         self._viewer.reset_view()
+        self._look_at_tissue(section)
+
+    def _look_at_tissue(self, section: OpenSection) -> None:
+        """Fill the canvas with the tissue: several sections may lie on one slide."""
+        places = np.argwhere(section.facts.outline)
+        if not len(places):
+            return
+        size = np.array([section.facts.overview_px.y, section.facts.overview_px.x])
+        low, high = places.min(axis=0) * size, (places.max(axis=0) + 1) * size
+        camera = self._viewer.scene.camera
+        camera.center = (0.0, *((low + high) / 2).tolist())
+        camera.zoom = 0.95 * float(np.min(np.array(self._viewer.canvas.size) / (high - low)))
 
     @staticmethod
     def _channels(section: OpenSection) -> list[LayerData]:
