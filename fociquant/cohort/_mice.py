@@ -82,7 +82,8 @@ def mice_table(
         ``_positive`` is not empty), ``_pct`` (empty below `min_cells`) and ``_note``; class
         columns of other profiles; ``cells_per_mm2_upper`` (exact one-sided 95 % Poisson limit
         of the rate) and ``zero_note`` (what a sum of zero still allows); ``control``,
-        ``sections_control``, ``batch`` and `extras`. Counts are ``Int64``, where empty is ``<NA>``; areas and
+        ``sections_control``, ``batch`` and `extras`. Counts are ``Int64``, where empty is
+        ``<NA>``; areas and
         rates are float64. ``cells_per_mm2`` is empty where there is no tissue.
         Rows by dpi, group and mouse, see :func:`sort_mice`.
 

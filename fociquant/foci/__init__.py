@@ -11,5 +11,6 @@ the whole section, so that no tile border can cut one.
 from __future__ import annotations
 
 from fociquant.foci._find import FociResult, find_foci
+from fociquant.foci._sensitivity import link_sensitivity
 
-__all__ = ["FociResult", "find_foci"]
+__all__ = ["FociResult", "find_foci", "link_sensitivity"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fociquant.cohort import ASSUMED_CV, compare_groups, group_table, mice_table, power_table
-from fociquant.foci import find_foci
+from fociquant.foci import find_foci, link_sensitivity
 from fociquant.model import CELL_COLUMNS, PhenotypeRule, Section
 from fociquant.run.gating import (
     PHENOTYPE_PARTS,
@@ -23,6 +23,7 @@ from fociquant.run.gating import (
     phenotype_columns,
     stored_sections,
 )
+from fociquant.run.linking import sensitivity_table
 from fociquant.run.places import PLACE_COLUMNS, compartment_counts, no_places, place
 from fociquant.run.review import CELL_COLUMNS as REVIEW_COLUMNS
 from fociquant.run.review import StudyReview, unreviewed
@@ -113,6 +114,7 @@ class _Counted:
     row: dict[str, Any]
     cells: pd.DataFrame
     foci: pd.DataFrame
+    links: pd.DataFrame | None = None
 
 
 def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
@@ -129,6 +131,7 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     """
     rows: list[dict[str, Any]] = []
     foci: list[pd.DataFrame] = []
+    links: list[pd.DataFrame | None] = []
     schema = cells_schema(inputs)
     gating = find_gating(folder, inputs)
     review = StudyReview.read(folder, inputs)
@@ -139,6 +142,7 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
         for counted in _count_all(folder, inputs, gating, review):
             rows.append(counted.row)
             foci.append(counted.foci)
+            links.append(counted.links)
             writer.write_table(
                 pa.Table.from_pandas(counted.cells, schema=schema, preserve_index=False)
             )
@@ -157,6 +161,11 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     write_csv(folder.thresholds, gating.table())
     write_csv(folder.sections, sections)
     write_csv(folder.foci, all_foci)
+    sensitivity = sensitivity_table(
+        rows, links, profile=inputs.profile, link_um=inputs.settings.foci.link_um,
+        reference_group=inputs.reference_group,
+    )  # fmt: skip
+    write_csv(folder.links, sensitivity)
     write_csv(folder.mice, mice)
     write_csv(folder.groups, groups)
     write_csv(folder.comparisons, comparisons)
@@ -264,7 +273,8 @@ def _count_section(
         **phenotype_columns(gated, inputs),
         **reviewed.columns,
     }
-    return _Counted(_section_row(inputs, section, counts), cells, foci)
+    links = link_sensitivity(gated, link_um=inputs.settings.foci.link_um, profile=inputs.profile)
+    return _Counted(_section_row(inputs, section, counts), cells, foci, links)
 
 
 def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.DataFrame:

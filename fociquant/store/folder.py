@@ -52,6 +52,11 @@ class ResultsFolder:
         return self.root / "thresholds.csv"
 
     @property
+    def links(self) -> Path:
+        """``foci_sensitivity.csv``."""
+        return self.root / "foci_sensitivity.csv"
+
+    @property
     def comparisons(self) -> Path:
         """``comparisons.csv``."""
         return self.root / "comparisons.csv"
@@ -144,7 +149,7 @@ class ResultsFolder:
         if sections.exists():
             shutil.rmtree(sections)
         tables = (self.mice, self.sections, self.foci, self.groups, self.cells)
-        more = (self.comparisons, self.thresholds, self.run, self.root / "report.html")
+        more = (self.comparisons, self.thresholds, self.links, self.run, self.root / "report.html")
         for path in (*tables, *more):
             path.unlink(missing_ok=True)
 

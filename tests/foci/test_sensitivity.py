@@ -1,0 +1,66 @@
+"""Classes at other linking distances: the same as finding the foci anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fociquant.foci import _sensitivity, find_foci, link_sensitivity
+from fociquant.settings import load_profile
+
+PROFILE = load_profile("chia2025")
+
+
+def squares(places, edge=10.0):
+    """Square cells of this edge, µm, by their upper left corners."""
+    y, x = np.asarray(places, float).reshape(-1, 2).T
+    outlines = np.stack([y, x, y, x + edge, y + edge, x + edge, y + edge, x], axis=1)
+    return pd.DataFrame(
+        {"cell": np.arange(1, len(y) + 1), "y_um": y + edge / 2, "x_um": x + edge / 2,
+         "positive": True, "outline": list(outlines.astype(np.float32))}
+    )  # fmt: skip
+
+
+def crowd(seed, n=400):
+    rng = np.random.default_rng(seed)
+    return squares(rng.uniform(0, 720, (n, 2)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_row_is_what_finding_foci_anew_gives(seed):
+    cells = crowd(seed)
+    cells.loc[::7, "positive"] = False
+    table = link_sensitivity(cells, link_um=20.0, profile=PROFILE)
+    assert table["link_um"].tolist() == [10.0, 15.0, 20.0, 30.0, 40.0]
+    for row in table.to_dict("records"):
+        found = find_foci(cells, link_um=row["link_um"], profile=PROFILE, phenotypes=()).foci
+        for one in PROFILE.classes:
+            assert row[one.column] == (found["class"] == one.name).sum()
+    assert table[[one.column for one in PROFILE.classes]].to_numpy().any(axis=0).all()
+
+
+def test_the_order_of_cells_changes_nothing():
+    cells = crowd(5)
+    pd.testing.assert_frame_equal(
+        link_sensitivity(cells, link_um=20.0, profile=PROFILE),
+        link_sensitivity(cells.sample(frac=1, random_state=1), link_um=20.0, profile=PROFILE),
+    )
+
+
+def test_no_cell_is_no_focus_at_any_distance():
+    table = link_sensitivity(crowd(1).iloc[:0], link_um=20.0, profile=PROFILE)
+    assert len(table) == 5 and not table.drop(columns="link_um").to_numpy().any()
+
+
+def test_distance_zero_is_one_row():
+    cells = squares([(0, 0), (0, 10), (0, 40)])
+    table = link_sensitivity(cells, link_um=0.0, profile=PROFILE)
+    assert table.to_dict("records") == [
+        {"link_um": 0.0, "solitary": 1, "clusters": 1, "micrometastases": 0, "macrometastases": 0}
+    ]
+
+
+def test_a_section_with_too_many_cells_is_left_out(monkeypatch):
+    monkeypatch.setattr(_sensitivity, "MOST_CELLS", 3)
+    assert link_sensitivity(crowd(1, n=4), link_um=20.0, profile=PROFILE) is None
