@@ -12,6 +12,9 @@ SCREEN := $(DISPLAY)$(WAYLAND_DISPLAY)$(shell command -v Xvfb 2>/dev/null)$(filt
 demo: $(VENV)/.user
 	$(BIN)/fociquant demo --out demo_results
 
+paper: $(VENV)/.user
+	$(BIN)/fociquant demo --design paper-small --out paper_demo
+
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q
@@ -47,4 +50,4 @@ $(VENV)/.plugin: $(VENV)/.dev $(PLUGIN)/pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_results build dist
+	rm -rf $(VENV) demo_results paper_demo build dist

@@ -22,7 +22,8 @@ def _days(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tu
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--design", "design_name", default="small", show_default=True,
-    type=click.Choice(["small", "dormant-awakened", "paper"]), help="What the study consists of.",
+    type=click.Choice(["small", "dormant-awakened", "paper", "paper-small"]),
+    help="What the study consists of.",
 )  # fmt: skip
 @click.option("--size", "size_px", type=int, help="Edge of the square sections, px.")
 @click.option("--pixel-size-um", type=float, help="Pixel size, µm.")

@@ -31,7 +31,7 @@ HOW = (
 def comparison_section(
     comparisons: pd.DataFrame | None, power: pd.DataFrame | None = None
 ) -> list[str]:
-    """Pieces of HTML; none without comparisons.
+    """Pieces of HTML below the page's heading; none without comparisons.
 
     Parameters
     ----------
@@ -44,27 +44,35 @@ def comparison_section(
     if comparisons is None:
         return []
     if not len(comparisons):
-        return ["<h2>Comparison of groups</h2>", "<p>There is one group: nothing to compare.</p>"]
-    rows: list[dict[str, Any]] = [
-        dict(zip(comparisons.columns, values, strict=True))
-        for values in comparisons.itertuples(index=False, name=None)
-    ]
+        return [html.absent("There is one group on each day: nothing to compare.")]
+    rows = _rows(comparisons)
     body = [
-        "<h2>Comparison of groups</h2>",
-        html.items(_in_words(row) for row in rows),
         html.table(_shown(comparisons)),
         f"<p>{html.text(' '.join([HOW, *_exposure(rows)]))}</p>",
     ]
     if power is not None and len(power):
-        body += ["<h2>How many mice next time</h2>", f"<p>{html.text(_plan(power))}</p>"]
+        body += ["<h3>How many mice next time</h3>", f"<p>{html.text(_plan(power))}</p>"]
         body += [html.table(power)]
     return body
 
 
+def in_words(comparisons: pd.DataFrame) -> list[str]:
+    """Each comparison as a sentence or two."""
+    return [_in_words(row) for row in _rows(comparisons)]
+
+
+def _rows(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        dict(zip(comparisons.columns, values, strict=True))
+        for values in comparisons.itertuples(index=False, name=None)
+    ]
+
+
 def _shown(comparisons: pd.DataFrame) -> pd.DataFrame:
     """The table of the page; P values as text, which never becomes 1e-04."""
-    table = comparisons[list(SHOWN)].copy()
-    for name in (name for name in SHOWN if name.startswith("p_")):
+    shown = [name for name in SHOWN if name in comparisons]
+    table = comparisons[shown].copy()
+    for name in (name for name in shown if name.startswith("p_")):
         table[name] = [_p("", value).strip(" =") for value in table[name]]
     return table
 

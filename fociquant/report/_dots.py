@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,13 +33,20 @@ def is_complete(mice: pd.DataFrame) -> pd.Series:
     return (mice["sections_failed"] == 0) & mice["cells"].notna()
 
 
-def dot_panel(ax: Axes, mice: pd.DataFrame, *, value: str, styles: Styles) -> None:
+Scale = Literal["count", "rate", "linear", "percent"]
+"""How the values of a panel are laid out, see :func:`dot_panel`."""
+
+
+def dot_panel(
+    ax: Axes, mice: pd.DataFrame, *, value: str, styles: Styles, scale: Scale = "count"
+) -> None:
     """Draw one column of `mice` over time, one dot per mouse.
 
-    Days stand at equal distances. The axis is logarithmic from 1 and linear
-    between 0 and 1, so that a count of zero has a place. Bars are arithmetic
-    means of the complete mice, joined by a thin line; open dots are mice with a
-    failed section, crosses negative controls: neither is in a mean.
+    Days stand at equal distances. Counts have an axis that is logarithmic from 1
+    and linear between 0 and 1, so that a count of zero has a place; rates the same
+    from the decade of the smallest one. Bars are arithmetic means of the complete
+    mice, joined by a thin line; open dots are mice with a failed section, crosses
+    negative controls: neither is in a mean.
 
     Parameters
     ----------
@@ -47,9 +55,11 @@ def dot_panel(ax: Axes, mice: pd.DataFrame, *, value: str, styles: Styles) -> No
         With ``group``, ``dpi``, ``sections_failed``, ``cells``, `value` and,
         optionally, ``control``.
     value : str
-        Column of counts; empty ones are not drawn.
+        Column of numbers >= 0; empty ones are not drawn.
     styles : mapping of str to (str, str)
         Colour and marker of each group, in the order of drawing.
+    scale : {'count', 'rate', 'linear', 'percent'}
+        Of the vertical axis.
     """
     days = sorted(set(mice["dpi"]))
     shown = mice.assign(value=mice[value].astype("float64")).dropna(subset=["value"])
@@ -57,8 +67,8 @@ def dot_panel(ax: Axes, mice: pd.DataFrame, *, value: str, styles: Styles) -> No
         shift = SLOT * ((index + 0.5) / len(styles) - 0.5)
         own = shown[shown["group"] == group]
         _draw_group(ax, own, days=days, shift=shift, width=SLOT / len(styles), style=style)
-    _time_axis(ax, days)
-    _count_axis(ax, float(shown["value"].max()) if len(shown) else 0.0)
+    time_axis(ax, days)
+    value_axis(ax, shown["value"].to_numpy(), scale)
 
 
 def _draw_group(
@@ -100,7 +110,7 @@ def _spread(n: int, width: float) -> np.ndarray:
     return (np.arange(n) - (n - 1) / 2) * min(0.55 * width / max(n - 1, 1), 0.09)
 
 
-def _time_axis(ax: Axes, days: Sequence[float]) -> None:
+def time_axis(ax: Axes, days: Sequence[float]) -> None:
     """Equal distances, labelled with the day."""
     ax.set_xlim(-0.6, max(len(days) - 0.4, 0.6))
     ax.set_xticks(range(len(days)), [f"{day:g}" for day in days])
@@ -109,17 +119,60 @@ def _time_axis(ax: Axes, days: Sequence[float]) -> None:
         ax.axvline(edge - 0.5, color="#E6E6E6", lw=0.8, zorder=0)
 
 
-def _count_axis(ax: Axes, largest: float) -> None:
-    """Logarithmic above 1, with a place for 0."""
-    ax.set_yscale("symlog", linthresh=1.0, linscale=0.35)
-    decades = int(np.ceil(np.log10(max(largest, 10.0) * 1.05)))
-    ticks = [0.0, *(10.0**power for power in range(decades + 1))]
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
-    minor = [k * 10.0**power for power in range(decades) for k in range(2, 10)]
-    ax.yaxis.set_minor_locator(FixedLocator(minor) if decades <= 5 else NullLocator())
-    ax.set_yticklabels([f"{tick:,.0f}" for tick in ticks])
-    ax.set_ylim(-0.25, max(largest * 1.6, 12.0))
-    ax.axhline(0.0, color="#B0B0B0", lw=0.8, zorder=1)
+def value_axis(ax: Axes, values: np.ndarray, scale: Scale) -> None:
+    """Lay out the vertical axis for these values (>= 0, none missing), see :func:`dot_panel`."""
+    largest = float(values.max()) if len(values) else 0.0
+    if scale == "percent":
+        ax.set_ylim(-4.0, 104.0)
+    elif scale == "linear":
+        ax.set_ylim(0.0, 1.15 * largest if largest > 0 else 1.0)
+    else:
+        above = values[values > 0]
+        lowest = 0 if scale == "count" or not len(above) else math.floor(math.log10(above.min()))
+        zero_log_axis(ax, largest, lowest=lowest)
+
+
+def zero_log_axis(ax: Axes, largest: float, *, lowest: int = 0, which: str = "y") -> None:
+    """Logarithmic from ``10 ** lowest``, and linear below it, with a place for 0.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    largest : float
+        Largest value to be drawn.
+    lowest : int
+        Decade from which the axis is logarithmic.
+    which : {'x', 'y'}
+    """
+    first = 10.0**lowest
+    last = math.ceil(math.log10(max(largest, 10.0 * first) * 1.05))
+    ticks = [0.0, *(10.0**power for power in range(lowest, last + 1))]
+    minor = [k * 10.0**power for power in range(lowest, last) for k in range(2, 10)]
+    axis = ax.yaxis if which == "y" else ax.xaxis
+    set_scale = ax.set_yscale if which == "y" else ax.set_xscale
+    set_scale("symlog", linthresh=first, linscale=0.35)
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(FixedLocator(minor) if last - lowest <= 5 else NullLocator())
+    axis.set_ticklabels([_tick(tick) for tick in ticks])
+    limits = (-0.25 * first, max(largest * 1.6, 12.0 * first))
+    line: dict[str, Any] = {"color": "#B0B0B0", "lw": 0.8, "zorder": 1}
+    if which == "y":
+        ax.set_ylim(*limits)
+        ax.axhline(0.0, **line)
+    else:
+        ax.set_xlim(*limits)
+        ax.axvline(0.0, **line)
+
+
+def _tick(value: float) -> str:
+    """``10,000``, ``0.01``; powers of ten where that would be long."""
+    if value == 0 or 1e-4 <= value < 1e7:
+        return f"{value:,.0f}" if value >= 1 or value == 0 else f"{value:.{_places(value)}f}"
+    return f"1e{round(math.log10(value))}"
+
+
+def _places(value: float) -> int:
+    return max(0, -math.floor(math.log10(value)))
 
 
 def legend_entries(mice: pd.DataFrame, styles: Styles) -> tuple[list[Line2D], list[str]]:

@@ -1,17 +1,22 @@
-"""The figures of a study."""
+"""The figures of counts: over time, per area, and by class of focus."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fociquant.report._dots import Styles, dot_panel, is_complete, is_control, legend_entries
-from fociquant.report._style import figure_style, group_styles, save
+from fociquant.report._dots import (
+    Scale,
+    Styles,
+    dot_panel,
+    is_complete,
+    is_control,
+    legend_entries,
+)
 
 CLASS_COLUMNS = ("solitary", "clusters", "micrometastases", "macrometastases")
 """Class columns of ``mice.csv`` under the default profile."""
@@ -20,53 +25,17 @@ MAX_WIDTH_IN = 16.0
 """Widest figure, inches; studies with many days are squeezed into it."""
 
 
-def write_figures(
-    mice: pd.DataFrame,
-    *,
-    out_dir: Path,
-    reference_group: str | None,
-    class_columns: Sequence[str] = CLASS_COLUMNS,
-) -> list[Path]:
-    """Draw the time course and the foci by class.
-
-    Parameters
-    ----------
-    mice : pandas.DataFrame
-        The table of mice, in its order (see ``mice.csv``). Groups are drawn in
-        the order in which they first appear, the reference first.
-    out_dir : pathlib.Path
-        Folder for ``time_course`` and ``foci_classes``, each ``.png`` and
-        ``.svg``; made if absent.
-    reference_group : str or None
-        Drawn in black.
-    class_columns : sequence of str
-        Columns of `mice` with foci per class; absent or empty ones are left out.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The files written. The same table gives the same bytes.
-    """
-    groups = list(dict.fromkeys(mice["group"]))
-    groups.sort(key=lambda group: group != reference_group)
-    styles = group_styles(groups, reference_group)
-    classes = [name for name in class_columns if name in mice.columns and mice[name].notna().any()]
-    with figure_style():
-        paths = save(_time_course(mice, styles), out_dir / "time_course")
-        if classes:
-            paths += save(_foci_classes(mice, styles, classes), out_dir / "foci_classes")
-    return paths
-
-
-def _width(mice: pd.DataFrame, styles: Styles, *, least: float) -> float:
+def panel_width(mice: pd.DataFrame, styles: Styles, *, least: float) -> float:
     """Width of a panel, inches: enough for the dots of every group and day."""
     return min(MAX_WIDTH_IN, max(least, 1.2 + 0.33 * mice["dpi"].nunique() * max(len(styles), 2)))
 
 
-def _time_course(mice: pd.DataFrame, styles: Styles) -> Figure:
+def time_course(mice: pd.DataFrame, styles: Styles) -> Figure | str:
     """Cells per mouse over time, with the number of mice of every mean below."""
+    if not len(mice):
+        return "There is no mouse to draw."
     figure = Figure(
-        figsize=(_width(mice, styles, least=5.0) + 1.6, 3.6 + 0.16 * len(styles)),
+        figsize=(panel_width(mice, styles, least=5.0) + 1.6, 3.6 + 0.16 * len(styles)),
         layout="constrained",
     )
     ax = figure.add_subplot()
@@ -83,8 +52,6 @@ def _time_course(mice: pd.DataFrame, styles: Styles) -> Figure:
 def _what_is_shown(mice: pd.DataFrame) -> str:
     """Title of the time course: what a dot is, and how many mice have none."""
     absent = int(mice["cells"].isna().sum())
-    if not len(mice):
-        return "No mouse"
     if not absent:
         return "Every dot is one mouse"
     return f"Every dot is one mouse\n(not shown, without any counted section: {absent})"
@@ -112,20 +79,47 @@ def _mice_per_mean(ax: Axes, mice: pd.DataFrame, styles: Styles) -> None:
             )  # fmt: skip
 
 
-def _foci_classes(mice: pd.DataFrame, styles: Styles, classes: Sequence[str]) -> Figure:
+def foci_classes(mice: pd.DataFrame, styles: Styles, classes: Sequence[str]) -> Figure | str:
     """Foci per mouse over time, one panel per class."""
-    columns = min(2, len(classes))
-    rows = -(-len(classes) // columns)
-    width = _width(mice, styles, least=3.2)
-    figure = Figure(
-        figsize=(min(MAX_WIDTH_IN, width * columns) + 1.6, 2.6 * rows), layout="constrained"
-    )
-    for index, name in enumerate(classes):
+    shown = [name for name in classes if name in mice.columns and mice[name].notna().any()]
+    if not shown:
+        return "No mouse has a counted section, so there are no foci to draw."
+    return dot_grid(mice, styles, [(name, name, "count") for name in shown],
+                    ylabel="foci per mouse (sum of its sections)")  # fmt: skip
+
+
+def density(mice: pd.DataFrame, styles: Styles) -> Figure | str:
+    """Cells per mm² of tissue, and the tissue itself, per mouse over time."""
+    wanted: list[tuple[str, str, Scale]] = [
+        ("cells_per_mm2", "positive cells per mm²", "rate"),
+        ("tissue_mm2", "tissue looked at, mm²", "linear"),
+    ]
+    shown = [one for one in wanted if one[0] in mice.columns and mice[one[0]].notna().any()]
+    if not shown:
+        return "No tissue was found in any counted section, so there is no density to draw."
+    return dot_grid(mice, styles, shown)
+
+
+def dot_grid(
+    mice: pd.DataFrame,
+    styles: Styles,
+    values: Sequence[tuple[str, str, Scale]],
+    *,
+    ylabel: str = "",
+) -> Figure:
+    """Panels of dots, two in a row: one for each (column of `mice`, title, scale)."""
+    columns = min(2, len(values))
+    rows = -(-len(values) // columns)
+    width = panel_width(mice, styles, least=3.2)
+    size = (min(MAX_WIDTH_IN, width * columns) + 1.6, 2.6 * rows + 0.2)
+    figure = Figure(figsize=size, layout="constrained")
+    for index, (name, title, scale) in enumerate(values):
         ax = figure.add_subplot(rows, columns, index + 1)
-        dot_panel(ax, mice, value=name, styles=styles)
-        ax.set_title(name, loc="left", fontsize=9)
+        dot_panel(ax, mice, value=name, styles=styles, scale=scale)
+        ax.set_title(title, loc="left", fontsize=9)
     figure.supxlabel("days post infection (not to scale)", fontsize=9)
-    figure.supylabel("foci per mouse (sum of its sections)", fontsize=9)
+    if ylabel:
+        figure.supylabel(ylabel, fontsize=9)
     handles, labels = legend_entries(mice, styles)
     figure.legend(handles, labels, loc="outside right upper", frameon=False)
     return figure

@@ -13,22 +13,38 @@ import pandas as pd
 
 STYLE = """
 body { font: 15px/1.5 system-ui, "Segoe UI", Arial, sans-serif; color: #1a1a1a;
-  max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-.lead { color: #555; margin-top: 0; }
-figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption { color: #555; font-size: .9rem; }
+  max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: .2rem; }
+h2 { font-size: 1.2rem; margin-top: 2.6rem; border-bottom: 1px solid #bbb; }
+h3 { font-size: 1rem; margin: 1.6rem 0 .3rem; }
+a { color: #00538a; }
+.lead { color: #444; margin-top: 0; }
+nav ul { columns: 3; padding-left: 1.1rem; font-size: .9rem; }
+figure { margin: 1rem 0; break-inside: avoid; }
+figure img { max-width: 100%; height: auto; }
+figcaption { color: #444; font-size: .9rem; max-width: 60rem; }
+.none { color: #444; font-style: italic; }
+.paste { border: 1px solid #bbb; padding: .2rem 1rem; background: #fafafa; }
+.gallery { display: flex; flex-wrap: wrap; gap: .6rem; }
+.gallery figure { margin: 0; }
+.gallery figcaption { font-size: .7rem; max-width: 19rem; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
+table { border-collapse: collapse; font-size: .82rem; }
+caption { text-align: left; color: #444; padding-bottom: .3rem; }
+th, td { padding: .22rem .5rem; border-bottom: 1px solid #ddd; text-align: left;
   vertical-align: top; }
-th { border-bottom: 2px solid #888; white-space: nowrap; }
+td:first-child { white-space: nowrap; }
+th { border-bottom: 2px solid #888; vertical-align: bottom; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.bad td { background: #fdeee6; }
 .note { border-left: 4px solid #D55E00; padding: .2rem 1rem; background: #fdf6f2; }
-@media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; }
-  .scroll { overflow: visible; } table { font-size: .5rem; }
-  th, td { padding: .1rem .2rem; } }
+@media print { body { max-width: none; margin: 0; font-size: 10pt; }
+  nav { display: none; } a { color: inherit; text-decoration: none; }
+  h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
+  thead { display: table-header-group; }
+  .scroll { overflow: visible; } table { font-size: 6.5pt; }
+  th, td, td:first-child { padding: .08rem .18rem; white-space: normal;
+    overflow-wrap: anywhere; } }
 """
 
 _WORD = r"[^\s/\\'\",;:()]+"
@@ -39,12 +55,17 @@ _ABSOLUTE_PATH = re.compile(
 """An absolute path up to its last separator; the name after it stays. Folders may have up
 to three spaces in their names, unless a dot comes before one (that is the end of a file)."""
 
-MIME = {".svg": "image/svg+xml", ".png": "image/png"}
+MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
 
 def text(value: object) -> str:
     """Escaped text of a value, with the folders of absolute paths left out."""
     return html.escape(_ABSOLUTE_PATH.sub("", str(value)), quote=True)
+
+
+def heads(name: str) -> str:
+    """A column's heading, escaped, that may be broken after its underscores."""
+    return text(name).replace("_", "_<wbr>")
 
 
 def number(value: float) -> str:
@@ -71,7 +92,7 @@ def table(frame: pd.DataFrame, *, bad: Sequence[bool] | None = None) -> str:
         ' class="number"' if pd.api.types.is_numeric_dtype(frame[name]) else ""
         for name in frame.columns
     ]
-    heads = "".join(f"<th{k}>{text(n)}</th>" for n, k in zip(frame.columns, kinds, strict=True))
+    names = "".join(f"<th{k}>{heads(n)}</th>" for n, k in zip(frame.columns, kinds, strict=True))
     marked = bad if bad is not None else [False] * len(frame)
     rows = []
     for values, is_bad in zip(frame.itertuples(index=False, name=None), marked, strict=True):
@@ -80,7 +101,7 @@ def table(frame: pd.DataFrame, *, bad: Sequence[bool] | None = None) -> str:
         rows.append(f"<tr{shade}>{cells}</tr>")
     body = "\n".join(rows)
     return (
-        f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n'
+        f'<div class="scroll"><table>\n<thead><tr>{names}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 
@@ -115,14 +136,48 @@ def items(lines: Iterable[str]) -> str:
     return "<ul>\n" + "\n".join(f"<li>{text(line)}</li>" for line in lines) + "\n</ul>"
 
 
-def picture(path: Path, *, caption: str) -> str:
+def picture(path: Path, *, caption: str, alt: str = "") -> str:
     """An image file as a figure within the page."""
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
-    source = f"data:{MIME[path.suffix]};base64,{content}"
+    return embedded(path.read_bytes(), path.suffix, caption=caption, alt=alt)
+
+
+def embedded(content: bytes, suffix: str, *, caption: str, alt: str = "") -> str:
+    """The content of an image file as a figure within the page.
+
+    Parameters
+    ----------
+    content : bytes
+    suffix : str
+        A key of `MIME`.
+    caption, alt : str
+        Below the picture, and for who cannot see it; without `alt` the caption stands in.
+    """
+    source = f"data:{MIME[suffix]};base64,{base64.b64encode(content).decode('ascii')}"
     return (
-        f'<figure><img alt="{text(caption)}" src="{source}">'
+        f'<figure><img alt="{text(alt or caption)}" src="{source}">'
         f"<figcaption>{text(caption)}</figcaption></figure>"
     )
+
+
+def several(number: int, one: str, more: str = "") -> str:
+    """``1 cell``, ``2 cells``; `more` where an s does not make the plural."""
+    return f"{number} {one if number == 1 else more or one + 's'}"
+
+
+def absent(reason: str) -> str:
+    """A sentence where a picture or a table would stand."""
+    return f'<p class="none">{text(reason)}</p>'
+
+
+def heading(title: str, anchor: str, *, level: int = 2) -> str:
+    """A heading that a link of the page can lead to; `anchor` is of letters and hyphens."""
+    return f'<h{level} id="{anchor}">{text(title)}</h{level}>'
+
+
+def contents(entries: Iterable[tuple[str, str]]) -> str:
+    """Links to headings, from (title, anchor)."""
+    lines = [f'<li><a href="#{anchor}">{text(title)}</a></li>' for title, anchor in entries]
+    return '<nav aria-label="Contents"><ul>\n' + "\n".join(lines) + "\n</ul></nav>"
 
 
 def page(title: str, body: Iterable[str]) -> str:

@@ -10,18 +10,27 @@ import pandas as pd
 
 from fociquant.report import _html as html
 from fociquant.report._caveats import caveats
-from fociquant.report._comparison import comparison_section
+from fociquant.report._checklist import checklists
+from fociquant.report._comparison import comparison_section, in_words
 from fociquant.report._dots import is_complete
-from fociquant.report._figures import CLASS_COLUMNS, write_figures
+from fociquant.report._extras import Panel, ReportExtras
+from fociquant.report._methods import methods
+from fociquant.report._outcome_figures import phenotype_table
+from fociquant.report._panels import CLASS_COLUMNS, Drawn, draw_all
+from fociquant.report._quality import seams_in_words
 from fociquant.report._style import write_atomically
 
-CAPTIONS = {
-    "time_course": "Positive cells per mouse, summed over its sections. The axis is logarithmic "
-    "from 1, with a place for 0; the bar is the arithmetic mean; n is the number of mice in it.",
-    "foci_classes": "Foci per mouse by class, summed over its sections.",
-}
-"""Figure's file stem to caption."""
+MICE_SHOWN = (
+    "mouse", "group", "dpi", "sections", "sections_failed", "tissue_mm2", "cells",
+    "cells_upper", "cells_per_mm2", "control", "reviewed",
+)  # fmt: skip
+"""Columns of the page's table of mice, besides classes and phenotypes; all are in mice.csv."""
 
+SECTIONS_SHOWN = (
+    "section", "mouse", "group", "dpi", "status", "tissue_mm2", "cells", "foci", "candidates",
+    "artefact_mm2", "marker_threshold", "threshold_source", "control", "batch", "warnings",
+)  # fmt: skip
+"""Columns of the page's table of sections; all are in sections.csv."""
 
 PRINTED = ("fociquant", "python", "packages", "model", "study", "channel_names", "phenotypes",
            "settings", "settings_sha256", "profile")  # fmt: skip
@@ -38,8 +47,14 @@ def write_report(
     run: Mapping[str, Any],
     comparisons: pd.DataFrame | None = None,
     power: pd.DataFrame | None = None,
+    foci: pd.DataFrame | None = None,
+    extras: ReportExtras | None = None,
 ) -> Path:
     """Write ``figures/`` and ``report.html`` of a results folder.
+
+    Names, reasons and settings are escaped; folders of absolute paths are left
+    out, so that the file says nothing about the machine. The page loads nothing
+    and runs nothing. Where there is nothing to draw it says why.
 
     Parameters
     ----------
@@ -48,110 +63,249 @@ def write_report(
     mice, sections, groups : pandas.DataFrame
         As in ``mice.csv``, ``sections.csv`` and ``groups.csv``.
     run : mapping
-        As in ``run.json``. Read from it: ``study`` (``name``, ``reference_group``,
-        ``channels``), ``profile`` (``name``, ``classes``); printed: see `PRINTED`.
+        As in ``run.json``; any part may be absent. Printed: see `PRINTED`.
     comparisons : pandas.DataFrame, optional
         As in ``comparisons.csv``.
     power : pandas.DataFrame, optional
         Mice per group that the next experiment needs, from `fociquant.cohort.power_table`.
+    foci : pandas.DataFrame, optional
+        As in ``foci.csv``.
+    extras : ReportExtras, optional
+        Pictures and counts by flag.
 
     Returns
     -------
     pathlib.Path
         ``root/report.html``. The same arguments give the same bytes.
     """
-    study, profile = run.get("study", {}), run.get("profile", {})
-    columns = [one["column"] for one in profile.get("classes", ())]
-    figures = write_figures(
-        mice,
-        out_dir=root / "figures",
-        reference_group=study.get("reference_group"),
-        class_columns=columns or CLASS_COLUMNS,
-    )
-    return write_page(
-        root / "report.html",
-        study_name=str(study.get("name", "study")),
-        mice=mice,
-        sections=sections,
-        groups=groups,
-        run={key: run[key] for key in PRINTED if key in run},
-        figures=figures,
-        has_autofluorescence="autofluorescence" in study.get("channels", {}),
-        profile_name=str(profile.get("name", "unknown")),
-        comparisons=comparisons,
-        power=power,
-    )
+    beside = extras or ReportExtras()
+    profile = run.get("profile") or {}
+    classes = list(profile.get("classes") or ())
+    columns = [str(one["column"]) for one in classes] or list(CLASS_COLUMNS)
+    drawn = draw_all(
+        root / "figures", mice=mice, sections=sections, foci=foci, comparisons=comparisons,
+        classes=classes, class_columns=columns, run=run, extras=beside,
+    )  # fmt: skip
+    body = _Body()
+    _top(body, run, mice, sections, str(profile.get("name", "unknown")))
+    _counts(body, drawn, groups, comparisons, power)
+    _foci(body, drawn)
+    _phenotypes(body, drawn, mice, list(run.get("phenotypes") or ()))
+    _quality(body, drawn, beside)
+    _cells(body, drawn)
+    _sensitivity(body, drawn)
+    _overviews(body, drawn, sections)
+    _tables(body, mice, sections, columns, list(run.get("phenotypes") or ()))
+    _writing(body, run, mice, sections, comparisons, power)
+    name = str((run.get("study") or {}).get("name", "study"))
+    path = root / "report.html"
+    write_atomically(path, html.page(name, body.with_contents()).encode("utf-8"))
+    return path
 
 
-def write_page(
-    path: Path,
-    *,
-    study_name: str,
-    mice: pd.DataFrame,
-    sections: pd.DataFrame,
-    groups: pd.DataFrame,
-    run: Mapping[str, object],
-    figures: Sequence[Path],
-    has_autofluorescence: bool,
-    profile_name: str,
-    comparisons: pd.DataFrame | None = None,
-    power: pd.DataFrame | None = None,
-) -> Path:
-    """Write the HTML page of one study.
+class _Body:
+    """Pieces of the page, and the headings to list at its top."""
 
-    Names, reasons and settings are escaped; folders of absolute paths are left
-    out, so that the file says nothing about the machine. The page loads nothing
-    and runs nothing. The same arguments give the same bytes.
+    def __init__(self) -> None:
+        self.top: list[str] = []
+        self.pieces: list[str] = []
+        self.headings: list[tuple[str, str]] = []
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        For example ``RESULTS/report.html``.
-    study_name : str
-        Title.
-    mice, sections : pandas.DataFrame
-        As in ``mice.csv`` and ``sections.csv``.
-    groups : pandas.DataFrame
-        From `fociquant.cohort.group_table`.
-    run : mapping
-        Settings and versions to print, nested.
-    figures : sequence of pathlib.Path
-        What `write_figures` returned; of a figure in both forms the SVG is used.
-    has_autofluorescence : bool
-        Whether the study named an autofluorescence channel.
-    profile_name : str
-        The foci profile.
-    comparisons, power : pandas.DataFrame, optional
-        As in :func:`write_report`.
+    def head(self, title: str, anchor: str) -> None:
+        self.headings.append((title, anchor))
+        self.pieces.append(html.heading(title, anchor))
 
-    Returns
-    -------
-    pathlib.Path
-        `path`.
-    """
-    remarks = caveats(
-        mice, sections, has_autofluorescence=has_autofluorescence, profile_name=profile_name
-    )
-    failed = sections[sections["status"] != "done"]
-    body = [
-        f"<h1>{html.text(study_name)}</h1>",
+    def add(self, *pieces: str) -> None:
+        self.pieces += pieces
+
+    def panel(self, one: Panel) -> None:
+        self.pieces.append(_panel(one))
+
+    def with_contents(self) -> list[str]:
+        return [*self.top, html.contents(self.headings), *self.pieces]
+
+
+def _panel(one: Panel) -> str:
+    """A figure, as SVG where there is one, or the reason why there is none."""
+    if one.reason:
+        return html.absent(one.reason)
+    if one.content:
+        return html.embedded(one.content, one.suffix, caption=one.caption, alt=one.alt)
+    chosen = sorted(one.paths, key=lambda path: path.suffix != ".svg")[0]
+    return html.picture(chosen, caption=one.caption, alt=one.alt)
+
+
+def _top(
+    body: _Body, run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame, profile: str
+) -> None:
+    study = run.get("study") or {}
+    has = "autofluorescence" in (study.get("channels") or {})
+    remarks = caveats(mice, sections, has_autofluorescence=has, profile_name=profile)
+    body.top = [
+        f"<h1>{html.text(study.get('name', 'study'))}</h1>",
         f'<p class="lead">{_summary(mice, sections)}</p>',
         f'<div class="note">{html.items(remarks)}</div>',
-        *_pictures(figures),
-        "<h2>Groups</h2>",
-        html.table(groups),
-        *comparison_section(comparisons, power),
-        "<h2>Mice</h2>",
-        html.table(mice, bad=(~is_complete(mice)).tolist()),
     ]
+
+
+def _counts(
+    body: _Body,
+    drawn: Drawn,
+    groups: pd.DataFrame,
+    comparisons: pd.DataFrame | None,
+    power: pd.DataFrame | None,
+) -> None:
+    body.head("Cells per mouse", "cells")
+    body.panel(drawn.panels["time_course"])
+    body.add("<h3>Groups</h3>", html.table(groups), "<h3>Per area of tissue</h3>")
+    body.panel(drawn.panels["density"])
+    body.head("Comparison of groups", "comparison")
+    if comparisons is not None and len(comparisons):
+        body.add(html.items(in_words(comparisons)))
+    body.panel(drawn.panels["rate_ratios"])
+    body.add(*comparison_section(comparisons, power))
+
+
+def _foci(body: _Body, drawn: Drawn) -> None:
+    body.head("Foci", "foci")
+    for name in ("foci_classes", "class_composition", "foci_sizes"):
+        body.panel(drawn.panels[name])
+
+
+def _phenotypes(body: _Body, drawn: Drawn, mice: pd.DataFrame, phenotypes: Sequence[str]) -> None:
+    body.head("Phenotypes", "phenotypes")
+    body.panel(drawn.panels["phenotypes"])
+    if phenotypes and len(mice):
+        body.add(html.table(phenotype_table(mice, phenotypes)))
+
+
+def _quality(body: _Body, drawn: Drawn, extras: ReportExtras) -> None:
+    quality = drawn.quality
+    body.head("Quality of the count", "quality")
+    body.panel(drawn.panels["rejections"])
+    body.add("<h3>By arm</h3>", html.table(quality.arms))
+    body.add("<h3>Negative controls</h3>")
+    if len(quality.controls):
+        body.add(
+            html.table(quality.controls),
+            "<p>Every cell counted in a negative control is false. The last column is what the "
+            "area looked at cannot exclude: with none found in a small area the rate may still "
+            "be high.</p>",
+        )
+    else:
+        body.add(html.absent(
+            "No counted section is a negative control, so the rate of false cells is not known."
+        ))  # fmt: skip
+    if len(extras.tables.get("thresholds", ())):
+        body.add("<h3>Thresholds by batch</h3>", html.table(extras.tables["thresholds"]))
+    body.add("<h3>Borders at which sections were divided for computing</h3>")
+    body.add(f"<p>{html.text(seams_in_words(extras.seams))}</p>")
+    warned = [
+        f"{row['section']}: {row['warnings']}"
+        for row in quality.sections.to_dict("records")
+        if isinstance(row.get("warnings"), str) and row["warnings"]
+    ]
+    body.add("<h3>Warnings</h3>", html.items(warned) if warned else html.absent("None."))
+
+
+def _cells(body: _Body, drawn: Drawn) -> None:
+    body.head("Cells, counted and rejected", "contact-sheets")
+    if not drawn.sheets:
+        body.add(html.absent(
+            "There are no pictures of single cells in these results. 'fociquant run' makes them at "
+            "its end, from the images."
+        ))  # fmt: skip
+    for title, one in drawn.sheets:
+        body.add(f"<h3>{html.text(title)}</h3>")
+        body.panel(one)
+
+
+def _sensitivity(body: _Body, drawn: Drawn) -> None:
+    body.head("Does it depend on a setting?", "sensitivity")
+    body.add("<h3>Threshold of the gate</h3>")
+    body.panel(drawn.panels["gate_sweep"])
+    body.add("<h3>Distance that joins cells to one focus</h3>")
+    body.panel(drawn.panels["link_sweep"])
+
+
+def _overviews(body: _Body, drawn: Drawn, sections: pd.DataFrame) -> None:
+    body.head("Sections", "sections")
+    if not drawn.thumbnails:
+        body.add(html.absent("There are no pictures of the sections."))
+        return
+    more = f" {drawn.thumbnails_left_out} more are in the folder." * bool(drawn.thumbnails_left_out)
+    body.add(
+        "<p>Marker green, nuclei blue, autofluorescence orange; white: outline of the lung; pink: "
+        f"left out of the count. Full size: sections/&lt;section&gt;/overview.png.{more}</p>"
+    )
+    figures = [
+        html.embedded(drawn.thumbnails[str(row["section"])], ".jpg", caption=_thumb_caption(row),
+                      alt=f"Overview of section {row['section']}.")
+        for row in sections.to_dict("records") if str(row["section"]) in drawn.thumbnails
+    ]  # fmt: skip
+    body.add('<div class="gallery">', *figures, "</div>")
+
+
+def _thumb_caption(row: Mapping[Any, Any]) -> str:
+    cells, area = row.get("cells"), row.get("tissue_mm2")
+    if cells is None or pd.isna(cells):
+        return f"{row['section']}: not counted"
+    tissue = "" if area is None or pd.isna(area) else f", {area:.3g} mm²"
+    return f"{row['section']}: {html.several(int(cells), 'cell')}{tissue}"
+
+
+def _tables(
+    body: _Body,
+    mice: pd.DataFrame,
+    sections: pd.DataFrame,
+    classes: Sequence[str],
+    phenotypes: Sequence[str],
+) -> None:
+    wanted = [*MICE_SHOWN[:-2], *classes, *(f"{name}_pct" for name in phenotypes), *MICE_SHOWN[-2:]]
+    body.head("Mice", "mice")
+    body.add(html.table(_only(mice, wanted), bad=(~is_complete(mice)).tolist()))
+    failed = sections[sections["status"] != "done"]
     if len(failed):
-        body += ["<h2>Sections that could not be counted</h2>"]
-        body += [html.table(failed[["section", "image", "mouse", "reason"]])]
-    body += ["<h2>Sections</h2>"]
-    body += [html.table(sections, bad=(sections["status"] != "done").tolist())]
-    body += ["<h2>How this was made</h2>", html.facts(run)]
-    write_atomically(path, html.page(study_name, body).encode("utf-8"))
-    return path
+        body.head("Sections that could not be counted", "failed")
+        body.add(html.table(_only(failed, ["section", "image", "mouse", "reason"])))
+    body.head("Table of sections", "section-table")
+    bad = (sections["status"] != "done").tolist()
+    body.add(html.table(_only(sections, SECTIONS_SHOWN), bad=bad))
+
+
+def _only(frame: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+    """The columns wanted that are there and not empty in every row."""
+    there = [name for name in wanted if name in frame.columns]
+    return frame[[name for name in there if not _is_blank(frame[name]) or name in wanted[:5]]]
+
+
+def _is_blank(column: pd.Series) -> bool:
+    return bool((column.isna() | (column.astype(str) == "")).all())
+
+
+def _writing(
+    body: _Body,
+    run: Mapping[str, Any],
+    mice: pd.DataFrame,
+    sections: pd.DataFrame,
+    comparisons: pd.DataFrame | None,
+    power: pd.DataFrame | None,
+) -> None:
+    """Methods, checklists, and everything that made the numbers."""
+    body.head("Methods, to paste", "methods")
+    paragraphs = methods(run, mice, sections, comparisons)
+    body.add('<div class="paste">', *(f"<p>{html.text(one)}</p>" for one in paragraphs), "</div>")
+    body.add(
+        "<p>Check each sentence against what was done; add staining, microscope and animals.</p>"
+    )
+    body.head("Checklists for the paper", "checklists")
+    arrive, images = checklists(run, mice, sections, has_power=power is not None and len(power) > 0)
+    body.add(
+        "<h3>ARRIVE 2.0, the Essential 10 (Percie du Sert et al. 2020)</h3>", html.table(arrive)
+    )
+    body.add("<h3>Images and image analysis (after Schmied et al. 2024)</h3>", html.table(images))
+    body.head("How this was made", "settings")
+    body.add(html.facts({key: run[key] for key in PRINTED if key in run}))
 
 
 def _summary(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
@@ -159,18 +313,9 @@ def _summary(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
     done = int((sections["status"] == "done").sum())
     cells = int(mice["cells"].fillna(0).sum())
     return html.text(
-        f"{len(mice)} mice, {mice['group'].nunique()} groups, {mice['dpi'].nunique()} time points; "
-        f"{done} of {len(sections)} sections counted, {cells} positive cells."
+        f"{html.several(len(mice), 'mouse', 'mice')}, "
+        f"{html.several(mice['group'].nunique(), 'group')}, "
+        f"{html.several(mice['dpi'].nunique(), 'time point')}; {done} of "
+        f"{html.several(len(sections), 'section')} counted, "
+        f"{html.several(cells, 'positive cell')}."
     )
-
-
-def _pictures(figures: Sequence[Path]) -> list[str]:
-    """Each figure once, as SVG where there is one."""
-    chosen: dict[str, Path] = {}
-    for path in figures:
-        if path.stem not in chosen or path.suffix == ".svg":
-            chosen[path.stem] = path
-    return [
-        html.picture(path, caption=CAPTIONS.get(stem, stem.replace("_", " ")))
-        for stem, path in chosen.items()
-    ]

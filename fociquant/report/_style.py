@@ -63,6 +63,8 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     Must be called inside :func:`figure_style`.
     """
     FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # lays the figure out, once for both files
+    figure.set_layout_engine("none")
     paths = []
     for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
         memory = io.BytesIO()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 from fociquant.errors import ClusterLostError, ImageError, ResultsError
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
-from fociquant.report import write_report
 from fociquant.run import sections as life
 from fociquant.run.corridor import Corridor
 from fociquant.run.history import changes
@@ -24,6 +23,7 @@ from fociquant.run.memory import shares
 from fociquant.run.plan import PlannedSection, plan_section
 from fociquant.run.progress import Progress
 from fociquant.run.provenance import inputs_of, run_record
+from fociquant.run.reporting import picture_cells, report
 from fociquant.run.tables import TableInputs, Tables, read_tables, write_tables
 from fociquant.segment import load_segmenter
 from fociquant.segment.contract import ModelInfo
@@ -103,7 +103,9 @@ def run_study(
             except ClusterLostError as error:
                 complete, lost = False, error
             lanes.close()
-            outcome = _conclude(study, folder, info, planned, how, began, complete=complete)
+            outcome = _conclude(
+                study, folder, info, planned, how, began, complete=complete, progress=reporter
+            )
     if lost is not None:
         raise lost
     return outcome
@@ -131,6 +133,7 @@ def _conclude(
     began: float,
     *,
     complete: bool,
+    progress: Progress,
 ) -> Outcome:
     """Tables and report of what is counted."""
     inputs = table_inputs(study, planned)
@@ -142,6 +145,7 @@ def _conclude(
     record["timings_s"] = {"total": round(time.monotonic() - began, 3)}
     write_json(folder.run, record)
     if complete:
+        picture_cells(folder, study, inputs, progress)
         report(folder, tables, record)
     return Outcome(folder, tables, tuple(tables.uncounted), interrupted=not complete)
 
@@ -149,14 +153,6 @@ def _conclude(
 def gate_record(tables: Tables) -> dict[str, Any]:
     """The thresholds in use and what they rest on, for ``run.json``."""
     return tables.gating.record() if tables.gating is not None else {}
-
-
-def report(folder: ResultsFolder, tables: Tables, record: Mapping[str, Any]) -> None:
-    """Figures and ``report.html`` from the tables."""
-    write_report(
-        folder.root, mice=tables.mice, sections=tables.sections, groups=tables.groups, run=record,
-        comparisons=tables.comparisons, power=tables.power,
-    )  # fmt: skip
 
 
 def table_inputs(study: Study, plans: Sequence[PlannedSection]) -> TableInputs:

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fociquant.report import write_figures
-from fociquant.report._dots import dot_panel, legend_entries
-from fociquant.report._style import GROUP_COLOURS, figure_style, group_styles
+from fociquant.report._dots import dot_panel, legend_entries, zero_log_axis
+from fociquant.report._figures import foci_classes, time_course
+from fociquant.report._style import GROUP_COLOURS, figure_style, group_styles, save
 
 
 def mice(rows: list[tuple]) -> pd.DataFrame:
@@ -29,6 +29,23 @@ ROWS = [
     ("d", "IAV", 3, 300, 0, ""), ("e", "IAV", 3, 7, 1, ""), ("f", "IAV", 9, None, 3, ""),
     ("g", "PBS", 9, 3, 0, ""), ("h", "WT", 9, 2, 0, "negative"),
 ]  # fmt: skip
+
+
+CLASSES = ("solitary", "clusters", "micrometastases", "macrometastases")
+
+
+def write(table: pd.DataFrame, out_dir, *, classes=CLASSES) -> list:
+    """The two oldest figures as files; a reason instead of a figure is a string."""
+    groups = sorted(dict.fromkeys(table["group"]), key=lambda group: group != "PBS")
+    styles = group_styles(groups, "PBS")
+    written = []
+    with figure_style():
+        for name, drawn in (
+            ("time_course", time_course(table, styles)),
+            ("foci_classes", foci_classes(table, styles, classes)),
+        ):
+            written += [drawn] if isinstance(drawn, str) else save(drawn, out_dir / name)
+    return written
 
 
 def panel(table: pd.DataFrame):
@@ -97,8 +114,8 @@ def test_the_legend_explains_only_what_is_drawn():
 
 
 def test_files_are_written_and_the_same_every_time(tmp_path):
-    first = write_figures(mice(ROWS), out_dir=tmp_path / "a", reference_group="PBS")
-    again = write_figures(mice(ROWS), out_dir=tmp_path / "b" / "c", reference_group="PBS")
+    first = write(mice(ROWS), tmp_path / "a")
+    again = write(mice(ROWS), tmp_path / "b" / "c")
     names = ["time_course.png", "time_course.svg", "foci_classes.png", "foci_classes.svg"]
     assert [path.name for path in first] == names
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in again]
@@ -109,11 +126,10 @@ def test_files_are_written_and_the_same_every_time(tmp_path):
 
 
 def test_the_users_matplotlib_settings_neither_matter_nor_change(tmp_path):
-    options = {"reference_group": "PBS", "class_columns": []}
-    plain = write_figures(mice(ROWS), out_dir=tmp_path / "a", **options)
+    plain = write(mice(ROWS), tmp_path / "a")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
         before = dict(matplotlib.rcParams)
-        styled = write_figures(mice(ROWS), out_dir=tmp_path / "b", **options)
+        styled = write(mice(ROWS), tmp_path / "b")
         assert dict(matplotlib.rcParams) == before
     assert [p.read_bytes() for p in plain] == [p.read_bytes() for p in styled]
 
@@ -121,24 +137,43 @@ def test_the_users_matplotlib_settings_neither_matter_nor_change(tmp_path):
 @pytest.mark.parametrize("name", ["<b>&", "$x^{", "_hidden", "=1+1", "Größe", "ヒト", "a\\b%"])
 def test_any_group_name_is_text(tmp_path, name):
     rows = [("m", name, 3, 5, 0, ""), ("n", "PBS", 3, 5, 0, "")]
-    paths = write_figures(mice(rows), out_dir=tmp_path, reference_group="PBS", class_columns=[])
+    paths = write(mice(rows), tmp_path)
     texts = [node.text for node in ET.parse(paths[1]).iter("{http://www.w3.org/2000/svg}text")]
     assert f"n {name}" in texts
     assert name in [str(text).strip() for text in texts]
 
 
 @pytest.mark.parametrize(
-    "rows", [[], [("a", "PBS", 3, None, 3, "")], [("a", "PBS", 0.5, 0, 0, "")]], ids=len
+    "rows", [[("a", "PBS", 3, None, 3, "")], [("a", "PBS", 0.5, 0, 0, "")]], ids=len
 )
-def test_nothing_to_draw_is_still_a_figure(tmp_path, rows):
-    paths = write_figures(mice(rows), out_dir=tmp_path, reference_group=None, class_columns=[])
-    assert paths[0].stat().st_size > 1000
+def test_mice_without_a_count_are_still_a_figure(tmp_path, rows):
+    assert write(mice(rows), tmp_path)[0].stat().st_size > 1000
+
+
+def test_no_mouse_is_said_in_words(tmp_path):
+    first, second = write(mice([]), tmp_path)
+    assert first == "There is no mouse to draw."
+    assert "no foci to draw" in second
 
 
 def test_classes_of_another_profile_can_be_drawn(tmp_path):
     table = mice(ROWS).assign(lesions=1, clusters=pd.NA)
-    paths = write_figures(
-        table, out_dir=tmp_path, reference_group="PBS", class_columns=["clusters", "lesions", "no"]
-    )
+    paths = write(table, tmp_path, classes=["clusters", "lesions", "no"])
     text = paths[-1].read_text(encoding="utf-8")
     assert "lesions" in text and "clusters" not in text
+
+
+@pytest.mark.parametrize(
+    ("largest", "lowest", "labels"),
+    [(0.0, 0, ["0", "1", "10", "100"]), (35.0, -2, ["0", "0.01", "0.10", "1", "10", "100"]),
+     (2e-6, -6, ["0", "1e-6", "1e-5", "1e-4"])],
+)  # fmt: skip
+def test_rates_have_a_zero_too_whatever_their_size(largest, lowest, labels):
+    with figure_style():
+        ax = Figure().add_subplot()
+        zero_log_axis(ax, largest, lowest=lowest)
+    texts = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert [t.rstrip("0").rstrip(".") if "." in t else t for t in texts] == [
+        t.rstrip("0").rstrip(".") if "." in t else t for t in labels
+    ]
+    assert ax.get_ylim()[0] < 0 < 10.0**lowest < ax.get_ylim()[1]

@@ -156,6 +156,17 @@ DESIGNS: dict[str, Design] = {
     "paper": Design(
         "paper", (3.0, 6.0, 9.0, 15.0, 28.0, 60.0), mice=4, fewer_mice=((15.0, 3),), controls=2
     ),
+    "paper-small": Design(
+        "paper-small",
+        (3.0, 6.0, 9.0, 15.0, 28.0, 60.0),
+        mice=4,
+        fewer_mice=((15.0, 3),),
+        controls=2,
+        size_px=640,
+        pixel_size_um=0.65,
+        enrichment=120.0,
+        counts_per_e=0.12,
+    ),
 }
 """Designs by name."""
 

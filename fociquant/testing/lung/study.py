@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -190,6 +191,48 @@ def simulate_study(
     return truth
 
 
+def ensure_study(
+    out: Path,
+    design: Design,
+    *,
+    seed: int,
+    on_section: Callable[[str, int, int], None] | None = None,
+) -> bool:
+    """Write a study unless it is there already, whole.
+
+    Parameters
+    ----------
+    out : Path
+        Its folder. It appears when everything is written: an interrupted simulation
+        leaves only a folder beside it whose name begins with a dot.
+    design, seed, on_section
+        As for :func:`simulate_study`.
+
+    Returns
+    -------
+    bool
+        Whether it was written now.
+
+    Raises
+    ------
+    InputError
+        If the folder holds anything but this study.
+    """
+    recipe = out / "truth" / "recipe.json"
+    if recipe.is_file() and recipe.read_text(encoding="utf-8") == _recipe_text(design, seed):
+        return False
+    if out.exists():
+        raise InputError(
+            f"{out} holds something else than this simulated study (another design, size or "
+            "seed?). Give another --out."
+        )
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    simulate_study(partial, design, seed=seed, on_section=on_section)
+    partial.rename(out)
+    return True
+
+
 def _rows(design: Design) -> Iterator[int]:
     for dpi in design.dpi:
         yield from range(len(design.groups) * design.mice_on(dpi) * design.sections)
@@ -307,5 +350,11 @@ def _write_text(out: Path, design: Design, seed: int, truth: StudyTruth) -> None
     )
     (out / "study.yaml").write_text(text, encoding="utf-8")
     write_truth(out / "truth", truth)
+    recipe = out / "truth" / "recipe.json"
+    recipe.write_text(_recipe_text(design, seed), encoding="utf-8", newline="\n")
+
+
+def _recipe_text(design: Design, seed: int) -> str:
+    """What a study was made from, as JSON."""
     made = {"simulator_format": FORMAT, "seed": seed, "design": asdict(design)}
-    (out / "truth" / "recipe.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    return json.dumps(made, indent=2) + "\n"

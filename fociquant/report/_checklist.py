@@ -1,0 +1,147 @@
+"""What the reporting guidelines ask for, filled in as far as the results tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from fociquant.report import _html as html
+from fociquant.report._dots import is_complete, is_control
+from fociquant.report._methods import pixels_in_words
+
+TO_WRITE = "to be written by you"
+"""Mark of an item that no program can know."""
+
+Item = tuple[str, str, str]
+"""What is asked, what this study says, what is still needed."""
+
+
+def checklists(
+    run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame, *, has_power: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Items of ARRIVE 2.0 (Essential 10) and of the image-analysis checklists.
+
+    ARRIVE 2.0: Percie du Sert et al., PLoS Biol. 18:e3000410, 2020. Images and image analysis:
+    Schmied et al., Nat. Methods 21:170, 2024. The wording is ours.
+
+    Returns
+    -------
+    pandas.DataFrame, pandas.DataFrame
+        Each with ``item``, ``from this study``, ``still needed``.
+    """
+    arrive = list(_arrive(run, mice, sections, has_power=has_power))
+    return _filled(arrive), _filled(list(_images(run, mice, sections)))
+
+
+def _filled(items: list[Item]) -> pd.DataFrame:
+    rows = [(item, found or TO_WRITE, need) for item, found, need in items]
+    return pd.DataFrame(rows, columns=["item", "from this study", "still needed"])
+
+
+def _arrive(
+    run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame, *, has_power: bool
+) -> Iterator[Item]:
+    """The Essential 10."""
+    yield "1 Study design", _groups(mice), "Why these groups."
+    yield "2 Sample size", _numbers(mice, has_power), "How the number of mice was decided."
+    need = "Animals lost before imaging; whether the rules were set beforehand."
+    yield "3 Inclusion and exclusion", _exclusions(mice, sections), need
+    need = "How mice were allotted to groups; order of staining and scanning."
+    yield "4 Randomisation", "", need
+    yield "5 Blinding", _blinding(mice), "Who knew the groups, at which step."
+    said = "Positive cells per mouse (sum of its sections), per mm² of tissue, and foci by class."
+    yield "6 Outcome measures", said, "Which of them was the primary outcome, decided when."
+    said = "In Methods above; the mouse is the unit; P values and intervals are in the comparison."
+    yield "7 Statistical methods", said, "Assumptions checked; other analyses done."
+    yield "8 Experimental animals", _extras(run), "Species, strain, sex, age, weight, source."
+    days = f"Days post infection: {_days(mice)}."
+    yield "9 Experimental procedures", days, "What was done, when, where, and why."
+    said = "Every mouse is a dot in the figures; means, ranges and intervals are in the tables."
+    yield "10 Results", said, ""
+
+
+def _images(run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame) -> Iterator[Item]:
+    """Publishing images and image analysis."""
+    cellpose = (run.get("packages") or {}).get("cellpose", "unknown")
+    versions = f"fociquant {run.get('fociquant', 'unknown')}, Cellpose {cellpose}; cite both."
+    yield "Workflow and version", versions, ""
+    steps = "In Methods above: tissue, segmentation, gate, foci, sums per mouse."
+    yield "Steps in order", steps, ""
+    yield "Key settings", "In Methods above; all settings below and in run.json.", ""
+    yield "Model", _model(run), "Where a model of your own can be obtained."
+    yield "Manual steps", _blinding(mice), "Regions drawn or sections chosen by hand."
+    facts = _image_facts(run, sections)
+    yield "Image data", facts, "Accession number of the deposited raw images."
+    yield "Acquisition", "", "Microscope, objective, exposure, filters; same for all sections?"
+    said = (
+        "Cells in the contact sheets were drawn by lot; their width and scale are in the captions."
+    )
+    yield "Pictures shown", said, "How pictures in the paper were chosen."
+    said = "Told apart with any colour vision; each channel is also shown alone in grey."
+    yield "Colours", said, ""
+    yield "Accuracy", "", "Error against cells outlined by hand on your own slides."
+
+
+def _groups(mice: pd.DataFrame) -> str:
+    counted = mice[~is_control(mice)]
+    groups = ", ".join(dict.fromkeys(map(str, counted["group"])))
+    controls = int(is_control(mice).sum())
+    extra = f" {html.several(controls, 'negative-control mouse', 'negative-control mice')}."
+    return f"Groups: {groups or 'none'}; days: {_days(mice)}. Experimental unit: the mouse.{extra}"
+
+
+def _days(mice: pd.DataFrame) -> str:
+    return ", ".join(f"{day:g}" for day in sorted(set(mice["dpi"]))) or "none"
+
+
+def _numbers(mice: pd.DataFrame, has_power: bool) -> str:
+    counted = mice[~is_control(mice)]
+    sizes = counted.groupby(["dpi", "group"], sort=False).size()
+    keys = sizes.index.tolist()
+    cells = [f"{k[1]} {k[0]:g} dpi: {n}" for k, n in zip(keys, sizes.tolist(), strict=True)]
+    text = f"{len(counted)} mice. " + "; ".join(cells[:24]) + ("; …" if len(cells) > 24 else "")
+    return text + (". A table for the next experiment is above." if has_power else ".")
+
+
+def _exclusions(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
+    failed = int((sections["status"] != "done").sum())
+    left = int((~is_complete(mice) & ~is_control(mice)).sum())
+    if not failed:
+        return "No section was excluded; no mouse was left out."
+    return (
+        f"{failed} sections could not be analysed, with reasons in sections.csv; {left} mice are "
+        "therefore left out of means and comparisons."
+    )
+
+
+def _blinding(mice: pd.DataFrame) -> str:
+    reviewed = int((mice["reviewed"] != "no").sum()) if "reviewed" in mice else 0
+    if reviewed:
+        return f"Counting was automatic; {reviewed} mice were then reviewed by eye."
+    return (
+        "Counting was automatic with the same settings for all groups; nothing was changed by eye."
+    )
+
+
+def _extras(run: Mapping[str, Any]) -> str:
+    names: dict[str, None] = {}
+    for section in run.get("sections") or ():
+        names |= dict.fromkeys((section.get("extra") or {}).keys())
+    return f"Columns of the sample sheet: {', '.join(names)}." if names else ""
+
+
+def _model(run: Mapping[str, Any]) -> str:
+    model = run.get("model") or {}
+    if not model:
+        return ""
+    return f"'{model.get('name')}', sha256 {model.get('sha256')}."
+
+
+def _image_facts(run: Mapping[str, Any], sections: pd.DataFrame) -> str:
+    channels = ", ".join(str(one) for one in (run.get("channel_names") or {}).values())
+    return (
+        f"{len(sections)} images, channels {channels or 'unknown'}.{pixels_in_words(run)} "
+        "Fingerprints of all images are in run.json."
+    )

@@ -1,0 +1,191 @@
+"""A Methods paragraph to paste."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from fociquant.report import _html as html
+from fociquant.report._dots import is_control
+
+
+def methods(
+    run: Mapping[str, Any],
+    mice: pd.DataFrame,
+    sections: pd.DataFrame,
+    comparisons: pd.DataFrame | None,
+) -> list[str]:
+    """Paragraphs for a Methods section, as far as the results tell.
+
+    Parameters
+    ----------
+    run : mapping
+        As in ``run.json``; what is absent from it is left out.
+    mice, sections : pandas.DataFrame
+        As in ``mice.csv`` and ``sections.csv``.
+    comparisons : pandas.DataFrame or None
+        As in ``comparisons.csv``.
+
+    Returns
+    -------
+    list of str
+        Plain text, not escaped.
+    """
+    settings = run.get("settings") or {}
+    parts = [
+        _what(run, mice, sections),
+        _segmentation(run, settings),
+        _gate(run, settings.get("gate") or {}, sections),
+        _foci(run, settings.get("foci") or {}),
+        _statistics(comparisons),
+        _review(mice),
+    ]
+    return [" ".join(part.split()) for part in parts if part]
+
+
+def _what(run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame) -> str:
+    packages = run.get("packages") or {}
+    versions = ", ".join(f"{n} {packages[n]}" for n in ("cellpose", "torch", "scikit-image")
+                         if packages.get(n) not in (None, "absent"))  # fmt: skip
+    made = f"fociquant {run.get('fociquant', '(version unknown)')}"
+    made += f" (Python {run.get('python', 'unknown')}{', ' + versions if versions else ''})"
+    failed = int((sections["status"] != "done").sum())
+    lost = f" {failed} of the sections could not be analysed and were left out." if failed else ""
+    return (
+        f"Positive cells and metastatic foci were counted with {made} in "
+        f"{html.several(len(sections), 'lung section')} of "
+        f"{html.several(len(mice), 'mouse', 'mice')}.{pixels_in_words(run)}{lost}"
+    )
+
+
+def pixels_in_words(run: Mapping[str, Any]) -> str:
+    images = run.get("images") or {}
+    sizes = sorted({f"{s:.4g}" for one in images.values() for s in one.get("pixel_size_um", ())})
+    if not sizes:
+        return ""
+    return f" Images had {' and '.join(sizes)} µm per pixel."
+
+
+def _segmentation(run: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    channels, model = run.get("channel_names") or {}, run.get("model") or {}
+    prepare, segment = settings.get("prepare") or {}, settings.get("segment") or {}
+    if not model or not segment:
+        return ""
+    used = " and ".join(str(channels[role]) for role in ("marker", "nucleus") if role in channels)
+    weights = str(model.get("sha256", ""))[:16]
+    closing = prepare.get("airspace_closing_um")
+    outline = (
+        f"The lung was outlined at {prepare.get('overview_um_per_px', 0):g} µm per pixel, air "
+        f"spaces up to {closing:g} µm wide included. " if closing is not None else ""
+    )  # fmt: skip
+    return (
+        f"{outline}Intensities were scaled once per section and channel. Objects were segmented in "
+        f"the {used} channels with the model '{model.get('name', segment.get('model'))}' "
+        f"(sha256 of the weights {weights}…, {model.get('precision', 'precision unknown')}, "
+        f"{model.get('device', 'device unknown')}) and the dynamics of Cellpose (Stringer et al., "
+        f"Nat. Methods 18:100, 2021), at a cell diameter of {segment.get('diameter_um', 0):g} µm "
+        f"and "
+        f"a cell probability threshold of {segment.get('cellprob_threshold', 0):g}. Results do not "
+        "depend on how an image was divided for computing."
+    )
+
+
+def _gate(run: Mapping[str, Any], gate: Mapping[str, Any], sections: pd.DataFrame) -> str:
+    if not gate:
+        return ""
+    channels = run.get("channel_names") or {}
+    marker = channels.get("marker", "marker")
+    rules = [
+        f"its {marker} signal exceeded its surroundings by more than "
+        f"{gate.get('marker_snr', 0):g} standard deviations of the pixel noise"
+    ]
+    if "autofluorescence" in channels:
+        rules.append(f"and {gate.get('autofluorescence_ratio', 0):g} times what the unstained "
+                     f"channel ({channels['autofluorescence']}) explained")  # fmt: skip
+    if "nucleus" in channels and gate.get("nucleus_fraction"):
+        rules.append(f"it had a nucleus ({channels['nucleus']})")
+    rules.append(f"its area was {gate.get('min_area_um2', 0):g} to "
+                 f"{gate.get('max_area_um2', math.inf):g} µm² and its solidity at least "
+                 f"{gate.get('min_solidity', 0):g}")  # fmt: skip
+    rules.append(f"and the network's mean score was at least {gate.get('min_score', 0):g}")
+    sentence = f"An object was counted as a cancer cell if {', '.join(rules)}."
+    return " ".join([sentence, *_thresholds(sections), *_phenotypes(run, gate)])
+
+
+def _thresholds(sections: pd.DataFrame) -> Iterator[str]:
+    """How the marker's threshold was set, and the controls."""
+    control = sections[is_control(sections)]
+    if "threshold_source" in sections:
+        sources = set(sections["threshold_source"].dropna()) - {""}
+        if "controls" in sources:
+            yield "Marker thresholds were raised per staining batch by its negative-control "
+            "sections."
+    if len(control):
+        cells = pd.to_numeric(control["cells"], errors="coerce").sum()
+        area = pd.to_numeric(control["tissue_mm2"], errors="coerce").sum()
+        yield (
+            f"In {html.several(len(control), 'negative-control section')} ({area:.3g} mm² of "
+            f"tissue) {html.several(int(cells), 'cell was', 'cells were')} counted."
+        )
+    else:
+        yield "There were no negative-control sections."
+
+
+def _phenotypes(run: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
+    names = [str(name) for name in run.get("phenotypes") or ()]
+    if names:
+        yield (
+            f"Cells were positive for {', '.join(names)} where that channel exceeded the cell's "
+            f"surroundings by {gate.get('phenotype_snr', 0):g} standard deviations of the noise "
+            f"and "
+            f"by {100 * gate.get('phenotype_fraction', 0):g} % of the channel's range."
+        )
+
+
+def _foci(run: Mapping[str, Any], foci: Mapping[str, Any]) -> str:
+    profile = run.get("profile") or {}
+    if not profile:
+        return ""
+    classes = "; ".join(_class(one) for one in profile.get("classes", ()))
+    source = f" Source of the limits: {profile['source']}" if profile.get("source") else ""
+    return (
+        f"Positive cells whose outlines were at most {foci.get('link_um', 0):g} µm apart formed "
+        f"one "
+        f"focus. Foci were classified by the profile '{profile.get('name')}' (version "
+        f"{profile.get('version', 1)}), the first class that fits: {classes}.{source}"
+    )
+
+
+def _class(one: Mapping[str, Any]) -> str:
+    limits = []
+    if one.get("max_cells"):
+        cells = "1 cell" if one["max_cells"] == 1 else f"at most {one['max_cells']} cells"
+        limits.append(cells)
+    if one.get("below_mm2"):
+        limits.append(f"below {one['below_mm2']:g} mm²")
+    return f"{one.get('name')}, {' and '.join(limits) or 'all others'}"
+
+
+def _statistics(comparisons: pd.DataFrame | None) -> str:
+    if comparisons is None or not len(comparisons):
+        return ""
+    offset = "mm² of tissue" if set(comparisons.get("offset", ())) != {"none"} else "mouse"
+    return (
+        "The mouse was the experimental unit; counts were summed over its sections. Groups were "
+        f"compared with the reference group of the same day by the ratio of their rates per "
+        f"{offset} "
+        "from a negative binomial model with a dispersion shared by all groups and days, with 95 % "
+        "intervals; P values were adjusted for all comparisons (Holm). Exact two-sided "
+        "Mann-Whitney "
+        "tests are given beside it. Mice with a section that could not be analysed were left out."
+    )
+
+
+def _review(mice: pd.DataFrame) -> str:
+    reviewed = int((mice["reviewed"] != "no").sum()) if "reviewed" in mice else 0
+    if reviewed:
+        return f"The cells of {reviewed} of {len(mice)} mice were reviewed by eye."
+    return "Counting was automatic and not corrected by hand."

@@ -1,0 +1,104 @@
+"""What the report is given besides the tables: pictures of cells, counts by flag, other foci."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fociquant.report import read_crops
+from fociquant.run.progress import Progress
+from fociquant.run.provenance import inputs_of
+from fociquant.run.reporting import crops_path, gather_extras, link_sweep, picture_cells
+from fociquant.run.start import require_runnable
+from fociquant.store import read_json, read_parquet
+from fociquant.testing.studies import write_study
+
+
+class Notes(Progress):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str]] = []
+
+    def note(self, section, warnings) -> None:
+        self.notes += [(section, warning) for warning in warnings]
+
+
+@pytest.fixture(scope="module")
+def counted(run, tmp_path_factory):
+    """A study with cells in two sections and none in the third, and its outcome."""
+    folder = tmp_path_factory.mktemp("pictured")
+    study = write_study(folder / "study", {"m0": 9, "m1": 4, "m2": 0}, shape=(160, 200))
+    return study, run(study, folder / "r", threads=1)
+
+
+def test_every_counted_section_has_pictures_of_its_cells(counted):
+    _, outcome = counted
+    cells = read_parquet(outcome.folder.cells)
+    for name in ("s0", "s1"):
+        crops = read_crops(crops_path(outcome.folder, name))
+        own = cells[cells["section"] == name]
+        assert crops is not None and set(crops.cells) <= set(own["cell"])
+        chosen = own[own["cell"].isin(crops.cells)]
+        assert chosen["positive"].sum() == min(own["positive"].sum(), 6)
+        assert crops.names == ("HER2", "DAPI")
+    assert not crops_path(outcome.folder, "s2").exists()
+    bright = read_crops(crops_path(outcome.folder, "s0")).tiles[:, 0, 28:36, 28:36]
+    assert bright.mean() > 60
+
+
+def test_pictures_are_the_same_again_and_those_missing_are_made(counted, run):
+    study, outcome = counted
+    path = crops_path(outcome.folder, "s0")
+    before, time = path.read_bytes(), path.stat().st_mtime_ns
+    run(study, outcome.folder.root, threads=1)
+    assert path.stat().st_mtime_ns == time
+    path.unlink()
+    run(study, outcome.folder.root, threads=1)
+    assert path.read_bytes() == before
+
+
+def test_an_image_that_is_gone_is_told_and_the_others_are_pictured(counted):
+    study, outcome = counted
+    checked = require_runnable(study)
+    inputs = inputs_of(read_json(outcome.folder.run), outcome.folder)
+    image = checked.sections[0].image
+    paths = [crops_path(outcome.folder, name) for name in ("s0", "s1")]
+    for path in paths:
+        path.unlink()
+    aside = image.rename(image.with_name("aside"))
+    notes = Notes()
+    picture_cells(outcome.folder, checked, inputs, notes)
+    aside.rename(image)
+    assert [section for section, _ in notes.notes] == ["s0"]
+    assert "no pictures of its cells" in notes.notes[0][1]
+    assert [path.is_file() for path in paths] == [False, True]
+    picture_cells(outcome.folder, checked, inputs, notes)
+    assert all(path.is_file() for path in paths)
+
+
+def test_the_report_is_given_every_candidate_once(counted):
+    _, outcome = counted
+    record = read_json(outcome.folder.run)
+    extras = gather_extras(outcome.folder, outcome.tables.sections, record)
+    cells = read_parquet(outcome.folder.cells)
+    assert extras.candidates["candidates"].sum() == len(cells)
+    positive = extras.candidates[extras.candidates["positive"].astype(bool)]
+    assert positive["candidates"].sum() == cells["positive"].sum()
+    assert len(extras.shown) == sum(len(one.cells) for one in extras.crops.values())
+    assert set(extras.overviews) == {"s0", "s1", "s2"}
+
+
+def test_foci_are_formed_again_at_other_distances(counted):
+    _, outcome = counted
+    inputs = inputs_of(read_json(outcome.folder.run), outcome.folder)
+    found = link_sweep(outcome.folder, outcome.tables.sections, inputs)
+    columns = [one.column for one in inputs.profile.classes]
+    foci = found[columns].sum(axis=1).to_numpy()
+    assert set(found["section"]) == {"s0", "s1"}
+    for _, own in found.assign(foci=foci).groupby("section"):
+        assert own["link_um"].tolist() == sorted(own["link_um"])
+        assert (np.diff(own["foci"]) <= 0).all() and own["foci"].iloc[0] > own["foci"].iloc[-1] >= 1
+    used = found[found["link_um"] == inputs.settings.foci.link_um]
+    mice = outcome.tables.mice
+    assert used[columns].sum().to_dict() == mice[columns].astype(int).sum().to_dict()
