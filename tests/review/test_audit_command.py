@@ -1,0 +1,140 @@
+"""``fociquant audit`` and ``fociquant review`` on a real run."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from fociquant.cli import audit, review
+from fociquant.errors import InputError, ResultsError
+from fociquant.review import Reviewer, ReviewSession, read_design
+from fociquant.run.study import recount
+from fociquant.store import read_csv, write_csv
+
+
+def run(command, *arguments):
+    outcome = CliRunner().invoke(
+        command, [str(one) for one in arguments], standalone_mode=False, catch_exceptions=True
+    )
+    if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    return outcome
+
+
+def sheet_of(path):
+    return read_csv(path, text=("item", "code", "what", "verdict"))
+
+
+def test_from_the_draw_to_corrected_counts_in_the_tables(results, tmp_path):
+    recount(results)
+    sheet = tmp_path / "audit.csv"
+    said = run(audit.command, results, "--draw", "--seed", 4, "--fields", 2, "--sheet", sheet)
+    assert "2 arms, seed 4" in said.output
+    design = read_design(results)
+    assert {item.kind for item in design.items if item.kind != "rejected"} == {"accepted", "tissue"}
+    table = sheet_of(sheet)
+    assert len(table) == len(design.items) and set(table["code"]).isdisjoint({"s0", "s1"})
+    for word in ("accepted", "rejected", "PBS", "IAV"):
+        assert word not in sheet.read_text()
+    kinds = {item.id: item.kind for item in design.items}
+    # One of the counted cells of mouse b is none; nothing else is wrong.
+    wrong = next(i.id for i in design.items if (i.kind, i.mouse) == ("accepted", "b"))
+    table["verdict"] = [
+        "1" if kinds[item] == "accepted" and item != wrong else "0" for item in table["item"]
+    ]
+    write_csv(sheet, table)
+    said = run(audit.command, results, "--verdicts", sheet, "--reviewer", "ana")
+    assert f"{len(table)} verdicts taken in" in said.output and "Groups" in said.output
+    again = run(audit.command, results, "--verdicts", sheet, "--reviewer", "ana")
+    assert "0 verdicts taken in" in again.output
+    estimate = json.loads(run(audit.command, results, "--json").output)
+    assert [row["cells_corrected"] for row in estimate["mice"]] == [5.0, 4.0]
+    recount(results)
+    mice = read_csv(results / "mice.csv", text=("mouse",)).set_index("mouse")
+    assert mice["cells_corrected"].tolist() == [4, 5] and mice["cells"].tolist() == [4, 6]
+    assert (mice["cells_corrected_low"] <= mice["cells_corrected"]).all()
+    assert (mice["cells_corrected_high"] >= mice["cells_corrected"]).all()
+    groups = read_csv(results / "groups.csv").set_index("group")
+    assert groups.loc["IAV", "mean_corrected"] == 5
+    assert groups.loc["IAV", "mean_corrected_low"] < 5 < groups.loc["IAV", "mean_corrected_high"]
+    found = read_csv(results / "review" / "audit.csv")
+    assert found.query("kind == 'accepted'")["cancer_cells"].tolist() == [5, 4]
+
+
+def test_a_second_draw_needs_to_be_asked_for(results):
+    recount(results)
+    run(audit.command, results, "--draw", "--seed", 1)
+    with pytest.raises(InputError, match=r"holds an audit already.*--again"):
+        run(audit.command, results, "--draw", "--seed", 2)
+    run(audit.command, results, "--draw", "--seed", 2, "--again")
+    assert read_design(results).seed == 2
+
+
+def test_everything_wrong_with_a_sheet_is_said_at_once_and_nothing_is_taken_in(results, tmp_path):
+    recount(results)
+    sheet = tmp_path / "audit.csv"
+    run(audit.command, results, "--draw", "--seed", 1, "--sheet", sheet)
+    table = sheet_of(sheet)
+    objects = table.index[table["what"].str.startswith("Is this")]
+    table.loc[objects[0], "verdict"] = "yes"
+    table.loc[objects[1], "verdict"] = "2"
+    table.loc[objects[2], "item"] = "A9999"
+    table.loc[objects[2], "verdict"] = "1"
+    write_csv(sheet, table)
+    with pytest.raises(InputError) as error:
+        run(audit.command, results, "--verdicts", sheet, "--reviewer", "ana")
+    text = str(error.value)
+    assert text.count("\n") == 2 and "no item 'A9999'" in text and "'yes'" in text
+    assert not list((results / "review" / "decisions").glob("*.jsonl"))
+    pd.DataFrame({"a": [1]}).to_csv(sheet, index=False)
+    with pytest.raises(InputError, match="no columns 'item' and 'verdict'"):
+        run(audit.command, results, "--verdicts", sheet, "--reviewer", "ana")
+
+
+def test_excluded_regions_and_their_cells_are_not_drawn(results):
+    recount(results)
+    with ReviewSession.open(results, "s1", Reviewer("ana", "x")) as session:
+        session.exclude([(-9, -9), (-9, 999), (999, 999), (999, -9)], reason="burnt")
+    recount(results)
+    run(audit.command, results, "--draw", "--seed", 1)
+    assert {item.section for item in read_design(results).items} == {"s0"}
+
+
+def test_an_audit_of_nothing_says_what_to_do(results, tmp_path):
+    with pytest.raises(InputError, match="no audit was drawn"):
+        run(audit.command, results)
+    with pytest.raises(ResultsError, match=r"run\.json"):
+        run(audit.command, tmp_path)
+
+
+def test_review_without_a_viewer_says_what_to_install(results, monkeypatch):
+    monkeypatch.setattr(review, "find_viewer", lambda: None)
+    said = run(review.command, results)
+    assert said.return_value == 2
+    assert said.stderr.splitlines() == [
+        "error: the viewer is not installed. Install it: pip install napari-fociquant[all]"
+    ]
+
+
+class Viewer:
+    def __init__(self, launch):
+        self.launch = launch
+
+    def load(self):
+        if self.launch is None:
+            raise ImportError("No Qt bindings could be found")
+        return self.launch
+
+
+def test_review_hands_the_folder_to_the_viewer(results, monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr(review, "find_viewer", lambda: Viewer(opened.append))
+    assert run(review.command, results).return_value == 0 and opened == [results]
+    with pytest.raises(ResultsError, match=r"run\.json"):
+        run(review.command, tmp_path)
+    monkeypatch.setattr(review, "find_viewer", lambda: Viewer(None))
+    said = run(review.command, results)
+    assert said.return_value == 2 and "No Qt bindings" in said.stderr
