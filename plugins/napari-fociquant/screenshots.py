@@ -96,7 +96,7 @@ def picture_study(study: QWidget, shots: Shots) -> None:
     study.draft.table.item(1, 3).setText("nine")
     study.draft.check()
     wait(lambda: not study.draft.command.running)
-    shots.take("study", study)
+    shots.take("napari_study", study)
 
 
 def picture_gallery(gallery: QWidget, shots: Shots) -> None:
@@ -104,7 +104,7 @@ def picture_gallery(gallery: QWidget, shots: Shots) -> None:
     wait(lambda: gallery.model.pixmap(gallery.model.tiles[20]) is not None)
     for action in ("reject", "reject", "accept", "reject"):
         gallery.act(action)
-    shots.take("gallery", gallery)
+    shots.take("napari_gallery", gallery)
 
 
 def picture_queue(queue: QWidget, shots: Shots) -> None:
@@ -112,14 +112,14 @@ def picture_queue(queue: QWidget, shots: Shots) -> None:
     queue.next_item(1)
     queue.act("accept")
     queue.next_item(1)
-    shots.take("queue", queue)
+    shots.take("napari_queue", queue)
 
 
 def picture_sections(study: QWidget, shots: Shots) -> None:
     """The list of coded sections."""
     study.desk.sign_off()
     study._viewer.reset_view()
-    shots.take("sections", study)
+    shots.take("napari_sections", study)
 
 
 def wait(until: Callable[[], bool], *, seconds: float = 120.0) -> None:

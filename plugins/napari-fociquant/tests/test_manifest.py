@@ -8,6 +8,7 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_fociquant
+from fociquant.cli.review import find_viewer
 from napari_fociquant._reader import get_reader
 
 
@@ -42,4 +43,4 @@ def test_only_results_and_studies_are_read(results, tmp_path):
 
 
 def test_the_command_line_finds_its_entry():
-    assert callable(napari_fociquant.review)
+    assert find_viewer().load() is napari_fociquant.review

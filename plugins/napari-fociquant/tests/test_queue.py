@@ -32,32 +32,28 @@ def test_a_whole_review_from_the_first_focus_to_the_tables(bench, results, qtbot
 
     # reject the largest focus
     queue.next_item(1)
-    largest = queue.selected()[0].focus
+    largest = queue.selected()[0]
     queue.act("reject")
     settle(bench, qtbot)
     assert session.reviewed_cells == before - len(largest.rows)
     assert len(desk.section.foci) == foci - 1
-    assert queue.model.items[0].state == "rejected"
+    assert queue.model.state(0) == "rejected"
 
     # split the next one
     item = queue.selected()[0]
-    assert item.focus.rows.tolist() != largest.rows.tolist()
+    assert item.rows.tolist() != largest.rows.tolist()
     queue.act("split")
-    x = float(np.median(session.x_um[item.focus.rows]))
-    draw(bench, [[item.focus.y_um - 60, x], [item.focus.y_um + 60, x]], qtbot)
+    x = float(np.median(session.x_um[item.rows]))
+    draw(bench, [[item.y_um - 60, x], [item.y_um + 60, x]], qtbot)
     settle(bench, qtbot)
     assert len(desk.section.foci) == foci
 
     # merge the two parts again
-    rows = set(item.focus.rows.tolist())
+    rows = set(item.rows.tolist())
     queue.table.clearSelection()
     for place, one in enumerate(queue.model.items):
-        if rows & set(one.focus.rows.tolist()):
-            queue.table.selectionModel().select(
-                queue.model.index(place, 0),
-                queue.table.selectionModel().SelectionFlag.Select
-                | queue.table.selectionModel().SelectionFlag.Rows,
-            )
+        if rows & set(one.rows.tolist()):
+            queue.select(place)
     assert len(queue.selected()) == 2
     queue.act("merge")
     settle(bench, qtbot)
@@ -66,7 +62,7 @@ def test_a_whole_review_from_the_first_focus_to_the_tables(bench, results, qtbot
     # another class
     cell = min(rows)
     desk.view.clicked.emit(session.y_um[cell], session.x_um[cell])
-    assert cell in queue.selected()[0].focus.rows
+    assert cell in queue.selected()[0].rows
     queue.classes.textActivated.emit("macrometastasis")
     settle(bench, qtbot)
     assert desk.section.focus_at(cell).kind == "macrometastasis"

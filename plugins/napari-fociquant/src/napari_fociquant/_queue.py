@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,22 +12,6 @@ OPEN, CONFIRMED, GONE = "", "confirmed", "rejected"
 """What was decided about a focus as a whole."""
 
 
-@dataclass(frozen=True)
-class Item:
-    """One line of the queue.
-
-    Parameters
-    ----------
-    focus : Focus
-        As it stands, or as it stood before its cells were rejected.
-    state : str
-        :data:`OPEN`, :data:`CONFIRMED` (every cell accepted) or :data:`GONE`.
-    """
-
-    focus: Focus
-    state: str = OPEN
-
-
 def state_of(focus: Focus, positive: np.ndarray, verdict: np.ndarray) -> str:
     """What was decided about the cells of a focus."""
     if not positive[focus.rows].any():
@@ -36,36 +19,51 @@ def state_of(focus: Focus, positive: np.ndarray, verdict: np.ndarray) -> str:
     return CONFIRMED if bool((verdict[focus.rows] == 1).all()) else OPEN
 
 
-def renew(
-    items: Sequence[Item], foci: Sequence[Focus], positive: np.ndarray, verdict: np.ndarray
-) -> list[Item]:
+def count_open(foci: Sequence[Focus], positive: np.ndarray, verdict: np.ndarray) -> int:
+    """How many foci are neither confirmed nor rejected."""
+    if not foci:
+        return 0
+    sizes = [len(focus.rows) for focus in foci]
+    starts = np.cumsum([0, *sizes[:-1]])
+    rows = np.concatenate([focus.rows for focus in foci])
+    there = np.add.reduceat(positive[rows].astype(np.int64), starts)
+    accepted = np.add.reduceat((verdict[rows] == 1).astype(np.int64), starts)
+    return int(((there > 0) & (accepted < np.array(sizes))).sum())
+
+
+def renew(queue: Sequence[Focus], foci: Sequence[Focus], positive: np.ndarray) -> list[Focus]:
     """The queue for foci that were found again.
 
     Parameters
     ----------
-    items : sequence of Item
+    queue : sequence of Focus
         As it was; empty for a section just opened.
     foci : sequence of Focus
         As they are now.
     positive : numpy.ndarray of bool, shape (rows,)
-    verdict : numpy.ndarray of int8, shape (rows,)
 
     Returns
     -------
-    list of Item
+    list of Focus
         Foci whose cells were all rejected stay where they were, so that they can be taken
         back; the largest focus is first in a new queue.
     """
-    gone = [replace(item, state=GONE) for item in items if not positive[item.focus.rows].any()]
-    order = {tuple(item.focus.rows[:1].tolist()): place for place, item in enumerate(items)}
-    now = [Item(focus, state_of(focus, positive, verdict)) for focus in foci]
-    return sorted(
-        now + gone,
-        key=lambda item: (
-            order.get(tuple(item.focus.rows[:1].tolist()), len(order)),
-            -len(item.focus.rows), item.focus.y_um, item.focus.x_um,
-        ),
-    )  # fmt: skip
+    gone = [focus for focus in queue if not positive[focus.rows].any()]
+    order = {int(focus.rows[0]): place for place, focus in enumerate(queue)}
+
+    def key(focus: Focus) -> tuple[int, int, float, float]:
+        place = order.get(int(focus.rows[0]), len(order))
+        return place, -len(focus.rows), focus.y_um, focus.x_um
+
+    return sorted([*foci, *gone], key=key)
+
+
+def places_of(queue: Sequence[Focus], rows: int) -> np.ndarray:
+    """Place in the queue of each row, int64, shape (rows,); -1: in none."""
+    out = np.full(rows, -1, np.int64)
+    for place, focus in enumerate(queue):
+        out[focus.rows] = place
+    return out
 
 
 def sides(y_um: np.ndarray, x_um: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from fociquant.errors import FociquantError, ImageError, ResultsError
 from fociquant.io import SectionImage, open_image
@@ -26,30 +21,6 @@ FORMAT = 1
 TEXT = ("section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
         "class", "reviewed")  # fmt: skip
 """Columns that are text even where they look like numbers."""
-
-
-@dataclass(frozen=True)
-class CellTable:
-    """Candidates of one section.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``cells.parquet`` of the section, without outlines; rows in its order.
-    vertices : numpy.ndarray of float32, shape (n, 2)
-        Outlines one after the other, (y, x) in µm.
-    ends : numpy.ndarray of int64, shape (rows,)
-        Where each row's vertices end.
-    """
-
-    table: pd.DataFrame
-    vertices: np.ndarray
-    ends: np.ndarray
-
-    def outline(self, row: int) -> np.ndarray:
-        """Vertices of one candidate, (n, 2), µm."""
-        start = self.ends[row - 1] if row else 0
-        return self.vertices[start : self.ends[row]]
 
 
 class Results:
@@ -122,28 +93,6 @@ class Results:
     def pixel_size(self, section: str) -> PixelSize:
         """The one its objects were measured with."""
         return PixelSize(*self.record["images"][section]["pixel_size_um"])
-
-    def cells(self, section: str) -> CellTable:
-        """Candidates of a section, with their outlines.
-
-        Raises
-        ------
-        ResultsError
-            If the table is absent or damaged.
-        """
-        try:
-            found = pq.read_table(self.folder.cells, filters=[("section", "==", section)])
-            outlines = found["outline"].combine_chunks()
-            flat = pc.list_flatten(outlines).to_numpy(zero_copy_only=False)
-            lengths = pc.list_value_length(outlines).fill_null(0).to_numpy(zero_copy_only=False)
-        except (OSError, KeyError, pa.ArrowInvalid) as error:
-            raise ResultsError(
-                f"{self.folder.cells} cannot be read ({error}). "
-                "Make the tables again with 'fociquant recount'."
-            ) from error
-        ends = np.cumsum(lengths // 2).astype(np.int64)
-        vertices = flat.astype(np.float32).reshape(-1, 2)
-        return CellTable(found.drop_columns(["outline"]).to_pandas(), vertices, ends)
 
     def foci(self, section: str) -> pd.DataFrame:
         """Rows of ``foci.csv`` of a section."""

@@ -63,9 +63,8 @@ class OpenSection:
         self.outlines = Outlines.of_lists(
             [self._flat(cell) for cell in session.cell.tolist()], self.codes().tolist()
         )
-        self.foci: list[Focus] = []
-        self.rings = Outlines.of_lists([], [])
-        self.show_foci(self._stored_foci())
+        self.foci: list[Focus] = self._stored_foci()
+        self.rings = rings_of(self.foci, self.outlines, results.classes)
 
     def codes(self) -> np.ndarray:
         """How each row is drawn now: values of :class:`Shown`, uint8."""
@@ -125,11 +124,6 @@ class OpenSection:
             session.cell.copy(), session.y_um.copy(), session.x_um.copy(),
             session.positive.copy(), self.outlines, tuple(session.focus_edits),
         )  # fmt: skip
-
-    def show_foci(self, foci: list[Focus]) -> None:
-        """Take these foci for the present ones."""
-        self.foci = foci
-        self.rings = rings_of(foci, self.outlines, self.results.classes)
 
     def _stored_foci(self) -> list[Focus]:
         cells = self.session.cells

@@ -14,7 +14,8 @@ from fociquant.errors import FociquantError, ImageError
 from fociquant.io import SectionImage
 from fociquant.review import ReviewSession, View
 from napari_fociquant._config import save_config
-from napari_fociquant._foci import Focus, Snapshot, foci_of
+from napari_fociquant._foci import Focus, Snapshot, foci_of, rings_of
+from napari_fociquant._picture import Outlines
 from napari_fociquant._qt.results_desk import ResultsDesk
 from napari_fociquant._qt.routing import KeyRouting
 from napari_fociquant._qt.section_view import SectionView
@@ -222,12 +223,13 @@ class Desk(ResultsDesk):
 
     def _find(self, section: OpenSection, snapshot: Snapshot) -> None:
         foci = foci_of(snapshot, link_um=section.link_um, profile=section.profile)
-        self._regrouped.emit(section, foci)
+        rings = rings_of(foci, snapshot.outlines, section.results.classes)
+        self._regrouped.emit(section, (foci, rings))
 
-    def _take_foci(self, section: OpenSection, foci: list[Focus]) -> None:
+    def _take_foci(self, section: OpenSection, found: tuple[list[Focus], Outlines]) -> None:
         if section is not self.section:
             return
-        section.show_foci(foci)
+        section.foci, section.rings = found
         self.view.update_foci(section)
         self.foci_changed.emit()
 

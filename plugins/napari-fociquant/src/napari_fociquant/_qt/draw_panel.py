@@ -25,6 +25,7 @@ class ExcludePanel(QWidget):
         super().__init__()
         self._desk = desk
         self._points: np.ndarray | None = None
+        self._repair = False
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.reason = QComboBox()
@@ -48,6 +49,7 @@ class ExcludePanel(QWidget):
         """Ask for the reason of a region that was drawn."""
         self._points = np.asarray(points, np.float64)
         self._repair = False
+        self.keep.setEnabled(True)
         try:
             area = check_region(self._points).area_um2 / 1e6
             self.text.setText(f"Leave out {area:.4f} mm². Why?")

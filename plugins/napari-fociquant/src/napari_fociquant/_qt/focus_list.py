@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from qtpy.QtGui import QColor
 
 from napari_fociquant._colours import COLOURS, Shown
-from napari_fociquant._queue import CONFIRMED, GONE, Item
+from napari_fociquant._foci import Focus
+from napari_fociquant._queue import CONFIRMED, GONE
 
 HEADINGS = ("class", "cells", "decided")
 
@@ -16,24 +18,34 @@ STATE_COLOURS = {CONFIRMED: COLOURS[Shown.ACCEPTED], GONE: COLOURS[Shown.REJECTE
 
 
 class FocusListModel(QAbstractTableModel):
-    """Class, cells and decision of each focus."""
+    """Class, cells and decision of each focus.
 
-    def __init__(self, parent: Any = None) -> None:
+    Parameters
+    ----------
+    state : callable
+        What was decided about a focus; asked for what is in view only.
+    """
+
+    def __init__(self, state: Callable[[Focus], str], parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.items: list[Item] = []
+        self.items: list[Focus] = []
+        self._state = state
 
-    def show(self, items: list[Item]) -> None:
-        """Other items."""
+    def show(self, items: list[Focus]) -> None:
+        """Other foci."""
         self.beginResetModel()
         self.items = items
         self.endResetModel()
 
-    def restate(self, items: list[Item]) -> None:
-        """The same items in the same places, decided otherwise; selection stays."""
-        self.items = items
-        if items:
-            corner = self.index(len(items) - 1, len(HEADINGS) - 1)
+    def restate(self) -> None:
+        """The same foci, decided otherwise; the selection stays."""
+        if self.items:
+            corner = self.index(len(self.items) - 1, len(HEADINGS) - 1)
             self.dataChanged.emit(self.index(0, 0), corner)
+
+    def state(self, place: int) -> str:
+        """What was decided about one of them."""
+        return self._state(self.items[place])
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
         """Number of foci."""
@@ -53,9 +65,10 @@ class FocusListModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Texts, and the colour of what was decided."""
-        item = self.items[index.row()]
-        if role == Qt.ItemDataRole.ForegroundRole and item.state in STATE_COLOURS:
-            return QColor(STATE_COLOURS[item.state])
+        state = self.state(index.row())
+        if role == Qt.ItemDataRole.ForegroundRole and state in STATE_COLOURS:
+            return QColor(STATE_COLOURS[state])
         if role != Qt.ItemDataRole.DisplayRole:
             return None
-        return (item.focus.kind, str(len(item.focus.rows)), item.state)[index.column()]
+        focus = self.items[index.row()]
+        return (focus.kind, str(len(focus.rows)), state)[index.column()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, Qt
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
@@ -43,7 +43,15 @@ class Tile:
 
 
 class GalleryModel(QAbstractListModel):
-    """Tiles of one section, in the order of review."""
+    """Tiles of one section, in the order of review.
+
+    Attributes
+    ----------
+    restated : Signal()
+        Tiles look otherwise. Not ``dataChanged``: for that Qt would ask the size of every tile.
+    """
+
+    restated = Signal()
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -74,18 +82,18 @@ class GalleryModel(QAbstractListModel):
         """Switch a channel of all crops."""
         self.shown[channel] = on
         self._pixmaps.clear()
-        self._all_changed()
+        self.restated.emit()
 
     def refresh(self) -> None:
         """Draw states anew."""
         if self.section is not None:
             self._codes = self.section.codes()
-        self._all_changed()
+        self.restated.emit()
 
     def decide_repeat(self, row: int, state: Shown) -> None:
         """A hidden repeat looks decided, too."""
         self._repeats[row] = state
-        self._all_changed()
+        self.restated.emit()
 
     def state(self, tile: Tile) -> Shown:
         """How a tile is framed."""
@@ -96,10 +104,6 @@ class GalleryModel(QAbstractListModel):
     def _automatic(self, row: int) -> Shown:
         counted = self.section is not None and self.section.session.positive_automatic[row]
         return Shown.COUNTED if counted else Shown.CANDIDATE
-
-    def _all_changed(self) -> None:
-        if self.tiles:
-            self.dataChanged.emit(self.index(0), self.index(len(self.tiles) - 1))
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
         """Number of tiles."""
@@ -148,7 +152,7 @@ class GalleryModel(QAbstractListModel):
         self._crops[row] = crop
         while len(self._crops) > PIXMAPS:
             self._crops.popitem(last=False)
-        self._all_changed()
+        self.restated.emit()
 
 
 class TileDelegate(QStyledItemDelegate):

@@ -115,6 +115,7 @@ class GalleryWidget(QWidget):
         self.desk.decided.connect(self.model.refresh)
         self.filter.currentTextChanged.connect(lambda _: self._fill())
         self.grid.doubleClicked.connect(self._jump_to)
+        self.model.restated.connect(self.grid.viewport().update)
         self.model.loader.failed.connect(self.desk.say)
         self.destroyed.connect(self.model.loader.stop)
         self.desk.routing.join(self, self.act)

@@ -20,13 +20,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_fociquant._foci import Focus
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.draw_panel import ExcludePanel
 from napari_fociquant._qt.focus_list import FocusListModel
 from napari_fociquant._qt.keys import KeyBar, pressed
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
-from napari_fociquant._queue import Item, renew, sides, state_of
+from napari_fociquant._queue import count_open, places_of, renew, sides, state_of
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -68,7 +69,7 @@ class QueueWidget(QWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.desk = desk_of(napari_viewer, self)
-        self.model = FocusListModel(self)
+        self.model = FocusListModel(self._state, self)
         self.table = FocusTable(self)
         self.table.setModel(self.model)
         self.title = QLabel()
@@ -76,7 +77,8 @@ class QueueWidget(QWidget):
         self.exclude = ExcludePanel(self.desk)
         self.buttons = {name: self._button(name, text) for name, text in BUTTONS}
         self.sign_off = QPushButton("Sign off this section")
-        self._cut: Item | None = None
+        self._cut: Focus | None = None
+        self._places = np.zeros(0, np.int64)
         self._build()
         self._connect()
         self._show_section()
@@ -140,53 +142,52 @@ class QueueWidget(QWidget):
         if section is None:
             return
         marked = self._selected_rows()
-        session = section.session
-        items = renew(self.model.items, section.foci, session.positive, session.verdict)
-        self.model.show(items)
+        self.model.show(renew(self.model.items, section.foci, section.session.positive))
+        self._places = places_of(self.model.items, len(section.session.cell))
         self._reselect(marked)
         self._restate()
 
     def _reselect(self, rows: np.ndarray) -> None:
         """Select what now holds the cells that were selected, without moving the slide."""
-        wanted = [
-            place for place, item in enumerate(self.model.items)
-            if np.isin(item.focus.rows, rows).any()
-        ]  # fmt: skip
+        wanted = [int(place) for place in np.unique(self._places[rows]) if place >= 0]
         selection = self.table.selectionModel()
         selection.blockSignals(True)
         for place in wanted[:1]:
             self.table.setCurrentIndex(self.model.index(place, 0))
         for place in wanted:
-            selection.select(
-                self.model.index(place, 0),
-                QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows,
-            )
+            self.select(place)
         selection.blockSignals(False)
+
+    def select(self, place: int) -> None:
+        """Add a focus to the selection."""
+        flags = QItemSelectionModel.SelectionFlag
+        index = self.model.index(place, 0)
+        self.table.selectionModel().select(index, flags.Select | flags.Rows)
+
+    def _state(self, focus: Focus) -> str:
+        section = self.desk.section
+        if section is None:
+            return ""
+        return state_of(focus, section.session.positive, section.session.verdict)
 
     def _restate(self) -> None:
         section = self.desk.section
         if section is None:
             return
         session = section.session
-        self.model.restate([
-            Item(item.focus, state_of(item.focus, session.positive, session.verdict))
-            for item in self.model.items
-        ])  # fmt: skip
-        open_ones = sum(not item.state for item in self.model.items)
+        self.model.restate()
+        left = count_open(self.model.items, session.positive, session.verdict)
         signed = ", signed off" if session.signed_off else ""
         number = len(self.model.items)
-        self.title.setText(
-            f"Section {section.code}: {open_ones} of {number} foci to look at{signed}"
-        )
+        self.title.setText(f"Section {section.code}: {left} of {number} foci to look at{signed}")
 
-    def selected(self) -> list[Item]:
+    def selected(self) -> list[Focus]:
         """Foci that are selected."""
         places = sorted({index.row() for index in self.table.selectionModel().selectedRows()})
         return [self.model.items[place] for place in places if place < len(self.model.items)]
 
     def _selected_rows(self) -> np.ndarray:
-        rows = [item.focus.rows for item in self.selected()]
-        return np.concatenate([np.zeros(0, np.int64), *rows])
+        return np.concatenate([np.zeros(0, np.int64), *(one.rows for one in self.selected())])
 
     def next_item(self, step: int) -> None:
         """Go on, or back, by so many foci."""
@@ -196,7 +197,7 @@ class QueueWidget(QWidget):
 
     def _jump(self, index: QModelIndex) -> None:
         if index.isValid() and self.desk.section is not None:
-            focus = self.model.items[index.row()].focus
+            focus = self.model.items[index.row()]
             self.desk.view.jump(focus.y_um, focus.x_um)
 
     # Decisions
@@ -211,7 +212,7 @@ class QueueWidget(QWidget):
             "merge": self._merge,
             "split": self._start_split,
             "add": self._toggle_add,
-            "exclude": lambda: self.desk.section and self.desk.view.start_drawing("add_polygon"),
+            "exclude": self._start_region,
             "undo": self.desk.undo,
             "redo": self.desk.redo,
             "jump": lambda: self._jump(self.table.currentIndex()),
@@ -231,17 +232,22 @@ class QueueWidget(QWidget):
 
     def _merge(self) -> None:
         items = self.selected()
-        cells = [int(self.desk.section.session.cell[item.focus.rows[0]]) for item in items]
+        cells = [int(self.desk.section.session.cell[item.rows[0]]) for item in items]
         self.desk.decide(lambda session: session.merge(cells))
 
     def _start_split(self) -> None:
         items = self.selected()
-        if len(items) != 1 or len(items[0].focus.rows) < 2:
+        if len(items) != 1 or len(items[0].rows) < 2:
             self.desk.say("Select one focus of at least two cells to split it.")
             return
         self._cut = items[0]
         self.desk.view.start_drawing("add_line")
         self.desk.say("Drag a line across the focus: its cells on either side become two foci.")
+
+    def _start_region(self) -> None:
+        self._cut = None
+        if self.desk.section is not None:
+            self.desk.view.start_drawing("add_polygon")
 
     def _drawn(self, points: np.ndarray) -> None:
         cut, self._cut = self._cut, None
@@ -250,9 +256,9 @@ class QueueWidget(QWidget):
         else:
             self._split(cut, points)
 
-    def _split(self, item: Item, line: np.ndarray) -> None:
+    def _split(self, item: Focus, line: np.ndarray) -> None:
         session = self.desk.section.session
-        rows = item.focus.rows
+        rows = item.rows
         parts = [rows[side] for side in sides(session.y_um[rows], session.x_um[rows], line)]
         cells = [[int(session.cell[row]) for row in part] for part in parts]
         self.desk.decide(lambda one: one.split(cells))
@@ -262,7 +268,7 @@ class QueueWidget(QWidget):
         if name not in self.desk.results.classes or not items:
             return
         for item in items:
-            cells = [int(self.desk.section.session.cell[row]) for row in item.focus.rows]
+            cells = [int(self.desk.section.session.cell[row]) for row in item.rows]
             self.desk.decide(lambda session, c=cells: session.set_class(c, name))
         self.classes.setCurrentIndex(0)
 
@@ -282,10 +288,9 @@ class QueueWidget(QWidget):
             self._select_holding(row)
 
     def _select_holding(self, row: int) -> None:
-        for place, item in enumerate(self.model.items):
-            if row in item.focus.rows:
-                self.table.selectRow(place)
-                return
+        place = int(self._places[row]) if row < len(self._places) else -1
+        if place >= 0:
+            self.table.selectRow(place)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the buttons."""

@@ -164,8 +164,11 @@ class SectionView(QObject):
         camera.zoom = max(camera.zoom, width / JUMP_UM)
 
     def start_drawing(self, mode: str) -> None:
-        """Let the user draw a polygon (``add_polygon``) or a line (``add_line``)."""
+        """Let the user draw a polygon (``add_polygon``) or a line; asked twice, let it be."""
+        again = self._drawing is not None and self._drawing.mode == mode
         self.stop_drawing()
+        if again:
+            return
         self._drawing = self._viewer.add_shapes(
             name=DRAWING, ndim=2, face_color="#7A6FB040", edge_color="#FFFFFF", edge_width=2,
             units=UNITS, metadata={TAG: DRAWING},
