@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from distributed import Client, Future, KilledWorker, LocalCluster
 
@@ -51,8 +50,11 @@ GATHER_S = 20.0
 IMAGES_LOOKED_FOR = 20
 """Images of which a worker must see the files before anything is started."""
 
-SILENCE_S = 60.0
-"""How often it is said that there is no worker, s."""
+SILENCE_S, FIRST_WORD_S = 60.0, 10.0
+"""How often it is said that there is no worker, and when for the first time, s."""
+
+NOISY_LOGGERS = ("distributed", "tornado", "asyncio")
+"""Loggers whose messages are about connections; Dask sets the level of each part of its own."""
 
 NETWORK_ERRORS = (OSError, TimeoutError, RuntimeError, ValueError, AttributeError)
 """What Dask raises where a scheduler is not there, or not one, or went away."""
@@ -203,7 +205,8 @@ class ClusterLanes:
         self._finished: queue.SimpleQueue[tuple[int, Future]] = queue.SimpleQueue()
         self._lost: list[Ended] = []
         self._notes: list[str] = []
-        self._asked = self._told = 0.0
+        self._asked = 0.0
+        self._told = time.monotonic() - SILENCE_S + FIRST_WORD_S
         self._closed = False
 
     @property
@@ -384,7 +387,10 @@ def _start_workers(client: Client) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Dask tells of every connection that breaks; here that is expected and handled."""
-    loggers: list[Any] = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    names = [
+        name for name in logging.root.manager.loggerDict if name.split(".")[0] in NOISY_LOGGERS
+    ]
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -85,6 +85,12 @@ class Ledger:
             str(state.get("objects_key"))
         )
 
+    def has_objects(self, mask: np.ndarray) -> bool:
+        """Whether an earlier run counted the same decode cells in the same way."""
+        key = self.planned.keys.objects(mask)
+        state = read_json(self._folder.state(self.planned.name)) or {}
+        return state.get("objects_key") == key and self._objects_are(key)
+
     def _objects_are(self, key: str) -> bool:
         name = self.planned.name
         stored = has_objects(self._folder.objects(name), key=key)
@@ -156,9 +162,8 @@ class Ledger:
         """
         planned, folder = self.planned, self._folder
         key = planned.keys.objects(mask)
-        earlier = read_json(folder.state(planned.name)) or {}
-        if earlier.get("objects_key") == key and self._objects_are(key):
-            seams = earlier["seams"]
+        if self.has_objects(mask):
+            seams = (read_json(folder.state(planned.name)) or {})["seams"]
         else:
             # Without its state the section is not counted: no state stands beside other objects.
             folder.state(planned.name).unlink(missing_ok=True)

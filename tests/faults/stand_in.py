@@ -2,7 +2,7 @@
 
 As a script it is ``fociquant``; worker processes of ``--workers`` import it again under another
 name, those of ``dask worker`` with ``--preload``. The environment says how it behaves: SLOW, s
-per window; POISON, a file whose first byte, where it can be read, kills the process that counts.
+per window; POISON, the section of which the first block kills the process that counts it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import fociquant.run.study as corridor
 from fociquant.testing.segmenters import UphillSegmenter
 from fociquant.tiling import Lattice
 
+count_cell = jobs.count_cell
 
-class StandIn(UphillSegmenter):
-    """Kills its process over windows brighter than any cell where POISON says so."""
 
-    def flows(self, windows):
-        if "POISON" in os.environ and windows[:, 0].max() > 1.5:
-            os._exit(9)
-        return super().flows(windows)
+def deadly(plan, stats, flows, cell, settings):
+    if plan.section.name == os.environ.get("POISON") and cell == (0, 0):
+        os._exit(9)
+    return count_cell(plan, stats, flows, cell, settings)
 
 
 def load(*_, **__):
-    return StandIn(window_core_px=64, delay_s=float(os.environ.get("SLOW", "0")))
+    return UphillSegmenter(window_core_px=64, delay_s=float(os.environ.get("SLOW", "0")))
 
 
 corridor.load_segmenter = desk.load_segmenter = load
+jobs.count_cell = deadly
 corridor.report = lambda *_: None
 jobs.write_overview = lambda path, *_, **__: Path(path).write_bytes(b"PNG")
 plan.lattice_for = lambda grid, model: Lattice(

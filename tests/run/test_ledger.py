@@ -1,0 +1,246 @@
+"""Every piece that is stored is used as long as what it depends on is the same, and no longer."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from fociquant.errors import ResultsError
+from fociquant.io import SectionImage
+from fociquant.run import jobs
+from fociquant.run import study as corridor
+from fociquant.run.plan import SCREENED_BY
+from fociquant.run.progress import Progress
+from fociquant.run.start import require_runnable
+from fociquant.settings import GateSettings
+from fociquant.store import read_csv, read_json, write_json
+from fociquant.testing.studies import grid_of_cells, write_section, write_study
+
+COUNTS = {"a": 12, "b": 3}
+SHAPE = (190, 230)
+
+
+@pytest.fixture()
+def study(tmp_path):
+    return write_study(tmp_path / "study", COUNTS, shape=SHAPE)
+
+
+@pytest.fixture()
+def steps(monkeypatch):
+    """Counts what is done: prepared sections, screened sections, counted decode cells."""
+    done = {"prepare": 0, "screen": 0, "count": 0}
+
+    def counting(name, original):
+        def step(*args, **kwargs):
+            done[name] += 1
+            return original(*args, **kwargs)
+
+        return step
+
+    for name, function in (
+        ("prepare", "prepare_section"), ("screen", "cells_worth_counting"), ("count", "count_cell"),
+    ):  # fmt: skip
+        monkeypatch.setattr(jobs, function, counting(name, getattr(jobs, function)))
+    return done
+
+
+def screen_with(monkeypatch, mask):
+    monkeypatch.setattr(jobs, "cells_worth_counting", lambda *_, **__: np.array(mask, bool))
+
+
+def change(study, line):
+    study.write_text(study.read_text() + line + "\n")
+
+
+def test_another_segment_setting_looks_for_no_tissue(run, study, tmp_path, steps):
+    run(study, tmp_path / "r")
+    cells = steps["count"]
+    change(study, "segment: {min_area_um2: 30}")
+    run(study, tmp_path / "r")
+    assert steps["prepare"] == 2 and steps["count"] == 2 * cells
+
+
+def test_another_prepare_setting_does_all_again(run, study, tmp_path, steps):
+    run(study, tmp_path / "r")
+    change(study, "prepare: {scale_sample_tiles: 32}")
+    run(study, tmp_path / "r")
+    assert steps["prepare"] == 4
+
+
+def test_an_interruption_while_counting_does_not_prepare_again(
+    run, study, tmp_path, steps, stop_after, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        run(study, tmp_path / "r", threads=1, block_px=64)
+    prepared = steps["prepare"]
+    run(study, tmp_path / "r", threads=1, block_px=64)
+    assert steps["prepare"] == 2 and prepared >= 1
+
+
+@pytest.mark.parametrize("name", ["facts.json", "screen.json", "overview.png"])
+def test_a_lost_piece_of_the_ledger_is_found_again(
+    run, study, tmp_path, tables, name, stop_after, monkeypatch
+):
+    run(study, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        run(study, tmp_path / "r", threads=1, block_px=64)
+    (tmp_path / "r" / "sections" / "s0" / name).write_bytes(b"{")
+    run(study, tmp_path / "r")
+    assert tables(tmp_path / "r") == tables(tmp_path / "whole")
+
+
+def test_cells_that_are_screened_out_are_not_counted(run, study, tmp_path, steps, monkeypatch):
+    mask = np.zeros((3, 4), bool)
+    mask[0, :2] = True
+    screen_with(monkeypatch, mask)
+    outcome = run(study, tmp_path / "r", block_px=64)
+    assert steps["count"] == 2 * 2
+    sections = outcome.tables.sections
+    assert (sections["status"] == "done").all()
+    expected = 1 - 2 * 64 * 64 / (SHAPE[0] * SHAPE[1])
+    assert sections["screened"].tolist() == pytest.approx([expected] * 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("block_px", [64, 128, 8192])
+def test_the_same_screen_gives_the_same_bytes_for_any_block(
+    run, study, tmp_path, tables, monkeypatch, block_px
+):
+    mask = np.random.default_rng(3).random((3, 4)) < 0.5
+    screen_with(monkeypatch, mask)
+    run(study, tmp_path / "one", block_px=64, threads=1)
+    run(study, tmp_path / "other", block_px=block_px, threads=3)
+    assert tables(tmp_path / "one") == tables(tmp_path / "other")
+
+
+def test_a_section_without_anything_worth_counting_is_zero(run, study, tmp_path, monkeypatch):
+    screen_with(monkeypatch, np.zeros((3, 4), bool))
+    outcome = run(study, tmp_path / "r")
+    assert outcome.tables.mice["cells"].tolist() == [0, 0]
+    assert outcome.tables.sections["screened"].tolist() == [1, 1] and outcome.failed == ()
+    assert (tmp_path / "r" / "sections" / "s0" / "labels.ome.zarr").is_dir()
+
+
+def test_screened_and_exhaustive_objects_are_not_confused(
+    run, study, tmp_path, tables, monkeypatch
+):
+    run(study, tmp_path / "all", exhaustive=True)
+    mask = np.ones((3, 4), bool)
+    mask[0, 0] = False
+    screen_with(monkeypatch, mask)
+    run(study, tmp_path / "r")
+    assert tables(tmp_path / "r") != tables(tmp_path / "all")
+    screened = tables(tmp_path / "r")
+    run(study, tmp_path / "r", exhaustive=True)
+    assert tables(tmp_path / "r") == tables(tmp_path / "all")
+    run(study, tmp_path / "r")
+    assert tables(tmp_path / "r") == screened
+
+
+def test_where_nothing_was_left_out_exhaustive_counts_nothing_again(
+    run, study, tmp_path, steps, monkeypatch
+):
+    screen_with(monkeypatch, np.ones((3, 4), bool))
+    run(study, tmp_path / "r")
+    cells = steps["count"]
+    run(study, tmp_path / "r", exhaustive=True)
+    assert steps["count"] == cells and steps["prepare"] == 2
+
+
+def test_a_rule_that_lets_more_pass_screens_again(run, study, tmp_path, steps):
+    run(study, tmp_path / "r")
+    cells = steps["count"]
+    snr = GateSettings().marker_snr
+    change(study, f"gate: {{marker_snr: {snr + 1}}}")
+    run(study, tmp_path / "r")
+    assert "marker_snr" in SCREENED_BY and steps["screen"] == 2
+    study.write_text(study.read_text().replace(f"snr: {snr + 1}", f"snr: {snr - 1}"))
+    run(study, tmp_path / "r")
+    assert steps["screen"] == 4 and steps["prepare"] == 2
+    assert steps["count"] in (cells, 2 * cells)  # again only where the screen has changed
+
+
+def test_a_tile_that_is_bad_once_is_read_again(run, study, tmp_path, tables, monkeypatch):
+    run(study, tmp_path / "whole")
+    original, reads = SectionImage.read, itertools.count(1)
+
+    def read(self, *args, **kwargs):
+        if next(reads) in (20, 60):
+            raise OSError(5, "Input/output error")
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(SectionImage, "read", read)
+    run(study, tmp_path / "r", threads=1, block_px=64)
+    assert tables(tmp_path / "r") == tables(tmp_path / "whole")
+
+
+def test_an_image_that_changes_while_it_is_counted_fails_its_section(
+    run, study, tmp_path, monkeypatch
+):
+    original = corridor.Corridor.run
+
+    def changed(self, sections):
+        image = study.parent / "images" / "s1.ome.tif"
+        write_section(image, SHAPE, grid_of_cells(SHAPE, 2), seed=9)
+        return original(self, sections)
+
+    monkeypatch.setattr(corridor.Corridor, "run", changed)
+    outcome = run(study, tmp_path / "r")
+    assert outcome.failed == ("s1",)
+    reason = outcome.tables.sections["reason"][1]
+    assert "changed while it was being counted" in reason and "run the same command" in reason
+    monkeypatch.undo()
+
+
+class Told(Progress):
+    """Remembers what the user is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def note(self, section, warnings):
+        self.lines += [f"{section}: {warning}" for warning in warnings]
+
+
+def told(study, out):
+    progress = Told()
+    corridor.run_study(require_runnable(study), out, progress=progress)
+    return "\n".join(progress.lines)
+
+
+def test_why_sections_are_counted_again_is_said(run, study, tmp_path):
+    run(study, tmp_path / "r")
+    assert "counted again" not in told(study, tmp_path / "r")
+    change(study, "segment: {min_area_um2: 30}")
+    text = told(study, tmp_path / "r")
+    assert "segment.min_area_um2 was 12.0, is 30.0" in text and "--out" in text
+    write_section(study.parent / "images" / "s1.ome.tif", SHAPE, grid_of_cells(SHAPE, 2), seed=5)
+    assert "s1: the image has changed since the last run" in told(study, tmp_path / "r")
+
+
+def test_an_older_version_is_said_and_a_newer_one_refused(run, study, tmp_path):
+    run(study, tmp_path / "r")
+    record = read_json(tmp_path / "r" / "run.json")
+    write_json(tmp_path / "r" / "run.json", record | {"fociquant": "0.0.1"})
+    assert "made by version 0.0.1" in told(study, tmp_path / "r")
+    write_json(tmp_path / "r" / "run.json", record | {"format": 99, "fociquant": "9.9"})
+    before = (tmp_path / "r" / "mice.csv").read_bytes()
+    with pytest.raises(ResultsError, match=r"newer version \(9\.9\).*Update"):
+        run(study, tmp_path / "r")
+    assert (tmp_path / "r" / "mice.csv").read_bytes() == before
+
+
+def test_the_seams_of_a_section_are_in_its_row(run, study, tmp_path):
+    run(study, tmp_path / "r")
+    sections = read_csv(tmp_path / "r" / "sections.csv")
+    assert sections["seam_repeats"].tolist() == [0, 0]
+    assert (sections["seam_control_rate"] >= 0).all() and sections["seam_rate"][0] > 0
+    state = json.loads((tmp_path / "r" / "sections" / "s0" / "section.json").read_text())
+    assert set(state["seams"]) == {"length_mm", "objects", "control_objects", "repeats"}
