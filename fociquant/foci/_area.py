@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
+from fociquant.foci._interior import inside_of
+
 AREA_DECIMALS = 2
 """Areas are rounded to 0.01 µm², far below one pixel, so that tables are stable to the byte."""
 
@@ -51,7 +53,14 @@ def _closed_areas(polygons: np.ndarray, focus: np.ndarray, radius: float) -> np.
 
     Each cell is dilated alone and the results are joined: dilating the group as
     one geometry gives the same area and was five times slower (10 000 packed cells).
+    Cells inside a packed focus are replaced by the area that they fill.
     """
+    inside, fills, owner = inside_of(polygons, focus, radius)
+    if inside.any():
+        polygons = np.concatenate([polygons[~inside], fills])
+        focus = np.concatenate([focus[~inside], owner])
+        order = np.argsort(focus, kind="stable")
+        polygons, focus = polygons[order], focus[order]
     dilated = shapely.buffer(polygons, radius, quad_segs=QUAD_SEGMENTS)
     closed = shapely.buffer(_join(dilated, focus), -radius, quad_segs=QUAD_SEGMENTS)
     return np.asarray(shapely.area(closed), dtype=np.float64)

@@ -39,10 +39,12 @@ def to_polygons(outlines: Sequence[np.ndarray], *, cells: np.ndarray) -> np.ndar
     """
     if not len(outlines):
         return np.empty(0, dtype=object)
-    sizes = np.fromiter((np.size(outline) for outline in outlines), np.int64, len(outlines))
+    if any(type(outline) is not np.ndarray or outline.ndim != 1 for outline in outlines):
+        outlines = [np.ravel(np.asarray(outline)) for outline in outlines]
+    sizes = np.fromiter((outline.size for outline in outlines), np.int64, len(outlines))
     short = (sizes < 2 * MIN_POINTS) | (sizes % 2 != 0)
     _refuse(short, cells, f"has no closed outline of at least {MIN_POINTS} (y, x) points")
-    flat = np.concatenate([np.ravel(outline) for outline in outlines]).astype(np.float64)
+    flat = np.concatenate(outlines).astype(np.float64)
     owner = np.repeat(np.arange(len(sizes)), sizes // 2)
     points = flat.reshape(-1, 2)[:, ::-1]
     broken = np.zeros(len(sizes), dtype=bool)
