@@ -49,6 +49,7 @@ class Desk(ResultsDesk):
     decided = Signal()
     foci_changed = Signal()
     _regrouped = Signal(object, object)
+    _trouble = Signal(str)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
@@ -63,6 +64,7 @@ class Desk(ResultsDesk):
         self._timer.setInterval(REGROUP_MS)
         self._timer.timeout.connect(self._regroup)
         self._regrouped.connect(self._take_foci)
+        self._trouble.connect(self.say)
 
     # The section
 
@@ -80,7 +82,7 @@ class Desk(ResultsDesk):
         view = next(view for view in blinding.views if view.code == code)
         session = ReviewSession.open(results.root, view.section, self.reviewer, repeat=view.repeat)
         try:
-            opened = OpenSection(results, session, self._image(view), self._label(view))
+            opened = OpenSection(results, session, self._image(results, view), self._label(view))
         except FociquantError:
             session.close()
             raise
@@ -96,9 +98,9 @@ class Desk(ResultsDesk):
     def _label(self, view: View) -> str:
         return view.code if self.blinded else f"{view.code} ({view.section})"
 
-    def _image(self, view: View) -> SectionImage | None:
+    def _image(self, results: Results, view: View) -> SectionImage | None:
         try:
-            return self.results.open_section_image(view.section, self.image_folders)  # type: ignore[union-attr]
+            return results.open_section_image(view.section, self.image_folders)
         except ImageError as error:
             self.say(plain(error))
             return None
@@ -222,7 +224,11 @@ class Desk(ResultsDesk):
         threading.Thread(target=self._find, args=(section, snapshot), daemon=True).start()
 
     def _find(self, section: OpenSection, snapshot: Snapshot) -> None:
-        foci = foci_of(snapshot, link_um=section.link_um, profile=section.profile)
+        try:
+            foci = foci_of(snapshot, link_um=section.link_um, profile=section.profile)
+        except (FociquantError, ValueError) as error:
+            self._trouble.emit(f"The foci could not be found again: {error}")
+            return
         rings = rings_of(foci, snapshot.outlines, section.results.classes)
         self._regrouped.emit(section, (foci, rings))
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 REPEATED_SECTIONS = 0.05
 """Share of the sections that are shown a second time, to measure the reviewer."""
 
+MIN_PATH_PARTS = 2
+"""Paths of more parts than this are hidden while blinded."""
+
 
 class ResultsDesk(QObject):
     """Who reviews what, and what must not be read.
@@ -75,7 +78,9 @@ class ResultsDesk(QObject):
 
     def _paths(self) -> list[Path]:
         root = self.results.root if self.results else Path()
-        return [root, *root.parents[:2], *self.image_folders]
+        found = [root, *root.parents[:2], *self.image_folders]
+        # '/' or 'C:\\' alone tells nothing, and stands in many a text.
+        return [path for path in found if len(path.parts) > MIN_PATH_PARTS]
 
     def attempt(self, action: Callable[[], Any]) -> Any:
         """Do something; an error on purpose is said and None returned."""
