@@ -252,13 +252,10 @@ class MarkerMap:
         do not explain, in eighths (:data:`MAP_STEPS`) of the pixel noise; 255 is as much or more.
     edge_um : (float, float)
         Height and width of a grid pixel, µm; its origin is the image's.
-    texture : float
-        Robust standard deviation of such squares in typical tissue, in pixel noises, >= 0.
     """
 
     peaks: np.ndarray
     edge_um: tuple[float, float]
-    texture: float
 
 
 @dataclass(frozen=True, slots=True)

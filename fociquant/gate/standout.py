@@ -15,20 +15,34 @@ from scipy.ndimage import maximum_filter
 from fociquant.model import MAP_RATIO, MAP_STEPS, MarkerMap
 from fociquant.settings import GateSettings
 
-TEXTURES = 16.0
-"""Squares of typical tissue rarely exceed so many of their robust standard deviations."""
+RARE = 1e-4
+"""The bar is where no more than this share of a section stands out by its texture."""
 
 LEAST, MOST = 0.5, 2.0
-"""The bar is never below or above these multiples of ``marker_snr``: texture can be the foci."""
+"""The bar is never below or above these multiples of ``marker_snr``: what is rare may be cells."""
+
+PAYS = 0.1
+"""Where more than this share stands out even above the highest bar, looking everywhere costs little
+more, and the bar is the lowest."""
 
 REACH_UM = 24.0
 """An object's centre is at most this far from the place (and its grid pixel), µm: two cells."""
 
 
 def bar(found: MarkerMap, settings: GateSettings) -> float:
-    """What a small square must exceed to stand out, in standard deviations of the pixel noise."""
-    snr = settings.marker_snr
-    return float(np.clip(TEXTURES * found.texture, LEAST * snr, MOST * snr))
+    """What a small square must exceed to stand out, in standard deviations of the pixel noise.
+
+    Parameters
+    ----------
+    found : MarkerMap
+    settings : GateSettings
+        Uses ``marker_snr``.
+    """
+    least, most = LEAST * settings.marker_snr, MOST * settings.marker_snr
+    levels = found.peaks.astype(np.float64).ravel() / MAP_STEPS
+    if not levels.size or float(np.mean(levels > most)) > PAYS:
+        return least
+    return float(np.clip(np.quantile(levels, 1.0 - RARE, method="higher"), least, most))
 
 
 def countable_places(found: MarkerMap, settings: GateSettings) -> np.ndarray:

@@ -24,6 +24,13 @@ LUMEN_UM2 = 1500.0
 MAX_RADIUS_UM = 15.0
 """Largest disc inside a lining: epithelium is 10 to 20 µm high, and may be cut obliquely."""
 
+HEIGHT_UM, DEPTH_UM = 21.0, 28.0
+"""What lies further than this from the lumen, or behind the ring's outside, is no epithelium: a
+cell beside the airway, or one in its lumen."""
+
+CRUMB_UM2 = 60.0
+"""Smaller bumps are no cells beside the ring but corners of it; a cell of 12 µm has 113 µm²."""
+
 STANDS_OUT = 2.5
 """This many times the ring's median does not belong to the lining."""
 
@@ -75,8 +82,28 @@ def _remove(part: np.ndarray, ring: np.ndarray, square_um: float) -> None:
     thickness = ndimage.distance_transform_edt(np.pad(ring, 1))
     if (float(thickness.max()) - 0.5) * square_um > MAX_RADIUS_UM:
         return
-    fading = _grown(ring, EDGE_UM / square_um) & (part < LEVEL)
-    part[fading | (ring & (part < STANDS_OUT * middle))] = 0
+    even = ring & (part < STANDS_OUT * middle)
+    lining = even & _band(ring, square_um)
+    lining |= _crumbs(even & ~lining, square_um)
+    fading = _grown(lining, EDGE_UM / square_um) & (part < LEVEL)
+    part[fading | lining] = 0
+
+
+def _band(ring: np.ndarray, square_um: float) -> np.ndarray:
+    """Where a layer of cells around a lumen can be: no bump of it, and nothing deep inside."""
+    closed = _grown(ring, GAP_UM / square_um)
+    lumen = _grown(ndimage.binary_fill_holes(closed) & ~closed, GAP_UM / square_um)
+    filled = np.pad(ring | lumen, 1)
+    depth = ndimage.distance_transform_edt(filled)[1:-1, 1:-1]
+    return np.asarray(_grown(lumen, HEIGHT_UM / square_um) & (depth <= DEPTH_UM / square_um))
+
+
+def _crumbs(mask: np.ndarray, square_um: float) -> np.ndarray:
+    """Pieces too small for a cell: corners of a wavy ring."""
+    pieces, _ = ndimage.label(mask, structure=np.ones((3, 3), bool))
+    small = np.bincount(pieces.ravel()) * square_um**2 < CRUMB_UM2
+    small[0] = False
+    return np.asarray(small[pieces])
 
 
 def _encloses_lumen(ring: np.ndarray, square_um: float) -> bool:

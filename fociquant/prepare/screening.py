@@ -25,7 +25,6 @@ import numpy as np
 from fociquant.model import MAP_RATIO, MAP_STEPS, Box, MarkerMap, SectionFacts
 from fociquant.prepare.linings import block_max, remove_linings
 from fociquant.prepare.overview import PixelReader, choose_level
-from fociquant.prepare.scale import MAD_TO_SIGMA
 from fociquant.units import PixelSize
 
 SQUARE_UM = 4.0
@@ -109,12 +108,10 @@ def map_marker(
     frame = _frame(reader, roles, facts, pixel_size)
     pieces = list(_pieces(frame.shape))
     steps = np.zeros(frame.shape, np.uint8)
-    spreads = np.zeros(tuple(-(-side // TILE_SQUARES) for side in frame.shape))
     unit, group_px = facts.marker_unit, frame.factor * GROUP_SQUARES
 
     def work(squares: Box) -> None:
-        excess, spread = _excess(_square_means(reader, frame, squares), frame)
-        spreads[_coarser(squares, TILE_SQUARES).slices] = spread
+        excess = _excess(_square_means(reader, frame, squares), frame)
         steps[squares.slices] = np.clip(np.floor(excess * (MAP_STEPS / unit)), 0, 255)
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
@@ -124,7 +121,6 @@ def map_marker(
     return MarkerMap(
         peaks=block_max(steps, GROUP_SQUARES),
         edge_um=(pixel_size.y * group_px, pixel_size.x * group_px),
-        texture=_texture(spreads, facts, pixel_size, frame) / unit,
     )
 
 
@@ -162,13 +158,8 @@ def _pieces(shape: tuple[int, int]) -> Iterator[Box]:
             yield Box(y, x, min(y + edge, shape[0]), min(x + edge, shape[1]))
 
 
-def _coarser(squares: Box, n: int) -> Box:
-    """The same part of the section in groups of n x n squares."""
-    return Box(squares.y0 // n, squares.x0 // n, -(-squares.y1 // n), -(-squares.x1 // n))
-
-
-def _excess(means: np.ndarray, frame: _Frame) -> tuple[np.ndarray, np.ndarray]:
-    """Marker of each square that nothing explains, and how much that varies in each tile.
+def _excess(means: np.ndarray, frame: _Frame) -> np.ndarray:
+    """Marker of each square that nothing explains.
 
     Parameters
     ----------
@@ -178,25 +169,22 @@ def _excess(means: np.ndarray, frame: _Frame) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    excess : numpy.ndarray of float64, shape (h, w)
-        Raw counts; minus infinity beyond the far borders, where groups are not full.
-    spread : numpy.ndarray of float64, shape (tile rows, tile columns)
-        Median absolute deviation, raw counts.
+    numpy.ndarray of float64, shape (h, w)
+        Raw counts.
     """
     unexplained = means[0] - frame.slope * means[-1] if len(means) > 1 else means[0]
     tiles = _as_tiles(unexplained)
-    dark, middle = np.nanpercentile(tiles, (DARK_PERCENT, 50.0), axis=-1)
-    spread = np.nanmedian(np.abs(tiles - middle[..., None]), axis=-1)
+    dark = np.nanpercentile(tiles, DARK_PERCENT, axis=-1)
     excess = tiles - np.minimum(dark, frame.ground)[..., None]
     if len(means) > 1:
         shine = _as_tiles(means[1])
         bright = np.nanpercentile(shine, BRIGHT_PERCENT, axis=-1)
         ordinary = np.maximum(bright, frame.ordinary)[..., None]
         excess -= (MAP_RATIO / TISSUE_RATIO - 1.0) * frame.slope * np.maximum(shine - ordinary, 0.0)
-    rows, columns = spread.shape
+    rows, columns = dark.shape
     excess = excess.reshape(rows, columns, TILE_SQUARES, TILE_SQUARES).swapaxes(1, 2)
     excess = excess.reshape(rows * TILE_SQUARES, columns * TILE_SQUARES)
-    return excess[: means.shape[1], : means.shape[2]], spread
+    return np.asarray(excess[: means.shape[1], : means.shape[2]])
 
 
 def _as_tiles(plane: np.ndarray) -> np.ndarray:
@@ -206,22 +194,6 @@ def _as_tiles(plane: np.ndarray) -> np.ndarray:
     pads = [(0, n * edge - side) for n, side in zip((rows, columns), plane.shape, strict=True)]
     full = np.pad(plane, pads, constant_values=np.nan)
     return full.reshape(rows, edge, columns, edge).swapaxes(1, 2).reshape(rows, columns, -1)
-
-
-def _texture(
-    spreads: np.ndarray, facts: SectionFacts, pixel_size: PixelSize, frame: _Frame
-) -> float:
-    """Robust standard deviation of unexplained marker in a typical tile of tissue, counts."""
-    tile_px = frame.factor * TILE_SQUARES
-    steps = (tile_px * pixel_size.y / facts.overview_px.y,
-             tile_px * pixel_size.x / facts.overview_px.x)  # fmt: skip
-    rows, columns = (
-        np.minimum(((np.arange(count) + 0.5) * step).astype(np.int64), limit - 1)
-        for count, step, limit in zip(spreads.shape, steps, facts.outline.shape, strict=True)
-    )
-    inside = facts.outline[np.ix_(rows, columns)]
-    chosen = spreads[inside] if inside.any() else spreads
-    return MAD_TO_SIGMA * float(np.median(chosen)) if chosen.size else 0.0
 
 
 def _square_means(reader: PixelReader, frame: _Frame, squares: Box) -> np.ndarray:

@@ -73,7 +73,6 @@ def _map_to_json(found: MarkerMap | None) -> dict[str, Any] | None:
         "shape": list(found.peaks.shape),
         "peaks": base64.b64encode(packed).decode("ascii"),
         "edge_um": list(found.edge_um),
-        "texture": found.texture,
     }
 
 
@@ -86,7 +85,7 @@ def _map_from_json(content: Mapping[str, Any] | None) -> MarkerMap | None:
     raw = unpacker.decompress(base64.b64decode(content["peaks"]), height * width + 1)
     y, x = content["edge_um"]
     peaks = np.frombuffer(raw, np.uint8).reshape(height, width)
-    return MarkerMap(peaks, (float(y), float(x)), float(content["texture"]))
+    return MarkerMap(peaks, (float(y), float(x)))
 
 
 def masks_to_json(masks: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,7 +74,7 @@ def test_nothing_stands_out_of_noise():
     found = mapped(noise((700, 600)))
     assert found.peaks.shape == (11, 10)
     assert found.edge_um == (32.0, 32.0)
-    assert found.texture == pytest.approx(math.hypot(1.0, 0.65) / 8, rel=0.15)
+    assert bar(found, GateSettings()) == 1.0
     assert not countable_places(found, GateSettings()).any()
 
 
@@ -132,7 +130,6 @@ def test_the_same_map_whatever_the_pieces(monkeypatch):
     monkeypatch.setattr(screening, "MAX_THREADS", 1)
     pieces = mapped(planes)
     assert np.array_equal(whole.peaks, pieces.peaks)
-    assert whole.texture == pieces.texture
 
 
 def pyramid(planes: np.ndarray) -> list[np.ndarray]:
@@ -227,10 +224,30 @@ def test_a_bright_cell_on_an_airway_stays():
     assert np.count_nonzero(steps) == 9
 
 
-def test_the_bar_follows_texture_within_limits_of_the_gate():
-    gate = GateSettings(marker_snr=2.0)
-    bars = [bar(MarkerMap(np.zeros((1, 1), np.uint8), (32.0, 32.0), t), gate) for t in (0, 0.2, 9)]
-    assert bars == pytest.approx([1.0, 3.2, 4.0])
+def test_a_dim_cell_beside_an_airway_stays():
+    steps = ring(20, 4, 8)
+    rows, columns = np.ogrid[:80, :80]
+    cell = np.hypot(rows - 40, columns - 64) <= 2.2
+    steps[cell] = 5 * MAP_STEPS
+    remove_linings(steps, square_um=4.0)
+    assert np.count_nonzero(steps) >= 6
+    assert steps[40, 65] == 5 * MAP_STEPS
+    assert not steps[:, :55].any()
+
+
+def bar_of(peaks: np.ndarray) -> float:
+    return bar(MarkerMap(peaks.astype(np.uint8), (32.0, 32.0)), GateSettings(marker_snr=2.0))
+
+
+def test_the_bar_follows_the_section_within_limits_of_the_gate():
+    texture = np.arange(40_000).reshape(200, 200) * 24 // 40_000
+    assert bar_of(np.zeros((200, 200))) == 1.0
+    assert bar_of(texture) == pytest.approx(23 / MAP_STEPS)
+    cells = texture.copy()
+    cells[:30, :30] = 200
+    assert bar_of(cells) == 4.0
+    cells[:80, :80] = 200  # so full that looking everywhere costs little more
+    assert bar_of(cells) == 1.0
 
 
 def test_a_looser_rule_for_autofluorescence_than_the_map_s_own_leaves_every_place():
@@ -241,7 +258,7 @@ def test_a_looser_rule_for_autofluorescence_than_the_map_s_own_leaves_every_plac
 def test_objects_out_of_place_are_those_far_from_what_stands_out():
     peaks = np.zeros((10, 10), np.uint8)
     peaks[4, 4] = 200
-    found = MarkerMap(peaks, (32.0, 32.0), 0.1)
+    found = MarkerMap(peaks, (32.0, 32.0))
     objects = pd.DataFrame({"y_um": [140.0, 97.0, 95.0, 400.0], "x_um": [140.0, 97.0, 140.0, 9.0]})
     answer = out_of_place(objects, found, GateSettings())
     assert answer.tolist() == [False, False, True, True]
