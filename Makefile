@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-plugin lint clean
+.PHONY: demo paper test test-plugin lint clean
 
 # The viewer needs a screen: a display, or Xvfb in its place, or macOS.
 PLUGIN := plugins/napari-fociquant

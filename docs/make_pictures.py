@@ -1,13 +1,14 @@
-"""Make the two pictures of the README from the results of ``fociquant demo``.
+"""Make the pictures of the README and the guide from the results of ``fociquant demo``.
 
 Run ``fociquant demo --out demo_results``, then
-``python docs/make_pictures.py demo_results`` from the folder of the project. Both
-pictures show simulated sections.
+``python docs/make_pictures.py demo_results`` from the folder of the project. With the
+results of ``fociquant demo --design paper-small --out paper_demo`` as a second argument
+(``paper_demo/results``) the pictures of the report are taken from there. All pictures
+show simulated sections.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -30,8 +31,16 @@ TARGET = Path(__file__).resolve().parent / "images"
 IMAGES = TARGET.parent.parent / "sample_images" / "images"
 
 
-def main(results: Path) -> None:
-    """Write ``docs/images/section.png`` and ``docs/images/time_course.png``."""
+FROM_REPORT = {
+    "time_course.png": "time_course.png",
+    "cells_2_counted.png": "report_cells.png",
+    "rejections.png": "report_rejections.png",
+}
+"""Figure of a report to its name here; the second arm is the infected one."""
+
+
+def main(results: Path, report_from: Path) -> None:
+    """Write ``section.png`` and the pictures of a report into ``docs/images``."""
     TARGET.mkdir(exist_ok=True)
     mpl.rcParams["font.size"] = 9
     with open_image(IMAGES / f"{SECTION}.ome.tif") as image:
@@ -39,7 +48,9 @@ def main(results: Path) -> None:
     cells = read_parquet(results / "cells.parquet")
     figure = draw(picture, cells[cells["section"] == SECTION], pixel_um)
     save(figure, TARGET / "section.png")
-    shutil.copyfile(results / "figures" / "time_course.png", TARGET / "time_course.png")
+    for source, name in FROM_REPORT.items():
+        with Image.open(report_from / "figures" / source) as picture:
+            save_few_colours(picture, TARGET / name)
 
 
 def composite(image) -> np.ndarray:
@@ -80,11 +91,16 @@ def save(figure: Figure, path: Path) -> None:
     """Write as PNG of few colours, which is a third of the size."""
     figure.savefig(path, dpi=105)
     with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(
-            192, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
+        save_few_colours(picture, path)
+
+
+def save_few_colours(picture: Image.Image, path: Path) -> None:
+    """Write a picture as PNG of 192 colours."""
+    few = picture.convert("RGB").quantize(
+        192, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
     few.save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[-1]))

@@ -22,7 +22,7 @@ from fociquant.report._style import write_atomically
 
 MICE_SHOWN = (
     "mouse", "group", "dpi", "sections", "sections_failed", "tissue_mm2", "cells",
-    "cells_upper", "cells_per_mm2", "control", "reviewed",
+    "cells_per_mm2", "cells_per_mm2_upper", "control", "reviewed",
 )  # fmt: skip
 """Columns of the page's table of mice, besides classes and phenotypes; all are in mice.csv."""
 

@@ -35,12 +35,15 @@ def link_sweep(
         The distance of this study, µm; a vertical line.
     """
     if table is None or not len(table) or "link_um" not in table:
-        return "No cell was counted: no other distance would make foci."
+        return "The results hold no foci for other linkage distances."
     shown = [name for name in classes if name in table]
     if not shown:
         return "The table of linkage distances has none of the profile's classes."
     figure, panels = _grid(len(shown))
-    largest = 0.0
+    known = table.dropna(subset=shown)
+    if len(known) < len(table):
+        figure.suptitle("days with a section of too many cells are left out", fontsize=8)
+    table, largest = known, 0.0
     for ax, name in zip(panels, shown, strict=True):
         for group, (colour, marker) in styles.items():
             own = table[table["group"] == group] if "group" in table else table

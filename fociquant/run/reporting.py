@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fociquant.errors import FociquantError
-from fociquant.foci import find_foci
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.report import (
@@ -26,17 +25,17 @@ from fociquant.report import (
     write_report,
 )
 from fociquant.run.progress import Progress
-from fociquant.run.provenance import inputs_of
 from fociquant.run.tables import TEXT_COLUMNS, TableInputs, Tables
 from fociquant.store import ResultsFolder, facts_of, read_csv, read_json
 from fociquant.study import Study
 from fociquant.units import PixelSize
 
-OPTIONAL_TABLES = {"thresholds": "thresholds.csv", "gate_sweep": "gate_sweep/sweep_groups.csv"}
+OPTIONAL_TABLES = {
+    "thresholds": "thresholds.csv",
+    "gate_sweep": "gate_sweep/sweep_groups.csv",
+    "link_sweep": "foci_sensitivity.csv",
+}
 """CSV files of the results folder that the report shows where they are."""
-
-LINK_FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
-"""Foci are formed again at the linkage distance of the study times these."""
 
 
 def report(folder: ResultsFolder, tables: Tables, record: Mapping[str, Any]) -> None:
@@ -44,30 +43,24 @@ def report(folder: ResultsFolder, tables: Tables, record: Mapping[str, Any]) -> 
     write_report(
         folder.root, mice=tables.mice, sections=tables.sections, groups=tables.groups, run=record,
         comparisons=tables.comparisons, power=tables.power, foci=tables.foci,
-        extras=gather_extras(folder, tables.sections, record),
+        extras=gather_extras(folder, tables.sections["section"].tolist()),
     )  # fmt: skip
 
 
-def gather_extras(
-    folder: ResultsFolder, sections: pd.DataFrame, record: Mapping[str, Any]
-) -> ReportExtras:
+def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> ReportExtras:
     """What the report shows besides the tables, as far as it is there.
 
     Parameters
     ----------
     folder : ResultsFolder
-    sections : pandas.DataFrame
-        As in ``sections.csv``.
-    record : mapping
-        As in ``run.json``.
+    names : sequence of str
+        Sections, in the order of the sheet.
     """
-    names = sections["section"].tolist()
     found = {name: read_crops(crops_path(folder, name)) for name in names}
     crops = {name: one for name, one in found.items() if one is not None}
     overviews = {name: folder.overview(name) for name in names if folder.overview(name).is_file()}
     further = {name: folder.root / path for name, path in OPTIONAL_TABLES.items()}
     tables = {n: read_csv(p, text=TEXT_COLUMNS) for n, p in further.items() if p.is_file()}
-    tables["link_sweep"] = link_sweep(folder, sections, inputs_of(record, folder))
     return ReportExtras(
         candidates=_candidates(folder.cells),
         shown=_shown(folder.cells, {name: set(one.cells) for name, one in crops.items()}),
@@ -82,42 +75,6 @@ def _seams(folder: ResultsFolder, names: Sequence[str]) -> pd.DataFrame:
     """What each section's state says of the borders at which it was divided."""
     found = {name: (read_json(folder.state(name)) or {}).get("seams") for name in names}
     rows = [{"section": name, **one} for name, one in found.items() if isinstance(one, dict)]
-    return pd.DataFrame(rows)
-
-
-def link_sweep(folder: ResultsFolder, sections: pd.DataFrame, inputs: TableInputs) -> pd.DataFrame:
-    """Foci of each class if cells were joined over other distances.
-
-    Foci are those of the counted cells as they are; merges and splits by hand are left out.
-
-    Parameters
-    ----------
-    folder : ResultsFolder
-    sections : pandas.DataFrame
-        As in ``sections.csv``; negative controls are left out.
-    inputs : TableInputs
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``section, group, dpi, link_um`` and a column for each class, a row per section with
-        cells and distance.
-    """
-    used = sections[sections["control"].fillna("") == ""]
-    owner = {str(row["section"]): row for row in used.to_dict("records")}
-    columns = ["section", "cell", "positive", "y_um", "x_um", "area_um2", "outline"]
-    rows: list[dict[str, Any]] = []
-    for section, table in _by_section(folder.cells, columns, owner):
-        counted = table[table["positive"]].reset_index(drop=True)
-        for factor in LINK_FACTORS if len(counted) else ():
-            link_um = factor * inputs.settings.foci.link_um
-            found = find_foci(counted, link_um=link_um, profile=inputs.profile, phenotypes=())
-            classes = found.foci["class"]
-            row = {"section": section, "link_um": link_um}
-            row |= {name: owner[section][name] for name in ("group", "dpi")}
-            rows.append(
-                row | {c.column: int((classes == c.name).sum()) for c in inputs.profile.classes}
-            )
     return pd.DataFrame(rows)
 
 

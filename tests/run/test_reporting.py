@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from fociquant.report import read_crops
 from fociquant.run.progress import Progress
 from fociquant.run.provenance import inputs_of
-from fociquant.run.reporting import crops_path, gather_extras, link_sweep, picture_cells
+from fociquant.run.reporting import crops_path, gather_extras, picture_cells
 from fociquant.run.start import require_runnable
 from fociquant.store import read_json, read_parquet
 from fociquant.testing.studies import write_study
@@ -79,26 +78,11 @@ def test_an_image_that_is_gone_is_told_and_the_others_are_pictured(counted):
 
 def test_the_report_is_given_every_candidate_once(counted):
     _, outcome = counted
-    record = read_json(outcome.folder.run)
-    extras = gather_extras(outcome.folder, outcome.tables.sections, record)
+    extras = gather_extras(outcome.folder, ["s0", "s1", "s2"])
     cells = read_parquet(outcome.folder.cells)
     assert extras.candidates["candidates"].sum() == len(cells)
     positive = extras.candidates[extras.candidates["positive"].astype(bool)]
     assert positive["candidates"].sum() == cells["positive"].sum()
     assert len(extras.shown) == sum(len(one.cells) for one in extras.crops.values())
+    assert {"thresholds", "link_sweep"} <= set(extras.tables)
     assert set(extras.overviews) == {"s0", "s1", "s2"}
-
-
-def test_foci_are_formed_again_at_other_distances(counted):
-    _, outcome = counted
-    inputs = inputs_of(read_json(outcome.folder.run), outcome.folder)
-    found = link_sweep(outcome.folder, outcome.tables.sections, inputs)
-    columns = [one.column for one in inputs.profile.classes]
-    foci = found[columns].sum(axis=1).to_numpy()
-    assert set(found["section"]) == {"s0", "s1"}
-    for _, own in found.assign(foci=foci).groupby("section"):
-        assert own["link_um"].tolist() == sorted(own["link_um"])
-        assert (np.diff(own["foci"]) <= 0).all() and own["foci"].iloc[0] > own["foci"].iloc[-1] >= 1
-    used = found[found["link_um"] == inputs.settings.foci.link_um]
-    mice = outcome.tables.mice
-    assert used[columns].sum().to_dict() == mice[columns].astype(int).sum().to_dict()
