@@ -15,10 +15,9 @@ import fociquant.run.desk as desk
 import fociquant.run.jobs as jobs
 import fociquant.run.plan as plan
 import fociquant.run.study as corridor
+from fociquant.run.blocks import count_cell
 from fociquant.testing.segmenters import UphillSegmenter
 from fociquant.tiling import Lattice
-
-count_cell = jobs.count_cell
 
 
 def deadly(plan, stats, flows, cell, settings):
