@@ -58,7 +58,7 @@ class Desk(ResultsDesk):
         self.users = 0
         self.routing = KeyRouting(self.keys)
         self.view = SectionView(viewer, self)
-        self._told, self._code = 0, ""
+        self._told, self._code, self._grouping = 0, "", False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REGROUP_MS)
@@ -220,6 +220,10 @@ class Desk(ResultsDesk):
         """Find the foci again, on a thread."""
         if self.section is None:
             return
+        if self._grouping:
+            self._timer.start()  # one search at a time; this one would be out of date
+            return
+        self._grouping = True
         section, snapshot = self.section, self.section.snapshot()
         threading.Thread(target=self._find, args=(section, snapshot), daemon=True).start()
 
@@ -228,12 +232,16 @@ class Desk(ResultsDesk):
             foci = foci_of(snapshot, link_um=section.link_um, profile=section.profile)
         except (FociquantError, ValueError) as error:
             self._trouble.emit(f"The foci could not be found again: {error}")
+            self._regrouped.emit(None, None)
             return
         rings = rings_of(foci, snapshot.outlines, section.results.classes)
         self._regrouped.emit(section, (foci, rings))
 
-    def _take_foci(self, section: OpenSection, found: tuple[list[Focus], Outlines]) -> None:
-        if section is not self.section:
+    def _take_foci(
+        self, section: OpenSection | None, found: tuple[list[Focus], Outlines] | None
+    ) -> None:
+        self._grouping = False
+        if section is None or found is None or section is not self.section:
             return
         section.foci, section.rings = found
         self.view.update_foci(section)
