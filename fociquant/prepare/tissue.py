@@ -50,6 +50,13 @@ GLASS_REACH_UM = 75.0
 """Air at the image's border that holds no disc of this radius is an air space that the border
 cuts: alveoli and their ducts are narrower."""
 
+WHOLE_SIDE, LONG_STRIP, STRIP_SIDE_UM = 0.93, 0.25, 250.0
+"""Air along this share of a side of the image, in stretches of at least the second share (lint may
+lie across), is glass, if the side is as long as several alveoli (µm)."""
+
+PLEURA_GAP_UM = 15.0
+"""Gaps in the pleura up to about this width let no glass in, µm."""
+
 MIN_PIECE_SHARE = 0.1
 """In a small image, pieces of tissue down to this share of the image are kept."""
 
@@ -281,6 +288,7 @@ def _outline(bright: np.ndarray, pixel_size: PixelSize, settings: PrepareSetting
     closed |= _small_pieces(~closed, MAX_HOLE_MM2, pixel_size, at_border=False)
     filled = closed[margin:-margin, margin:-margin]
     filled = filled | _cut_air(filled, bright, pixel_size)
+    filled &= ~_strips_of_glass(bright, pixel_size, settings.airspace_closing_um)
     image_mm2 = filled.size * pixel_size.area_um2 / UM2_PER_MM2
     smallest = min(settings.min_tissue_piece_mm2, MIN_PIECE_SHARE * image_mm2)
     return filled & ~_small_pieces(filled, smallest, pixel_size, at_border=True)
@@ -306,6 +314,30 @@ def _cut_air(filled: np.ndarray, bright: np.ndarray, pixel_size: PixelSize) -> n
     air = (sides > 0) & (narrow | ((sides == 1) & (mm2 < MAX_HOLE_MM2)))
     air[0] = False
     return air[pieces]
+
+
+def _strips_of_glass(bright: np.ndarray, pixel_size: PixelSize, widest_um: float) -> np.ndarray:
+    """Narrow glass along a whole side of the image, which closing would take for air spaces.
+
+    Septa would cross a side that lies in the lung.
+    """
+    sealed = _close(bright, PLEURA_GAP_UM / 2, pixel_size)
+    pieces, count = ndimage.label(~sealed)
+    glass = np.zeros_like(bright)
+    if not count:
+        return glass
+    for axis, um in enumerate((pixel_size.y, pixel_size.x)):
+        depth = max(round(widest_um / um), 1)
+        for along, near in ((0, np.s_[:depth]), (-1, np.s_[-depth:])):
+            side = np.take(pieces, along, axis=axis)
+            shares = np.bincount(side, minlength=count + 1) / side.size
+            shares[0] = 0.0
+            long = np.flatnonzero(shares >= LONG_STRIP)
+            length_um = side.size * (pixel_size.x, pixel_size.y)[axis]
+            if length_um >= STRIP_SIDE_UM and shares[long].sum() >= WHOLE_SIDE:
+                band = near if axis == 0 else (slice(None), near)
+                glass[band] |= np.isin(pieces[band], long)
+    return glass
 
 
 def _close(mask: np.ndarray, radius_um: float, pixel_size: PixelSize) -> np.ndarray:
