@@ -61,7 +61,7 @@ def inside_of(polygons: np.ndarray, focus: np.ndarray, radius: float) -> Filled:
     edge = np.ones(len(large), bool)
     edge[triangles.ravel()] = False
     edge[rim.ravel()] = True
-    fills, owner = _fill(centres, rim, focus[large])
+    fills, owner = _fill(centres, triangles, focus[large])
     candidates = np.flatnonzero(~edge)
     at = np.searchsorted(owner, focus[large][candidates])
     shapely.prepare(fills)
@@ -99,13 +99,13 @@ def _rim(triangles: np.ndarray) -> np.ndarray:
     return edges[first[count == 1]]
 
 
-def _fill(centres: np.ndarray, rim: np.ndarray, focus: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The area within the rim of each focus, and the foci, ascending."""
-    owner = focus[rim[:, 0]]
+def _fill(
+    centres: np.ndarray, triangles: np.ndarray, focus: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The area of the triangles of each focus, and the foci, ascending."""
+    owner = focus[triangles[:, 0]]
     order = np.argsort(owner, kind="stable")
-    rim, owner = rim[order], owner[order]
-    lines = shapely.linestrings(centres[rim])
-    foci, starts = np.unique(owner, return_index=True)
-    parts = np.split(lines, starts[1:])
-    fills = [shapely.build_area(shapely.multilinestrings(part)) for part in parts]
-    return np.array(fills, dtype=object), foci
+    shapes = shapely.polygons(centres[triangles[order]])
+    foci, starts = np.unique(owner[order], return_index=True)
+    parts = np.split(shapes, starts[1:])
+    return np.array([shapely.coverage_union_all(part) for part in parts], dtype=object), foci
