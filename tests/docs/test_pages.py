@@ -105,7 +105,7 @@ def test_files_are_those_of_a_run(results: Path) -> None:
     section = sorted((results / "sections").iterdir())[0]
     written = {path.name for path in [*results.iterdir(), *section.iterdir()]}
     assert written <= listed | {"sections"}
-    only_sometimes = {"failure.json", "blocks", "exports", "gate_sweep", "review"}
+    only_sometimes = {"failure.json", "blocks", "exports", "gate_sweep", "review", ".lock"}
     assert listed - only_sometimes - {"sections/<section>"} <= written
 
 
