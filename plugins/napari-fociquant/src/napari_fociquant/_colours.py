@@ -56,7 +56,7 @@ SIGNS: dict[Shown, str] = {
 }  # fmt: skip
 """A sign beside the colour, so that colour is never all there is."""
 
-CLASS_COLOURS = ("#FFFFFF", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7", "#F0E442")
+CLASS_COLOURS = ("#FFFFFF", "#B0A0FF", "#E69F00", "#D55E00", "#CC79A7", "#F0E442")
 """Focus classes from the smallest to the largest."""
 
 
