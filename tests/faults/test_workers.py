@@ -7,9 +7,6 @@ import signal
 import psutil
 import pytest
 
-from fociquant.store import read_csv
-from fociquant.testing.studies import write_study
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -70,14 +67,3 @@ def test_a_scheduler_that_dies_loses_nothing(processes, study, tmp_path, tables,
     again = processes.run(study, tmp_path / "r", "--threads", "2")
     assert processes.finished(again)[0] == 0
     assert tables(tmp_path / "r") == undisturbed
-
-
-def test_a_block_that_kills_workers_is_a_status(processes, tmp_path):
-    study = write_study(tmp_path / "s", {"a": 3, "b": 2}, shape=(300, 200))
-    run = processes.run(study, tmp_path / "r", "--workers", "1", POISON="s1")
-    code, _, err = processes.finished(run)
-    assert code == 1, err
-    sections = read_csv(tmp_path / "r" / "sections.csv", text=("reason",)).set_index("section")
-    assert sections["status"].to_dict() == {"s0": "done", "s1": "failed"}
-    assert "worker processes in a row died over the block at (0, 0) px" in sections["reason"]["s1"]
-    assert sections["cells"]["s0"] == 3
