@@ -222,9 +222,7 @@ def reason_of(error: BaseException) -> str:
 
 @contextmanager
 def _opened(planned: PlannedSection, desk: Desk) -> Iterator[SectionPlan]:
-    with desk.images.use(
-        planned.section.image, planned.fingerprint, planned.stains
-    ) as image:
+    with desk.images.use(planned.section.image, planned.fingerprint, planned.stains) as image:
         yield planned.with_image(image)
 
 
