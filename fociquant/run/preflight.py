@@ -203,7 +203,9 @@ def _open_all(
 
 def _stains(inspection: Inspection) -> Stains | None:
     settings = inspection.config.settings
-    return settings and Stains.of(settings.prepare.stains, settings.prepare.white_rgb)
+    if settings is None:
+        return None
+    return Stains.of(settings.prepare.stains, settings.prepare.white_rgb)
 
 
 def _facts(
