@@ -159,7 +159,7 @@ def measure(results: Path, decisions: int = 40) -> dict[str, float]:
         viewer.scene.camera.center = (0.0, centre[-2] + 20.0 * step, centre[-1])
         QApplication.processEvents()
         frames.append(1e3 * (time.perf_counter() - begun))
-    desk.close_section()
+    desk.leave()
     viewer.close()
     return {
         "open_s": round(opened, 2),

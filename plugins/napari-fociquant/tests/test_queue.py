@@ -99,7 +99,7 @@ def test_a_whole_review_from_the_first_focus_to_the_tables(bench, results, qtbot
     bench.queue.sign_off.click()
     assert session.signed_off
     expected = session.reviewed_cells
-    with qtbot.waitSignal(desk.results_changed, timeout=240_000):
+    with qtbot.waitSignal(desk.results_changed, timeout=600_000):
         bench.study.sections.recount()
     row = pd.read_csv(results / "sections.csv").set_index("section").loc[BUSY]
     assert row["cells"] == expected

@@ -27,7 +27,7 @@ def test_a_technician_counts_a_folder_and_exports(bench, images, qtbot):
 
     # a mistake is shown at its row, in its cell
     draft.table.item(1, 3).setText("soon")
-    with qtbot.waitSignal(draft.checked, timeout=120_000) as checked:
+    with qtbot.waitSignal(draft.checked, timeout=600_000) as checked:
         draft.check()
     assert checked.args == [False]
     assert "soon" in draft.table.item(1, 3).toolTip()
@@ -37,7 +37,7 @@ def test_a_technician_counts_a_folder_and_exports(bench, images, qtbot):
     draft.table.item(1, 3).setText("9")
     states = []
     study.run.command.said.connect(lambda event: states.append(event["event"]))
-    with qtbot.waitSignal(study.run.counted, timeout=280_000):
+    with qtbot.waitSignal(study.run.counted, timeout=600_000):
         study.run.start_button.click()
     assert states.count("done") == 2
     assert states[-1] == "finished"
@@ -51,7 +51,7 @@ def test_a_technician_counts_a_folder_and_exports(bench, images, qtbot):
     bench.gallery.act("reject")
     bench.desk.sign_off()
     assert bench.study.sections.table.item(0, 3).text() == "signed off"
-    with qtbot.waitSignal(bench.desk.results_changed, timeout=280_000):
+    with qtbot.waitSignal(bench.desk.results_changed, timeout=600_000):
         bench.study.sections.export()
     names = {path.name for path in (images / "results" / "exports").iterdir()}
     assert {"mice.pzfx", "tables.xlsx"} <= names
@@ -60,11 +60,11 @@ def test_a_technician_counts_a_folder_and_exports(bench, images, qtbot):
 def test_a_run_is_stopped_and_goes_on(bench, images, qtbot):
     study = bench.study
     study.open(images)
-    with qtbot.waitSignal(study.draft.checked, timeout=120_000):
+    with qtbot.waitSignal(study.draft.checked, timeout=600_000):
         study.draft.check()
-    with qtbot.waitSignal(study.run.command.said, timeout=240_000):
+    with qtbot.waitSignal(study.run.command.said, timeout=600_000):
         study.run.start(images / "study.yaml")
-    with qtbot.waitSignal(study.run.command.finished, timeout=240_000) as ended:
+    with qtbot.waitSignal(study.run.command.finished, timeout=600_000) as ended:
         study.run.stop()
     assert ended.args[0] in (130, 0)  # it may have been faster than the wish
     assert "goes on" in study.run.state.text() or ended.args[0] == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QApplication
 
 from fociquant.errors import FociquantError, ImageError
 from fociquant.io import SectionImage
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 REGROUP_MS = 250
 """Foci are found again when no decision came for so long, ms."""
+
+THREAD_END_S = 10.0
+"""A search for foci is waited for so long when the window goes, s."""
 
 _desks: dict[int, Desk] = {}
 
@@ -59,12 +63,16 @@ class Desk(ResultsDesk):
         self.routing = KeyRouting(self.keys)
         self.view = SectionView(viewer, self)
         self._told, self._code, self._grouping = 0, "", False
+        self._thread: threading.Thread | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REGROUP_MS)
         self._timer.timeout.connect(self._regroup)
         self._regrouped.connect(self._take_foci)
         self._trouble.connect(self.say)
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.leave)
 
     # The section
 
@@ -129,6 +137,8 @@ class Desk(ResultsDesk):
     def leave(self) -> None:
         """Close the files without touching a viewer that may be half gone."""
         self._timer.stop()
+        if self._thread is not None:
+            self._thread.join(timeout=THREAD_END_S)
         if self.section is not None:
             self.section.close()
             self.section = None
@@ -225,7 +235,8 @@ class Desk(ResultsDesk):
             return
         self._grouping = True
         section, snapshot = self.section, self.section.snapshot()
-        threading.Thread(target=self._find, args=(section, snapshot), daemon=True).start()
+        self._thread = threading.Thread(target=self._find, args=(section, snapshot), daemon=True)
+        self._thread.start()
 
     def _find(self, section: OpenSection, snapshot: Snapshot) -> None:
         try:
