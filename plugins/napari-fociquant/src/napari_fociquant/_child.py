@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fociquant.run.progress import Progress
+
 EVERY_S = 0.2
 """At most one line of progress in this time."""
 
@@ -26,41 +28,47 @@ def say(event: str, **content: Any) -> None:
     sys.stdout.flush()
 
 
-class Events:
-    """Progress of a run as events; see :class:`fociquant.run.progress.Progress`."""
+class Events(Progress):
+    """Progress of a run as events."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._seen, self._total, self._last = 0, 0, 0.0
 
     def start(self, pixels: Mapping[str, int]) -> None:
-        """Section name to the pixels that will be looked at."""
+        """Section name to the pixels that it has."""
         self._total = sum(pixels.values())
         say("start", sections=len(pixels), pixels=self._total)
 
+    def skip(self, section: str, pixels: int) -> None:
+        """So many pixels need not be looked at, or were by an earlier run."""
+        self._advance(section, pixels)
+
     def advance(self, section: str, pixels: int) -> None:
         """So many more pixels are done."""
-        with self._lock:
-            self._seen += pixels
-            if time.monotonic() - self._last > EVERY_S:
-                self._last = time.monotonic()
-                say("advance", section=section, seen=self._seen, pixels=self._total)
+        self._advance(section, pixels)
+
+    def _advance(self, section: str, pixels: int) -> None:
+        self._seen += pixels
+        if time.monotonic() - self._last > EVERY_S:
+            self._last = time.monotonic()
+            say("advance", section=section, seen=self._seen, pixels=self._total)
 
     def done(self, section: str) -> None:
         """A section is complete."""
-        with self._lock:
-            say("done", section=section, seen=self._seen, pixels=self._total)
+        say("done", section=section, seen=self._seen, pixels=self._total)
 
     def failed(self, section: str, reason: str) -> None:
         """A section could not be counted."""
-        with self._lock:
-            say("failed", section=section, reason=reason)
+        say("failed", section=section, reason=reason)
 
     def note(self, section: str, warnings: Sequence[str]) -> None:
         """Something the user should know about a section."""
-        with self._lock:
-            for warning in warnings:
-                say("note", section=section, warning=warning)
+        for warning in warnings:
+            say("note", section=section, warning=warning)
+
+    def say(self, text: str) -> None:
+        """Something the user should know about the run."""
+        say("told", text=text)
 
     def close(self) -> None:
         """The sections have ended; tables and report are next."""

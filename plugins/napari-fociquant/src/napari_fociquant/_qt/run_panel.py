@@ -91,7 +91,7 @@ class RunPanel(QWidget):
             self._done += 1
         if kind in ("failed", "note"):
             self.told.emit(f"{event['section']}: {event.get('reason') or event.get('warning')}")
-        if kind == "error":
+        if kind in ("error", "told"):
             self.told.emit(str(event["text"]))
         if kind == "tables":
             self.state.setText("Tables and report …")
