@@ -204,8 +204,9 @@ class FlowField:
             (inside.y0 - wanted.y0, wanted.y1 - inside.y1),
             (inside.x0 - wanted.x0, wanted.x1 - inside.x1),
         )
-        # Mirrored, so that the image's border is no edge to the network.
-        return np.pad(planes, pads, mode="symmetric")
+        # Empty, as in training: mirrored, an object cut by the border would look whole, with
+        # its centre on the border, and be split there.
+        return np.pad(planes, pads)
 
 
 def _runs(shapes: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:

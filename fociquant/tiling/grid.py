@@ -41,16 +41,18 @@ class AnalysisGrid:
         diameter_px: tuple[float, float],
         wanted_px: float,
         native_band: tuple[float, float] = NATIVE_BAND,
+        resampled_share: float = 1.0,
     ) -> AnalysisGrid:
         """The grid on which objects of `diameter_px` (along y and x) get the diameter `wanted_px`.
 
-        Native where `wanted_px` is met within `native_band` along both axes.
+        Native where `wanted_px` is met within `native_band` along both axes; else resampled
+        to `resampled_share` of it.
         """
         steps = [diameter / wanted_px for diameter in diameter_px]
         low, high = native_band
         if all(low <= step <= high for step in steps):
-            steps = [1.0, 1.0]
-        return cls(image_shape, steps[0], steps[1])
+            return cls(image_shape, 1.0, 1.0)
+        return cls(image_shape, steps[0] / resampled_share, steps[1] / resampled_share)
 
     @property
     def native(self) -> bool:

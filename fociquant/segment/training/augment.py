@@ -29,7 +29,7 @@ class Augmentation:
         Probability that a crop is centred near an object instead of anywhere.
     border : float
         How far a crop may reach over the image's border, as a share of half its size; what
-        lies beyond is mirrored, as at inference, and does not count.
+        lies beyond is empty, as at inference, and does not count.
     object_gain : float
         Probability that every object gets a brightness of its own.
     small_weight : float
@@ -46,8 +46,8 @@ class Augmentation:
     centred: float = 0.7
     border: float = 0.4
     object_gain: float = 0.3
-    small_weight: float = 4.0
-    gap_weight: float = 2.0
+    small_weight: float = 3.0
+    gap_weight: float = 1.0
 
 
 GAP_PX = 2
@@ -95,6 +95,9 @@ def random_crop(
         planes = _own_gain(planes, labels, rng)
     planes = _camera(planes, rng, ranges)
     outside = labels < 0
+    # As at inference: nothing lies beyond the image. Mirrored, an object cut by the border
+    # would look whole, with its centre on the border.
+    planes[:, outside] = 0.0
     cell = (labels > 0).astype(np.float32)
     weight = np.where(ignore | outside, 0.0, _importance(labels, ranges)).astype(np.float32)
     return Crop(compress(planes), _turn(flows, matrix, cell), cell, weight)
