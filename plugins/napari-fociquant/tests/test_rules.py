@@ -134,6 +134,8 @@ def test_what_is_saved_is_read_again(images):
     again = open_draft(images / "study.yaml")
     assert again.rows[0][1] == "007"
     assert "marker: HER2" in again.study_yaml
+    save_draft(again.with_rows(again.rows))
+    assert open_draft(images).rows == again.rows
 
 
 def test_problems_are_put_at_their_cell(images):

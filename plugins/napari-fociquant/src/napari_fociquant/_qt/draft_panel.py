@@ -206,6 +206,7 @@ class DraftPanel(QWidget):
             self.told.emit(str(error))
             return
         self.draft = open_draft(draft.folder)
+        self._fill_table(self.draft)  # its columns are now those of the file
         self._fill_channels(self.draft)
         self.check_button.setEnabled(False)
         study = str(self.draft.study_file)
