@@ -26,8 +26,9 @@ figcaption { color: #444; font-size: .9rem; max-width: 60rem; }
 .none { color: #444; font-style: italic; }
 .paste { border: 1px solid #bbb; padding: .2rem 1rem; background: #fafafa; }
 .gallery { display: flex; flex-wrap: wrap; gap: .6rem; }
-.gallery figure { margin: 0; }
-.gallery figcaption { font-size: .7rem; max-width: 19rem; overflow-wrap: anywhere; }
+.gallery figure { margin: 0; width: min-content; }
+.gallery figure img { max-width: none; }
+.gallery figcaption { font-size: .7rem; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .82rem; }
 caption { text-align: left; color: #444; padding-bottom: .3rem; }

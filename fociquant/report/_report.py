@@ -157,7 +157,7 @@ def _counts(
 ) -> None:
     body.head("Cells per mouse", "cells")
     body.panel(drawn.panels["time_course"])
-    body.add("<h3>Groups</h3>", html.table(groups), "<h3>Per area of tissue</h3>")
+    body.add("<h3>Groups</h3>", html.table(_told(groups)), "<h3>Per area of tissue</h3>")
     body.panel(drawn.panels["density"])
     body.head("Comparison of groups", "comparison")
     if comparisons is not None and len(comparisons):
@@ -197,7 +197,7 @@ def _quality(body: _Body, drawn: Drawn, extras: ReportExtras) -> None:
             "No counted section is a negative control, so the rate of false cells is not known."
         ))  # fmt: skip
     if len(extras.tables.get("thresholds", ())):
-        body.add("<h3>Thresholds by batch</h3>", html.table(extras.tables["thresholds"]))
+        body.add("<h3>Thresholds by batch</h3>", html.table(_told(extras.tables["thresholds"])))
     body.add("<h3>Borders at which sections were divided for computing</h3>")
     body.add(f"<p>{html.text(seams_in_words(extras.seams))}</p>")
     warned = [
@@ -277,6 +277,11 @@ def _only(frame: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
     """The columns wanted that are there and not empty in every row."""
     there = [name for name in wanted if name in frame.columns]
     return frame[[name for name in there if not _is_blank(frame[name]) or name in wanted[:5]]]
+
+
+def _told(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the columns that are empty in every row."""
+    return frame[[name for name in frame if not _is_blank(frame[name])]] if len(frame) else frame
 
 
 def _is_blank(column: pd.Series) -> bool:

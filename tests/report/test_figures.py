@@ -166,7 +166,7 @@ def test_classes_of_another_profile_can_be_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("largest", "lowest", "labels"),
     [(0.0, 0, ["0", "1", "10", "100"]), (35.0, -2, ["0", "0.01", "0.10", "1", "10", "100"]),
-     (2e-6, -6, ["0", "1e-6", "1e-5", "1e-4"])],
+     (2e-6, -6, ["0", "1e-6", "1e-5", "0.0001"])],
 )  # fmt: skip
 def test_rates_have_a_zero_too_whatever_their_size(largest, lowest, labels):
     with figure_style():
