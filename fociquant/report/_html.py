@@ -45,7 +45,8 @@ tr.bad td { background: #fdeee6; }
   thead { display: table-header-group; }
   .scroll { overflow: visible; } table { font-size: 6.5pt; }
   th, td, td:first-child { padding: .08rem .18rem; white-space: normal;
-    overflow-wrap: anywhere; } }
+    overflow-wrap: anywhere; }
+  td.number { white-space: nowrap; overflow-wrap: normal; } }
 """
 
 _WORD = r"[^\s/\\'\",;:()]+"
