@@ -57,7 +57,7 @@ class Outlines:
 
     def extended(self, outlines: Sequence[np.ndarray], codes: np.ndarray) -> Outlines:
         """With further objects at the end, and new codes for all."""
-        more = np.cumsum([len(one) for one in outlines]) + len(self.vertices)
+        more = np.cumsum([len(one) for one in outlines], dtype=np.int64) + len(self.vertices)
         vertices = np.concatenate([self.vertices, *outlines])
         return Outlines(vertices, np.concatenate([self.ends, more]), codes)
 

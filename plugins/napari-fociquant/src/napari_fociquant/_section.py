@@ -60,11 +60,18 @@ class OpenSection:
         self.shape = results.shape(self.name)
         self.profile = FociProfile.model_validate(results.record["profile"])
         self.link_um = float(results.record["settings"]["foci"]["link_um"])
-        self.outlines = Outlines.of_lists(
-            [self._flat(cell) for cell in session.cell.tolist()], self.codes().tolist()
-        )
+        self.outlines = self._outlines()
         self.foci: list[Focus] = self._stored_foci()
         self.rings = rings_of(self.foci, self.outlines, results.classes)
+
+    def _outlines(self) -> Outlines:
+        """Of all rows: the candidates' at once, those of added cells one by one."""
+        lists = [[] if one is None else one for one in self.session.cells["outline"].tolist()]
+        flat = np.concatenate([np.zeros(0, np.float32), *lists]).astype(np.float32)
+        ends = np.cumsum([len(one) // 2 for one in lists], dtype=np.int64)
+        added = self.session.cell[len(lists) :].tolist()
+        candidates = Outlines(flat, ends, np.zeros(len(ends), np.uint8))
+        return candidates.extended([self._flat(cell) for cell in added], self.codes())
 
     def codes(self) -> np.ndarray:
         """How each row is drawn now: values of :class:`Shown`, uint8."""

@@ -148,7 +148,7 @@ class GalleryWidget(QWidget):
         """Most doubtful first, some of them a second time; fixed for a section and reviewer."""
         section, desk = self.desk.section, self.desk
         session = section.session
-        cells = session.cells[self._wanted()]
+        cells = session.cells[["cell", "score", "flags"]][self._wanted()]
         queue = make_queue(
             cells, threshold=section.threshold, repeat_share=section.repeat_share,
             seed=desk.blinding.seed + section.number,
