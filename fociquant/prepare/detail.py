@@ -35,6 +35,9 @@ HALF = 0.5
 NEAR_UM, NEAR_SHARE = 3.0, 0.1
 """Tissue is at least this share of a Gaussian of this sigma, µm: lone bright pixels are noise."""
 
+LARGEST = 1e15
+"""Floating-point pixels are cut here: squares of their differences stay finite in float32."""
+
 TRUNCATE = 3.0
 """Gaussians end at so many sigmas."""
 
@@ -238,7 +241,7 @@ class _Piece:
         box = Box(read.y0 * cut[0], read.x0 * cut[1], read.y1 * cut[0], read.x1 * cut[1])
         pixels = reader.read(box, channels, level)
         if pixels.dtype.kind == "f":
-            pixels = np.where(np.isfinite(pixels), pixels, 0)
+            pixels = np.clip(np.where(np.isfinite(pixels), pixels, 0), -LARGEST, LARGEST)
         if cut == (1, 1):
             return pixels.astype(np.float32)
         blocks = pixels.reshape(len(channels), read.shape[0], cut[0], read.shape[1], cut[1])
