@@ -17,7 +17,7 @@ paper: $(VENV)/.user
 
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 	$(MAKE) --no-print-directory test-plugin
 
 ifeq ($(strip $(SCREEN)),)
