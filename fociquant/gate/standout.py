@@ -18,6 +18,10 @@ from fociquant.settings import GateSettings
 RARE = 1e-4
 """The bar is where no more than this share of a section stands out by its texture."""
 
+ONE_CELL = 4
+"""Grid pixels that a single cell can raise, where it lies on a corner of the grid. In a small
+section these alone are more than a share of `RARE`, and must not set the bar by themselves."""
+
 LEAST, MOST = 0.5, 2.0
 """The bar is never below or above these multiples of ``marker_snr``: what is rare may be cells."""
 
@@ -42,7 +46,11 @@ def bar(found: MarkerMap, settings: GateSettings) -> float:
     levels = found.peaks.astype(np.float64).ravel() / MAP_STEPS
     if not levels.size or float(np.mean(levels > most)) > PAYS:
         return least
-    return float(np.clip(np.quantile(levels, 1.0 - RARE, method="higher"), least, most))
+    above = max(int(RARE * levels.size), ONE_CELL)
+    if levels.size <= above:
+        return least
+    next_one = np.partition(levels, levels.size - 1 - above)[levels.size - 1 - above]
+    return float(np.clip(next_one, least, most))
 
 
 def countable_places(found: MarkerMap, settings: GateSettings) -> np.ndarray:

@@ -45,7 +45,7 @@ class _Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         inner = self.act(self.first(x))
-        out: torch.Tensor = self.act(self.second(inner) + x)
+        out: torch.Tensor = self.act(self.second(inner).add_(x))
         return out
 
 
@@ -61,7 +61,7 @@ class _Up(nn.Module):
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         up = nn.functional.interpolate(self.project(x), scale_factor=2.0, mode="nearest")
-        out: torch.Tensor = self.block(self.act(self.mix(up + skip)))
+        out: torch.Tensor = self.block(self.act(self.mix(up.add_(skip))))
         return out
 
 

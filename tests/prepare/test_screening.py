@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fociquant.gate.standout import bar, countable_places, out_of_place
@@ -78,7 +78,8 @@ def test_nothing_stands_out_of_noise():
     assert not countable_places(found, GateSettings()).any()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
+@example(y=0.0, x=0.75, diameter=23.0, strength=4.0, gradient=0.0, offset=0.0, seed=1)
 @given(
     y=st.floats(0.0, 1.0), x=st.floats(0.0, 1.0), diameter=st.floats(17.0, 40.0),
     strength=st.floats(4.0, 100.0), gradient=st.floats(0.0, 100.0), offset=st.floats(0.0, 20_000.0),
@@ -248,6 +249,16 @@ def test_the_bar_follows_the_section_within_limits_of_the_gate():
     assert bar_of(cells) == 4.0
     cells[:80, :80] = 200  # so full that looking everywhere costs little more
     assert bar_of(cells) == 1.0
+
+
+@pytest.mark.parametrize("side", [5, 40, 150])
+def test_a_single_dim_cell_does_not_set_the_bar_that_it_has_to_pass(side):
+    peaks = np.full((side, side), 3, np.uint8)
+    peaks[2:4, 2:4] = 14
+    found = MarkerMap(peaks, (32.0, 32.0))
+    assert bar(found, GateSettings(marker_snr=2.0)) == 1.0
+    assert countable_places(found, GateSettings(marker_snr=2.0))[2, 2]
+    assert bar_of(np.full((1, 2), 14)) == 1.0
 
 
 def test_a_looser_rule_for_autofluorescence_than_the_map_s_own_leaves_every_place():
