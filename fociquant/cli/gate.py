@@ -105,10 +105,10 @@ def _content(sweep: Sweep) -> dict[str, Any]:
 
 
 def _write(sweep: Sweep, out: Path) -> list[Path]:
+    from fociquant.atomic import write_text
     from fociquant.report import write_sweep
     from fociquant.run.verdict import PROPERTIES
     from fociquant.store import write_csv
-    from fociquant.store.atomic import write_text
 
     tables = {"sweep_mice.csv": sweep.mice, "sweep_groups.csv": sweep.groups}
     for name, table in tables.items():

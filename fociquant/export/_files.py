@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from fociquant.atomic import cannot_write, whole_file
 from fociquant.errors import ResultsError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -18,7 +18,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def exported_file(target: Path) -> Iterator[Path]:
     """A temporary path that becomes `target` when the block ends well.
 
     Raises
@@ -26,18 +26,13 @@ def whole_file(target: Path) -> Iterator[Path]:
     ResultsError
         If the folder cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(target)
+        with whole_file(target) as temporary:
+            yield temporary
     except OSError as error:
-        raise ResultsError(
-            f"{target} cannot be written: {error.strerror or error}. Choose another --out."
-        ) from error
-    finally:
-        with suppress(OSError):  # the folder itself may be the problem
-            temporary.unlink(missing_ok=True)
+        told = cannot_write(target, error, cure="Choose another --out.")
+        raise ResultsError(str(told)) from error
 
 
 def write_zip(path: Path, members: Iterable[tuple[str, bytes]]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from fociquant.export._files import whole_file
+from fociquant.export._files import exported_file
 from fociquant.units import PixelSize
 
 DECIMALS = 2
@@ -51,7 +51,10 @@ def write_geojson(
     """
     counted = cells[cells["positive"].astype(bool)].sort_values("cell")
     rings = [_ring(outline, pixel_size) for outline in counted["outline"]]
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with (
+        exported_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         file.write('{"type": "FeatureCollection", "features": [')
         comma = "\n"
         for feature in _features(counted, foci, rings):

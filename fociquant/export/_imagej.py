@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fociquant.errors import InputError
-from fociquant.export._files import whole_file, write_zip
+from fociquant.export._files import exported_file, write_zip
 from fociquant.units import PixelSize
 
 LARGEST_PX = 32_767
@@ -61,7 +61,7 @@ def write_imagej(path: Path, cells: pd.DataFrame, *, pixel_size: PixelSize) -> P
             f"{path.stem}: cells reach {largest:.0f} px, ImageJ's ROIs end at {LARGEST_PX} px. "
             "Export 'geojson' instead, which QuPath opens."
         )
-    with whole_file(path) as temporary:
+    with exported_file(path) as temporary:
         write_zip(temporary, _members(counted, outlines))
     return path
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from fociquant.export._files import whole_file, xml_text
+from fociquant.export._files import exported_file, xml_text
 
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -144,7 +144,7 @@ def _write(path: Path, notes: Iterator[str], tables: Sequence[Iterable[str]]) ->
     for table in tables:
         lines += table
     lines.append("</GraphPadPrismFile>")
-    with whole_file(path) as temporary:
+    with exported_file(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return path
 

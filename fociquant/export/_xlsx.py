@@ -16,7 +16,7 @@ from openpyxl.styles import Font
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from fociquant.errors import InputError
-from fociquant.export._files import whole_file, write_zip, xml_text
+from fociquant.export._files import exported_file, write_zip, xml_text
 
 MAX_ROWS = 1_048_575
 """Rows of an Excel sheet, less the header."""
@@ -65,7 +65,7 @@ def write_xlsx(path: Path, tables: Mapping[str, pd.DataFrame]) -> Path:
             sheet.append([_cell(sheet, value) for value in row])
     memory = io.BytesIO()
     workbook.save(memory)
-    with whole_file(path) as temporary:
+    with exported_file(path) as temporary:
         write_zip(temporary, _without_dates(memory))
     return path
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from fociquant.io.atomic import atomic_path
+from fociquant.atomic import whole_file
 from fociquant.io.pyramid_writer import (
     CLASSIC_TIFF_BYTES,
     SOFTWARE,
@@ -77,7 +77,7 @@ def write_labels(
     rows = max(1, STRIP_BYTES // (width * dtype.itemsize))
     big = height * width * dtype.itemsize > CLASSIC_TIFF_BYTES
     with (
-        atomic_path(path) as temporary,
+        whole_file(path) as temporary,
         tifffile.TiffWriter(temporary, bigtiff=big, byteorder="<") as writer,
     ):
         writer.write(

@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 
 from fociquant import __version__
-from fociquant.io.atomic import atomic_path
+from fociquant.atomic import whole_file
 from fociquant.units import PixelSize
 
 CLASSIC_TIFF_BYTES = 2**32 - 2**25
@@ -172,7 +172,7 @@ def write_ome_tiff(
     if count < 1:
         raise ValueError(f"levels must be 1 or more, not {count}.")
     with ExitStack() as stack:
-        temporary = stack.enter_context(atomic_path(path))
+        temporary = stack.enter_context(whole_file(path))
         pyramid: list[_Tiles] = [_finest(source, shape, dtype, tile_px, block_px, path, stack)]
         while len(pyramid) < count:
             pyramid.append(_reduced(pyramid[-1], dtype, tile_px, path.parent, stack))

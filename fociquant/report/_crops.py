@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, PngImagePlugin
 
+from fociquant.atomic import write_bytes
 from fociquant.model import Box
-from fociquant.report._style import write_atomically
 from fociquant.units import PixelSize
 
 CELLS_EACH = 6
@@ -198,7 +198,7 @@ def write_crops(path: Path, crops: Crops) -> Path:
     # A PNG has at least one pixel; the text says that there is no cell.
     shown = sheet if sheet.size else np.zeros((1, max(channels, 1)), np.uint8)
     Image.fromarray(shown).save(memory, format="PNG", pnginfo=info)
-    write_atomically(path, memory.getvalue())
+    write_bytes(path, memory.getvalue())
     return path
 
 

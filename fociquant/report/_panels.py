@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fociquant.atomic import write_bytes
 from fociquant.report import _contact as contact
 from fociquant.report._dots import Styles, is_complete, is_control
 from fociquant.report._extras import Panel, ReportExtras, panel
@@ -19,7 +20,7 @@ from fociquant.report._foci_figures import class_composition, foci_sizes
 from fociquant.report._outcome_figures import phenotype_fractions, rate_ratios
 from fociquant.report._quality import Quality, assess, rejections
 from fociquant.report._sensitivity import link_sweep
-from fociquant.report._style import figure_style, group_styles, write_atomically
+from fociquant.report._style import figure_style, group_styles
 from fociquant.report._sweep import write_sweep
 
 __all__ = ["CLASS_COLUMNS", "Drawn", "draw_all"]
@@ -195,7 +196,7 @@ def _sheet(path: Path, chosen: Sequence[contact.Pictured], kind: str) -> Panel:
     if not chosen:
         return Panel("", "", reason=f"No cell of this arm was {kind}.")
     picture = contact.sheet(chosen)
-    write_atomically(path, contact.png_bytes(picture))
+    write_bytes(path, contact.png_bytes(picture))
     crops = chosen[0].crops
     caption = (
         f"{len(chosen)} {kind} cells, drawn by lot from its sections in turn: all channels merged "

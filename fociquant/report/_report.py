@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from fociquant.atomic import write_bytes
 from fociquant.report import _html as html
 from fociquant.report._caveats import caveats
 from fociquant.report._checklist import checklists
@@ -18,7 +19,6 @@ from fociquant.report._methods import methods
 from fociquant.report._outcome_figures import phenotype_table
 from fociquant.report._panels import CLASS_COLUMNS, Drawn, draw_all
 from fociquant.report._quality import seams_in_words
-from fociquant.report._style import write_atomically
 
 MICE_SHOWN = (
     "mouse", "group", "dpi", "sections", "sections_failed", "tissue_mm2", "cells",
@@ -99,7 +99,7 @@ def write_report(
     _writing(body, run, mice, sections, comparisons, power)
     name = str((run.get("study") or {}).get("name", "study"))
     path = root / "report.html"
-    write_atomically(path, html.page(name, body.with_contents()).encode("utf-8"))
+    write_bytes(path, html.page(name, body.with_contents()).encode("utf-8"))
     return path
 
 

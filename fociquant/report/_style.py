@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from fociquant.atomic import write_bytes
 
 REFERENCE_COLOUR = "#000000"
 """The reference group is black in every figure."""
@@ -70,14 +71,6 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         memory = io.BytesIO()
         figure.savefig(memory, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=metadata)
         path = stem.with_name(stem.name + suffix)
-        write_atomically(path, memory.getvalue())
+        write_bytes(path, memory.getvalue())
         paths.append(path)
     return paths
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename, so that no half file is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fociquant.errors import InputError, ResultsError
-from fociquant.review.atomic import write_json
+from fociquant.review.json_file import write_json
 from fociquant.review.decisions import CellRef
 from fociquant.review.reviewers import ReviewFolder
 from fociquant.review.write_log import utc_now

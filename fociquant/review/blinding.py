@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fociquant.errors import ResultsError
-from fociquant.review.atomic import write_json
 from fociquant.review.decisions import Action, Draft, Entry
+from fociquant.review.json_file import write_json
 from fociquant.review.read_log import read_log
 from fociquant.review.results import read_run
 from fociquant.review.reviewers import STUDY, Reviewer, ReviewFolder

@@ -9,7 +9,8 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from fociquant.errors import DiskError, ImageError, InputError
+from fociquant.atomic import cannot_write
+from fociquant.errors import ImageError, InputError
 from fociquant.io import SectionImage, open_image, write_labels
 from fociquant.prepare import prepare_section
 from fociquant.run.scene import Scene
@@ -223,9 +224,7 @@ def _write(
         target.parent.mkdir(parents=True, exist_ok=True)
         write_labels(target, painted, pixel_size=pixel_size, max_label=objects)
     except OSError as error:
-        raise DiskError(
-            f"{target} cannot be written: {error.strerror or error}. Choose another --out."
-        ) from error
+        raise cannot_write(target, error, cure="Choose another --out.") from error
 
 
 def _roles(image: SectionImage, request: SegmentRequest) -> dict[str, int]:

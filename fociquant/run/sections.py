@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fociquant.atomic import sweep, write_bytes
 from fociquant.model import Section, SectionFacts
 from fociquant.run.blocks import no_rows
 from fociquant.run.jobs import Count, Prepared, reason_of
@@ -30,7 +31,6 @@ from fociquant.store import (
     write_labels_zarr,
     write_objects,
 )
-from fociquant.store.atomic import sweep, write_bytes
 from fociquant.store.facts import masks_from_json, masks_to_json
 from fociquant.store.objects import write_chosen
 from fociquant.tiling import Block

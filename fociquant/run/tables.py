@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fociquant.atomic import atomic_path
 from fociquant.cohort import ASSUMED_CV, compare_groups, group_table, mice_table, power_table
 from fociquant.foci import find_foci, link_sensitivity
 from fociquant.model import CELL_COLUMNS, PhenotypeRule, Section
@@ -31,7 +32,6 @@ from fociquant.run.seams import seam_columns
 from fociquant.run.sections import DONE, FAILED
 from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, write_csv
-from fociquant.store.atomic import atomic_path
 from fociquant.store.tables import DEFAULT_DECIMALS
 
 TEXT_COLUMNS = (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fociquant import __version__
+from fociquant.atomic import write_text
 from fociquant.errors import InputError, SettingsError
 from fociquant.run.evaluation import (
     LabelPair,
@@ -47,7 +48,6 @@ from fociquant.segment.training import (
 from fociquant.segment.training.card import card_text, number
 from fociquant.settings import SegmentSettings
 from fociquant.store import read_json, write_json
-from fociquant.store.atomic import write_text
 
 FORMAT = 1
 """Of ``plan.json``; raised when the same plan would train otherwise."""

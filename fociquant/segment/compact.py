@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 from collections.abc import Mapping
 from importlib.resources import files
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fociquant.atomic import write_bytes
 from fociquant.errors import ModelError
 from fociquant.segment.contract import ModelInfo
 from fociquant.segment.devices import batch_size, resolve_precision, single_threaded
@@ -46,6 +48,11 @@ def save_weights(net: CompactNet, path: Path, *, notes: Mapping[str, str] | None
         Replaced atomically.
     notes : mapping of str to str, optional
         Kept beside the weights: data, licence, date.
+
+    Raises
+    ------
+    DiskError
+        If it cannot be written.
     """
     state = {
         key: value.half() if value.dtype.is_floating_point else value
@@ -58,11 +65,30 @@ def save_weights(net: CompactNet, path: Path, *, notes: Mapping[str, str] | None
         "notes": dict(notes or {}),
         "state": state,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    save_atomically(content, path)
     return file_sha256(path)
+
+
+def save_atomically(content: Mapping[str, Any], path: Path) -> None:
+    """``torch.save``, whole or not at all, and the same bytes whatever the file's name.
+
+    Parameters
+    ----------
+    content : mapping
+        Tensors and plain values.
+    path : pathlib.Path
+        Its folder is made; replaced if it exists.
+
+    Raises
+    ------
+    DiskError
+        If it cannot be written.
+    """
+    # By way of memory: torch writes the file's name into the file, and its own writer calls a
+    # full disk a RuntimeError of "PytorchStreamWriter".
+    memory = io.BytesIO()
+    torch.save(content, memory)
+    write_bytes(path, memory.getvalue())
 
 
 def file_sha256(path: Path) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fociquant.atomic import sweep, write_text
 from fociquant.errors import ResultsError
-from fociquant.store.atomic import sweep, write_text
 
 MARKER = ".fociquant"
 """File that marks a folder as one that fociquant made."""

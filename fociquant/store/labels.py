@@ -13,8 +13,8 @@ import pandas as pd
 import zarr
 from scipy.ndimage import find_objects
 
+from fociquant.atomic import TEMPORARY, cannot_write
 from fociquant.model import Box
-from fociquant.store.atomic import TEMPORARY, cannot_write
 from fociquant.tiling import AnalysisGrid
 from fociquant.tiling.lattice import Lattice
 from fociquant.units import PixelSize

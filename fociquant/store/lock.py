@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
+from fociquant.atomic import cannot_write
 from fociquant.errors import ResultsError
-from fociquant.store.atomic import cannot_write
 
 LOCK = ".lock"
 """Name of the file that says who is writing."""

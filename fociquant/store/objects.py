@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fociquant.atomic import atomic_path
 from fociquant.errors import ResultsError
-from fociquant.store.atomic import atomic_path
 
 KEY = b"fociquant_key"
 """Metadata entry that holds the key."""

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fociquant.atomic import atomic_path, write_text
 from fociquant.errors import ResultsError
-from fociquant.store.atomic import atomic_path, write_text
 
 DECIMALS: dict[str, int] = {"_um": 2, "_um2": 2, "_mm2": 6, "_pct": 2, "_mean": 3, "_per_mm2": 4}
 """Decimals by the ending of the column's name; longest ending first."""

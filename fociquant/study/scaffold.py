@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from fociquant.atomic import whole_file
 from fociquant.errors import Problem, StudyError
 from fociquant.settings import preset_names
 from fociquant.study.guess import Roles, Sample, guess_reference
@@ -203,13 +203,11 @@ def write_new(folder: Path, contents: dict[str, str], *, force: bool = False) ->
         cure = "Edit them, or write new ones with --force."
         raise StudyError([Problem(str(folder), what, cure)])
     for name in new:
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
         encoding = "utf-8-sig" if name.endswith(".csv") else "utf-8"
         try:
-            temporary.write_bytes(contents[name].encode(encoding))
-            temporary.replace(folder / name)
+            with whole_file(folder / name) as temporary:
+                temporary.write_bytes(contents[name].encode(encoding))
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             what = f"cannot be written: {error.strerror}."
             problem = Problem(str(folder / name), what, "Check the folder's permissions.")
             raise StudyError([problem]) from error

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fociquant.atomic import atomic_path, sweep, write_text
 from fociquant.errors import DiskError, ResultsError
 from fociquant.model import Box
 from fociquant.store import ResultsFolder, write_csv, write_json, write_labels_zarr, write_objects
-from fociquant.store.atomic import atomic_path, sweep, write_text
 from fociquant.tiling import Lattice
 from fociquant.units import PixelSize
 

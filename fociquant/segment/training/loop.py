@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from fociquant.errors import ModelError
+from fociquant.segment.compact import save_atomically
 from fociquant.segment.devices import resolve_precision
 from fociquant.segment.network import CompactNet
 from fociquant.segment.training.augment import Augmentation, Crop, random_crop
@@ -204,9 +205,7 @@ class _State:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
-        temporary = self.folder / "checkpoint.pt.tmp"
-        torch.save(content, temporary)
-        temporary.replace(self.folder / "checkpoint.pt")
+        save_atomically(content, self.folder / "checkpoint.pt")
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.step, **log}) + "\n")
 

@@ -1,0 +1,150 @@
+"""Whole files or none: a temporary name beside the target, then a rename.
+
+The one place where files of any room get their final name. A target that exists is replaced,
+and is as it was if anything goes wrong on the way, a power cut included.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fociquant.errors import DiskError
+
+TEMPORARY = ".tmp"
+"""Ending of files that are being written; their names begin with a dot."""
+
+KEPT_CHARACTERS = 60
+"""Of a target's name in a temporary one: a file name has at most 255 bytes, a character 4."""
+
+IN_USE = (5, 32, 33)
+"""Windows: access denied, sharing violation, lock violation. Another program has the file open."""
+
+WAIT_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Waits before a file in use is tried again, s: virus scanners let go after about a second."""
+
+ELSEWHERE = "Free space or choose another folder with --out."
+"""What helps where a disk takes no more."""
+
+CLOSE_IT = "Close the program that has it open, then run the same command again."
+"""What helps where another program holds the target, on Windows."""
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that takes its place when the block ends well.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        Its folder exists.
+
+    Yields
+    ------
+    pathlib.Path
+        Does not exist yet, in the same folder (a rename across disks is not atomic). Write a
+        file to it and close every handle before the block ends: Windows renames no open file.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist or cannot be written; the disk is full; another program
+        holds the target (Windows). Nothing is left behind.
+    """
+    name = f".{target.name[:KEPT_CHARACTERS]}.{secrets.token_hex(4)}{TEMPORARY}"
+    temporary = target.with_name(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        _replace(temporary, target)
+    except BaseException:
+        discard(temporary)
+        raise
+
+
+@contextmanager
+def atomic_path(target: Path, *, cure: str = ELSEWHERE) -> Iterator[Path]:
+    """Like :func:`whole_file`, for files of ours: the folder is made, errors say what helps.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+    cure : str, optional
+        What the user can do if the disk does not take it, one sentence.
+
+    Yields
+    ------
+    pathlib.Path
+
+    Raises
+    ------
+    DiskError
+        If it cannot be written: full, read-only, no permission, open elsewhere.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(target) as temporary:
+            yield temporary
+    except OSError as error:
+        raise cannot_write(target, error, cure=cure) from error
+
+
+def write_text(target: Path, text: str, *, cure: str = ELSEWHERE) -> None:
+    """Write UTF-8 text with line feeds as line ends, see :func:`atomic_path`."""
+    write_bytes(target, text.encode("utf-8"), cure=cure)
+
+
+def write_bytes(target: Path, content: bytes, *, cure: str = ELSEWHERE) -> None:
+    """Write a file, see :func:`atomic_path`."""
+    with atomic_path(target, cure=cure) as temporary:
+        temporary.write_bytes(content)
+
+
+def cannot_write(target: Path, error: OSError, *, cure: str = ELSEWHERE) -> DiskError:
+    """The error for a target that the disk does not take."""
+    helps = CLOSE_IT if _in_use(error) else cure
+    return DiskError(f"{target} cannot be written: {error.strerror or error}. {helps}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder."""
+    for stale in folder.glob(f".*{TEMPORARY}"):
+        discard(stale)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder, if that is possible."""
+    # Where the folder itself is the trouble, there is nothing to remove, nothing more to tell.
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _flush(temporary: Path) -> None:
+    # A rename may reach the disk before the content does; a power cut would leave an empty file.
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    for wait_s in WAIT_S:
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            if not _in_use(error):
+                raise
+            time.sleep(wait_s)
+        else:
+            return
+    temporary.replace(target)
+
+
+def _in_use(error: OSError) -> bool:
+    return getattr(error, "winerror", None) in IN_USE
