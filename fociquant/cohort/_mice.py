@@ -27,6 +27,9 @@ CONTRACT_CLASSES = ("solitary", "clusters", "micrometastases", "macrometastases"
 BOUNDS = ("cells_per_mm2_upper", "zero_note")
 """What the count still allows."""
 
+MASKED = ("artefact_mm2", "artefact_pct")
+"""What was left out of the tissue because nothing can be counted there: area, share."""
+
 PHENOTYPE_PARTS = ("positive", "pct", "cells", "note")
 """Columns per phenotype: numerator, share, denominator, and why a share is empty or partial."""
 
@@ -59,7 +62,8 @@ def mice_table(
     sections : pandas.DataFrame
         One row per section: ``section``, ``mouse``, ``group``, ``dpi``,
         ``status``, ``tissue_mm2``, ``parenchyma_mm2`` (mm²), ``cells``,
-        ``<phenotype>_positive``; optionally ``control``, ``batch`` and `extras`.
+        ``<phenotype>_positive``; optionally ``artefact_mm2`` and ``excluded_mm2`` (mm²),
+        ``control``, ``batch`` and `extras`.
     foci : pandas.DataFrame
         One row per focus: ``section``, ``class``, ``area_um2`` (µm²).
     profile : FociProfile
@@ -81,7 +85,8 @@ def mice_table(
         (numerator and denominator, over the sections that have its channel: those where
         ``_positive`` is not empty), ``_pct`` (empty below `min_cells`) and ``_note``; class
         columns of other profiles; ``cells_per_mm2_upper`` (exact one-sided 95 % Poisson limit
-        of the rate) and ``zero_note`` (what a sum of zero still allows); ``control``,
+        of the rate) and ``zero_note`` (what a sum of zero still allows); ``artefact_mm2`` (masked,
+        in none of the other areas) and ``artefact_pct`` (its share of all tissue); ``control``,
         ``sections_control``, ``batch`` and `extras`. Counts are ``Int64``, where empty is
         ``<NA>``; areas and
         rates are float64. ``cells_per_mm2`` is empty where there is no tissue.
@@ -111,7 +116,8 @@ def _columns(profile: FociProfile, phenotypes: Sequence[str], extras: Sequence[s
     """All columns, in order."""
     own = [one.column for one in profile.classes if one.column not in CONTRACT_CLASSES]
     marked = [f"{name}_{what}" for name in phenotypes for what in PHENOTYPE_PARTS]
-    return [*MOUSE_COLUMNS, *marked, *own, *BOUNDS, "control", "sections_control", "batch", *extras]
+    last = ["control", "sections_control", "batch", *extras]
+    return [*MOUSE_COLUMNS, *marked, *own, *BOUNDS, *MASKED, *last]
 
 
 def _check(
@@ -185,11 +191,23 @@ def _sums(
         "cells_per_mm2": round(cells / tissue, RATE_DECIMALS) if tissue > 0 else math.nan,
         "foci_area_mm2": round(math.fsum(foci["area_um2"]) / UM2_PER_MM2, MM2_DECIMALS),
     }
+    row |= _masked(done, tissue)
     for one in profile.classes:
         row[one.column] = int((foci["class"] == one.name).sum())
     for name in phenotypes:
         row |= _phenotype(done, name, min_cells)
     return row
+
+
+def _masked(done: pd.DataFrame, tissue: float) -> dict[str, object]:
+    """Masked area and its share of all tissue; empty where sections do not tell it."""
+    if "artefact_mm2" not in done:
+        return {}
+    masked = math.fsum(done["artefact_mm2"])
+    excluded = math.fsum(done["excluded_mm2"]) if "excluded_mm2" in done else 0.0
+    whole = masked + tissue + excluded
+    share = round(100 * masked / whole, PCT_DECIMALS) if whole > 0 else math.nan
+    return {"artefact_mm2": round(masked, MM2_DECIMALS), "artefact_pct": share}
 
 
 def _phenotype(done: pd.DataFrame, name: str, min_cells: int) -> dict[str, object]:
@@ -227,7 +245,7 @@ def _typed(
     counts += [one.column for one in profile.classes]
     counts += [f"{name}_{what}" for name in phenotypes for what in ("positive", "cells")]
     numbers = ["tissue_mm2", "parenchyma_mm2", "cells_per_mm2", "foci_area_mm2"]
-    numbers += ["cells_per_mm2_upper"]
+    numbers += ["cells_per_mm2_upper", *MASKED]
     numbers += [f"{name}_pct" for name in phenotypes]
     types: dict[str, Any] = dict.fromkeys(counts, "Int64") | dict.fromkeys(numbers, "float64")
     types["dpi"] = sections["dpi"].dtype if len(table) else "float64"

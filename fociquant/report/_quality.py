@@ -113,7 +113,8 @@ def _arm_table(table: pd.DataFrame, flags: Sequence[str]) -> pd.DataFrame:
             row[f"{name} per mm²"] = own[name].sum() / area if area > 0 else np.nan
         for column in (n for n in own if str(n).startswith(("artefact", "masked", "seam"))):
             if pd.api.types.is_numeric_dtype(own[column]):
-                row[str(column)] = own[column].astype(float).sum()
+                values = own[column].astype(float)
+                row[str(column)] = values.sum() if str(column).endswith("_mm2") else values.mean()
         row["at the image's border"] = int(own["edge"].sum())
         row["outline may be cut"] = int(own["oversize"].sum())
         rows.append(row)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from fociquant.atomic import atomic_path
 from fociquant.cohort import ASSUMED_CV, compare_groups, group_table, mice_table, power_table
 from fociquant.foci import find_foci, link_sensitivity
-from fociquant.model import CELL_COLUMNS, PhenotypeRule, Section
+from fociquant.model import CELL_COLUMNS, PhenotypeRule, Section, SectionFacts
 from fociquant.run.gating import (
     PHENOTYPE_PARTS,
     Gating,
@@ -261,6 +261,7 @@ def _count_section(
         "tissue_mm2": reviewed.tissue_mm2,
         "parenchyma_mm2": reviewed.parenchyma_mm2,
         "artefact_mm2": facts.artefact_mm2,
+        "artefact_pct": _masked_pct(facts),
         "cells": int(gated["positive"].sum()),
         "foci": len(foci),
         "candidates": len(judged),
@@ -275,6 +276,12 @@ def _count_section(
     }
     links = link_sensitivity(gated, link_um=inputs.settings.foci.link_um, profile=inputs.profile)
     return _Counted(_section_row(inputs, section, counts), cells, foci, links)
+
+
+def _masked_pct(facts: SectionFacts) -> float:
+    """Share of all tissue that lies in artefacts, percent; unknown without tissue."""
+    whole = facts.tissue_mm2 + facts.artefact_mm2
+    return 100.0 * facts.artefact_mm2 / whole if whole > 0 else np.nan
 
 
 def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.DataFrame:
@@ -292,8 +299,8 @@ def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.Da
 
 
 def _uncounted(inputs: TableInputs, section: Section, reason: str, gating: Gating) -> _Counted:
-    unknown = ("tissue_mm2", "parenchyma_mm2", "artefact_mm2", "cells", "foci", "candidates",
-               *compartment_counts([]))  # fmt: skip
+    unknown = ("tissue_mm2", "parenchyma_mm2", "artefact_mm2", "artefact_pct", "cells", "foci",
+               "candidates", *compartment_counts([]))  # fmt: skip
     counts = {
         "status": FAILED, "reason": reason, **dict.fromkeys(unknown, np.nan), "warnings": "",
         **seam_columns(None),

@@ -42,17 +42,34 @@ def mice(sections: list[dict], rows: list = (), **options) -> pd.DataFrame:
 
 def test_sections_are_summed_over_a_mouse():
     rows = [("a", "solitary", 1, 100.0), ("a", "cluster", 3, 400.5), ("b", "cluster", 4, 500.25)]
-    table = mice([section("a", "m1"), section("b", "m1", cells=5, tissue_mm2=0.5)], rows)
+    both = [
+        section("a", "m1", artefact_mm2=0.75),
+        section("b", "m1", cells=5, tissue_mm2=0.5, artefact_mm2=0.0),
+    ]
+    table = mice(both, rows)
     expected = {
         "mouse": "m1", "group": "IAV", "dpi": 6, "sections": 2, "sections_failed": 0,
         "tissue_mm2": 2.5, "parenchyma_mm2": 3.0, "cells": 9, "cells_per_mm2": 3.6,
         "solitary": 1, "clusters": 2, "micrometastases": 0, "macrometastases": 0,
         "foci_area_mm2": 0.00100075, "reviewed": "no", "Ki67_positive": 2, "Ki67_pct": 22.2222,
         "Ki67_cells": 9, "Ki67_note": "", "cells_per_mm2_upper": 6.282087,
-        "zero_note": "", "control": "", "sections_control": 0, "batch": "b1", "sex": "f",
+        "zero_note": "", "artefact_mm2": 0.75, "artefact_pct": 23.0769,
+        "control": "", "sections_control": 0, "batch": "b1", "sex": "f",
     }  # fmt: skip
     assert table.to_dict("records") == [expected]
     assert tuple(table.columns[: len(MOUSE_COLUMNS)]) == MOUSE_COLUMNS
+
+
+def test_masked_area_is_a_share_of_all_tissue_and_of_no_denominator():
+    own = section("a", "m1", artefact_mm2=0.5, excluded_mm2=0.5, tissue_mm2=1.0)
+    row = mice([own, failed("b", "m1", artefact_mm2=None, excluded_mm2=None)]).iloc[0]
+    assert row["artefact_mm2"] == 0.5 and row["artefact_pct"] == 25.0
+    assert row["tissue_mm2"] == 1.0 and row["cells_per_mm2"] == 4.0
+
+
+def test_masked_area_is_empty_where_it_is_not_known():
+    table = mice([section("a", "m1"), failed("b", "m2")])
+    assert table[["artefact_mm2", "artefact_pct"]].isna().all(axis=None)
 
 
 def test_zero_is_a_result():
