@@ -133,7 +133,7 @@ class GateSettings(_Frozen):
     """Mean cell logit of the network over the object; lower is uncertain."""
     without_autofluorescence_min_score: float = Field(3.5, ge=-10.0, le=10.0)
     """The same where no autofluorescence channel tells macrophages from cells."""
-    lining_score: float = Field(3.0, ge=-10.0, le=10.0)
+    lining_score: float = Field(3.5, ge=-10.0, le=10.0)
     """Below this mean logit, an object among uncertain ones is taken for airway lining."""
     lining_reach_um: float = Field(30.0, ge=0.0, le=500.0)
     """How far around it uncertain ones are looked for, µm centre to centre."""

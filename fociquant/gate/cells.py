@@ -27,6 +27,11 @@ LINING_NEIGHBOURS = 3
 """So many uncertain candidates near by make a row."""
 LINING_SURPLUS = 2
 """They outnumber the accepted ones by at least this."""
+LUMEN_REACH_UM = 25.0
+"""The epithelium of an airway lies within this of its lumen, µm: 10 to 20 µm high."""
+NEXT_CELL_UM = 16.0
+"""The next cell of a lining is at most this far, µm centre to centre. Beside a lumen a single one
+that is uncertain makes a barely certain one lining, unless more accepted ones are as near."""
 
 
 def gate_objects(
@@ -103,7 +108,7 @@ def gate_objects(
     }
     for flag, hit in checks.items():
         bits |= np.where(hit, int(flag), 0)
-    bits |= np.where(_in_a_lining(objects, score, bits, settings), int(CellFlag.LINING), 0)
+    bits |= np.where(_in_a_lining(objects, score, bits, facts, settings), int(CellFlag.LINING), 0)
     found: dict[str, Any] = {}
     for name in phenotypes:
         judged = judge_phenotype(
@@ -182,7 +187,11 @@ def _needed_score(facts: SectionFacts, settings: GateSettings) -> float:
 
 
 def _in_a_lining(
-    objects: pd.DataFrame, score: np.ndarray, bits: np.ndarray, settings: GateSettings
+    objects: pd.DataFrame,
+    score: np.ndarray,
+    bits: np.ndarray,
+    facts: SectionFacts,
+    settings: GateSettings,
 ) -> np.ndarray:
     """Whether a barely certain object stands among uncertain ones: a row of airway lining.
 
@@ -198,12 +207,30 @@ def _in_a_lining(
     asked = np.flatnonzero(passing & (score < settings.lining_score))
     if not len(asked) or not doubtful.any():
         return lining
-    reach = settings.lining_reach_um
-    around = cKDTree(places[doubtful]).query_ball_point(places[asked], reach, return_length=True)
-    alike = cKDTree(places[passing]).query_ball_point(places[asked], reach, return_length=True)
-    # The object itself is among those that pass.
-    lining[asked] = (around >= LINING_NEIGHBOURS) & (around - (alike - 1) >= LINING_SURPLUS)
+    trees = [cKDTree(places[chosen]) for chosen in (doubtful, passing)]
+
+    def near(reach_um: float) -> tuple[np.ndarray, np.ndarray]:
+        """How many doubtful, and how many other passing objects are so near."""
+        around, alike = (
+            tree.query_ball_point(places[asked], reach_um, return_length=True) for tree in trees
+        )
+        return around, alike - 1
+
+    around, alike = near(settings.lining_reach_um)
+    row = (around >= LINING_NEIGHBOURS) & (around - alike >= LINING_SURPLUS)
+    around, alike = near(min(NEXT_CELL_UM, settings.lining_reach_um))
+    beside = _beside_a_lumen(objects.iloc[asked], facts)
+    lining[asked] = row | (beside & (around >= 1) & (around >= alike))
     return lining
+
+
+def _beside_a_lumen(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
+    """Whether the centre lies where the lining of an airway would be."""
+    if facts.lumen is None or not facts.lumen.any():
+        return np.zeros(len(objects), bool)
+    pixel = facts.overview_px
+    away = distance_transform_edt(~facts.lumen, sampling=(pixel.y, pixel.x))
+    return _mask_at(objects, away <= LUMEN_REACH_UM, pixel, outside=False)
 
 
 def _explained(

@@ -176,8 +176,23 @@ def row_of_lining(score, *, friends=0):
 
 def test_barely_certain_among_uncertain_is_lining():
     assert row_of_lining(2.5) == "lining"
-    assert row_of_lining(3.5) == ""
+    assert row_of_lining(3.6) == ""
     assert row_of_lining(2.5, friends=2) == ""
+
+
+def test_beside_a_lumen_one_uncertain_neighbour_is_enough():
+    lumen = np.zeros((10, 10), bool)
+    lumen[3:7, 7:] = True  # from x = 56 µm
+    facts = replace(FACTS, lumen=lumen)
+    candidate, uncertain = {"score_mean": 2.5}, {"score_mean": 0.5, "y_um": 50.0}
+    assert judge(candidate, uncertain, facts=facts)["flags"][0] == "lining"
+    assert judge(candidate, uncertain)["flags"][0] == ""
+    assert judge(candidate, facts=facts)["flags"][0] == ""
+    assert judge({"score_mean": 3.6}, uncertain, facts=facts)["flags"][0] == ""
+    far = {"x_um": 20.0}
+    assert judge(candidate | far, uncertain | far, facts=facts)["flags"][0] == ""
+    friends = [{"score_mean": 5.0, "y_um": 40.0 + offset} for offset in (-9.0, -12.0)]
+    assert judge(candidate, uncertain, *friends, facts=facts)["flags"][0] == ""
 
 
 def test_without_an_unstained_channel_more_certainty_is_asked_for():
