@@ -22,6 +22,10 @@ ONE_CELL = 4
 """Grid pixels that a single cell can raise, where it lies on a corner of the grid. In a small
 section these alone are more than a share of `RARE`, and must not set the bar by themselves."""
 
+TAIL = 1.3
+"""There the bar is this multiple of the next brightest grid pixel instead: the brightest of some
+hundred to some ten thousand values of noise exceeds the fifth by less."""
+
 LEAST, MOST = 0.5, 2.0
 """The bar is never below or above these multiples of ``marker_snr``: what is rare may be cells."""
 
@@ -46,11 +50,13 @@ def bar(found: MarkerMap, settings: GateSettings) -> float:
     levels = found.peaks.astype(np.float64).ravel() / MAP_STEPS
     if not levels.size or float(np.mean(levels > most)) > PAYS:
         return least
-    above = max(int(RARE * levels.size), ONE_CELL)
-    if levels.size <= above:
+    if RARE * levels.size >= ONE_CELL:
+        highest = np.quantile(levels, 1.0 - RARE, method="higher")
+    elif levels.size > ONE_CELL:
+        highest = TAIL * np.partition(levels, -1 - ONE_CELL)[-1 - ONE_CELL]
+    else:
         return least
-    next_one = np.partition(levels, levels.size - 1 - above)[levels.size - 1 - above]
-    return float(np.clip(next_one, least, most))
+    return float(np.clip(highest, least, most))
 
 
 def countable_places(found: MarkerMap, settings: GateSettings) -> np.ndarray:

@@ -13,7 +13,7 @@ from fociquant.io.pyramid_writer import halve
 from fociquant.model import MAP_STEPS, ChannelStats, MarkerMap, SectionFacts
 from fociquant.prepare import screening
 from fociquant.prepare.linings import remove_linings
-from fociquant.prepare.overview import PROBE_TILES
+from fociquant.prepare.soundness import PROBE_TILES
 from fociquant.prepare.sampling import lattice
 from fociquant.prepare.screening import map_factor, map_marker
 from fociquant.settings import GateSettings
@@ -82,10 +82,11 @@ def test_nothing_stands_out_of_noise():
 @example(y=0.0, x=0.75, diameter=23.0, strength=4.0, gradient=0.0, offset=0.0, seed=1)
 @given(
     y=st.floats(0.0, 1.0), x=st.floats(0.0, 1.0), diameter=st.floats(17.0, 40.0),
-    strength=st.floats(4.0, 100.0), gradient=st.floats(0.0, 100.0), offset=st.floats(0.0, 20_000.0),
+    strength=st.floats(5.0, 100.0), gradient=st.floats(0.0, 100.0), offset=st.floats(0.0, 20_000.0),
     seed=st.integers(0, 9),
 )  # fmt: skip
 def test_a_cell_stands_out_wherever_it_lies(y, x, diameter, strength, gradient, offset, seed):
+    # Below twice `marker_snr`, 4, it depends on what else stands out; the bar is never higher.
     shape = (330, 290)
     centre = (y * shape[0], x * shape[1])
     planes = noise(shape, seed) + offset
