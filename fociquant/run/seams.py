@@ -8,7 +8,7 @@ or more there; chance alone makes the two differ by about the square root of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ REACH_UM = 12.0
 
 CONTROL = 0.625
 """Where control lines lie, in cells behind a border before."""
+
+SUMMED = ("length_mm", "objects", "control_objects", "repeats")
+"""Of a seam report, what sections have together."""
 
 REPEAT_SHARE = 0.5
 """Two objects whose boxes share more than this of the smaller one are one, reported twice."""
@@ -86,6 +89,51 @@ def seam_columns(state: Mapping[str, Any] | None) -> dict[str, float]:
         "seam_rate": seams.get("objects", np.nan) / length,
         "seam_control_rate": seams.get("control_objects", np.nan) / length,
         "seam_repeats": seams.get("repeats", np.nan),
+    }
+
+
+def looked_at(states: Iterable[tuple[str, Mapping[str, Any] | None]]) -> dict[str, Any]:
+    """What was looked at and what is at the seams in it, for ``run.json``.
+
+    Parameters
+    ----------
+    states : iterable of (str, mapping or None)
+        Name of every section and what is stored of it; None if it was not counted.
+
+    Returns
+    -------
+    dict
+        ``sections``: per counted section ``screened`` (share of the area left out),
+        ``decode_cells`` and ``decode_cells_counted``, ``seams`` as of :func:`seam_report` and
+        its two rates per mm. ``all``: the sums, and the rates of all borders together; a rate
+        is None where there is no border.
+    """
+    sections = {name: _looked_at(state) for name, state in states if state is not None}
+    known = list(sections.values())
+    total = {
+        name: sum(one[name] for one in known if one[name] is not None)
+        for name in ("decode_cells", "decode_cells_counted")
+    }
+    seams = {name: sum(one["seams"].get(name, 0) for one in known) for name in SUMMED}
+    seams["length_mm"] = round(float(seams["length_mm"]), 4)
+    return {"all": {**total, "seams": _with_rates(seams)}, "sections": sections}
+
+
+def _looked_at(state: Mapping[str, Any]) -> dict[str, Any]:
+    cells = state.get("decode_cells", {})  # results of earlier versions have none
+    return {
+        "screened": state.get("screened"),
+        "decode_cells": cells.get("all"),
+        "decode_cells_counted": cells.get("counted"),
+        "seams": _with_rates(state.get("seams", {})),
+    }
+
+
+def _with_rates(seams: Mapping[str, Any]) -> dict[str, Any]:
+    length = seams.get("length_mm") or 0.0
+    rates = {"rate_per_mm": "objects", "control_rate_per_mm": "control_objects"}
+    return dict(seams) | {
+        name: round(seams[count] / length, 4) if length else None for name, count in rates.items()
     }
 
 

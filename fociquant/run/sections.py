@@ -204,6 +204,7 @@ class Ledger:
             "analysis_pixel_um": [planned.analysis_pixel.y, planned.analysis_pixel.x],
             "channels": dict(planned.names),
             "screened": self._screened(mask),
+            "decode_cells": {"all": mask.size, "counted": int(mask.sum())},
             "seams": seams,
             **facts_to_json(known.facts),
         }

@@ -16,6 +16,7 @@ from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.run import sections as life
 from fociquant.run.corridor import Corridor
+from fociquant.run.gating import stored_sections
 from fociquant.run.history import changes
 from fociquant.run.jobs import Desk
 from fociquant.run.lanes import Lanes, ThreadLanes
@@ -24,6 +25,7 @@ from fociquant.run.plan import PlannedSection, plan_section
 from fociquant.run.progress import Progress
 from fociquant.run.provenance import inputs_of, run_record
 from fociquant.run.reporting import picture_cells, report
+from fociquant.run.seams import looked_at
 from fociquant.run.tables import TableInputs, Tables, read_tables, write_tables
 from fociquant.segment import load_segmenter
 from fociquant.segment.contract import ModelInfo
@@ -141,7 +143,7 @@ def _conclude(
     write_json(folder.run, record)
     tables = write_tables(folder, inputs)
     folder.tidy()
-    record["gate"] = gate_record(tables)
+    record |= found_record(folder, inputs, tables)
     record["timings_s"] = {"total": round(time.monotonic() - began, 3)}
     write_json(folder.run, record)
     if complete:
@@ -150,9 +152,13 @@ def _conclude(
     return Outcome(folder, tables, tuple(tables.uncounted), interrupted=not complete)
 
 
-def gate_record(tables: Tables) -> dict[str, Any]:
-    """The thresholds in use and what they rest on, for ``run.json``."""
-    return tables.gating.record() if tables.gating is not None else {}
+def found_record(folder: ResultsFolder, inputs: TableInputs, tables: Tables) -> dict[str, Any]:
+    """For ``run.json``: the thresholds and what they rest on; what was looked at, its seams."""
+    states = ((section.name, state) for section, state in stored_sections(folder, inputs))
+    return {
+        "gate": tables.gating.record() if tables.gating is not None else {},
+        "looked_at": looked_at(states),
+    }
 
 
 def table_inputs(study: Study, plans: Sequence[PlannedSection]) -> TableInputs:
@@ -269,7 +275,7 @@ def recount(root: Path) -> Outcome:
     folder, record = _opened(root)
     with locked(folder.root):
         tables = write_tables(folder, inputs_of(record, folder))
-        record["gate"] = gate_record(tables)
+        record |= found_record(folder, inputs, tables)
         write_json(folder.run, record)
         report(folder, tables, record)
     return Outcome(folder, tables, tuple(tables.uncounted), interrupted=False)

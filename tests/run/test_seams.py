@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fociquant.run.seams import seam_columns, seam_report
+from fociquant.run.seams import looked_at, seam_columns, seam_report
+from fociquant.store import read_json
+from fociquant.testing.studies import write_study
 from fociquant.tiling import Lattice
 from fociquant.units import PixelSize
 
@@ -80,3 +82,37 @@ def test_sections_with_few_or_no_borders(shape):
 
 def test_columns_of_a_section_that_was_not_counted_are_empty():
     assert all(np.isnan(value) for value in seam_columns(None).values())
+
+
+def test_what_was_looked_at_is_summed_and_told_per_section():
+    seams = {"length_mm": 2.0, "objects": 6, "control_objects": 5, "repeats": 1}
+    cells = {"all": 12, "counted": 3}
+    found = looked_at(
+        [("a", {"screened": 0.75, "decode_cells": cells, "seams": seams}), ("failed", None),
+         ("b", {"screened": 0.0, "decode_cells": {"all": 1, "counted": 1},
+                "seams": dict.fromkeys(seams, 0)})]
+    )  # fmt: skip
+    assert list(found["sections"]) == ["a", "b"]
+    a, b = found["sections"].values()
+    assert (a["screened"], a["decode_cells"], a["decode_cells_counted"]) == (0.75, 12, 3)
+    assert (a["seams"]["rate_per_mm"], a["seams"]["control_rate_per_mm"]) == (3.0, 2.5)
+    assert b["seams"]["rate_per_mm"] is None
+    assert (found["all"]["decode_cells"], found["all"]["decode_cells_counted"]) == (13, 4)
+    assert found["all"]["seams"]["repeats"] == 1 and found["all"]["seams"]["rate_per_mm"] == 3.0
+
+
+@pytest.mark.parametrize("states", [[], [("a", None)], [("a", {})]])
+def test_nothing_looked_at_is_told_too(states):
+    found = looked_at(states)
+    assert found["all"]["seams"]["length_mm"] == 0.0
+    assert found["all"]["seams"]["control_rate_per_mm"] is None
+
+
+def test_every_run_says_what_it_looked_at(run, tmp_path):
+    study = write_study(tmp_path / "study", {"a": 9}, shape=(190, 230))
+    run(study, tmp_path / "r", block_px=64, threads=1)
+    told = read_json(tmp_path / "r" / "run.json")["looked_at"]
+    section = told["sections"]["s0"]
+    assert section["decode_cells"] == 12 and section["seams"]["length_mm"] > 0
+    assert 0 < section["decode_cells_counted"] <= 12
+    assert told["all"]["seams"] == section["seams"]
