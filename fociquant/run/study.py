@@ -274,7 +274,8 @@ def recount(root: Path) -> Outcome:
     """
     folder, record = _opened(root)
     with locked(folder.root):
-        tables = write_tables(folder, inputs_of(record, folder))
+        inputs = inputs_of(record, folder)
+        tables = write_tables(folder, inputs)
         record |= found_record(folder, inputs, tables)
         write_json(folder.run, record)
         report(folder, tables, record)
