@@ -20,14 +20,10 @@ from fociquant.review.audit_design import (
     read_design,
     write_design,
 )
-from fociquant.review.audit_estimate import (
-    AuditEstimate,
-    audit_agreement,
-    audit_verdicts,
-    estimate_audit,
-    settle_verdicts,
-)
-from fociquant.review.audit_fields import tissue_fields
+from fociquant.review.audit_estimate import AuditEstimate, estimate_audit
+from fociquant.review.audit_fields import tissue_fields, with_surroundings
+from fociquant.review.audit_session import AuditSession, require_design
+from fociquant.review.audit_verdicts import audit_agreement, audit_verdicts, settle_verdicts
 from fociquant.review.blinding import (
     Blinding,
     View,
@@ -63,6 +59,7 @@ __all__ = [
     "AuditDesign",
     "AuditEstimate",
     "AuditItem",
+    "AuditSession",
     "BlandAltman",
     "Blinding",
     "CellRef",
@@ -100,11 +97,13 @@ __all__ = [
     "read_logs",
     "repeat_pairs",
     "replay_section",
+    "require_design",
     "results_key",
     "review_marks",
     "section_names",
     "settle_verdicts",
     "tissue_fields",
     "unblind",
+    "with_surroundings",
     "write_design",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from fociquant.errors import InputError, ResultsError
-from fociquant.review.json_file import write_json
 from fociquant.review.decisions import CellRef
+from fociquant.review.json_file import write_json
 from fociquant.review.reviewers import ReviewFolder
 from fociquant.review.write_log import utc_now
 
@@ -49,6 +50,11 @@ class AuditItem:
         (y0, x0, y1, x1) of the field, µm; None for an object.
     area_mm2 : float
         Tissue in the field; 0 for an object.
+    outlines : tuple of tuple of float
+        Outlines of all candidates in and around the field when it was drawn, flat
+        ``y0, x0, …``, µm: what is looked for has none of them. Empty for an object.
+    left_out : tuple of tuple of float
+        Rings of what is excluded of the field, flat, µm; cells there are not asked for.
     """
 
     id: str
@@ -61,6 +67,32 @@ class AuditItem:
     ref: CellRef | None = None
     box: Box | None = None
     area_mm2: float = 0.0
+    outlines: tuple[tuple[float, ...], ...] = ()
+    left_out: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def is_field(self) -> bool:
+        """Whether missed cells are to be counted, not one object judged."""
+        return self.kind == TISSUE
+
+    @property
+    def span_um(self) -> Box:
+        """(y0, x0, y1, x1) of the field, or of the object's outline, µm."""
+        if self.box is not None:
+            return self.box
+        if self.ref is None:
+            return (0.0, 0.0, 0.0, 0.0)
+        points = np.array(self.ref.outline or (self.ref.y_um, self.ref.x_um)).reshape(-1, 2)
+        (y0, x0), (y1, x1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        return (y0, x0, y1, x1)
+
+    @property
+    def centre_um(self) -> tuple[float, float]:
+        """(y, x) of its middle, µm."""
+        if self.ref is not None:
+            return (self.ref.y_um, self.ref.x_um)
+        y0, x0, y1, x1 = self.span_um
+        return ((y0 + y1) / 2, (x0 + x1) / 2)
 
     @property
     def question(self) -> str:
@@ -118,6 +150,12 @@ class AuditDesign:
     def of_section(self, section: str) -> tuple[AuditItem, ...]:
         """Items that lie in one section."""
         return tuple(item for item in self.items if item.section == section)
+
+    @property
+    def draw(self) -> str:
+        """16 hex digits that tell this draw from every other one: its items are named alike."""
+        text = f"{self.seed}|{self.created}|{len(self.items)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 OBJECT_COLUMNS = ("section", "mouse", "group", "dpi", "cell", "y_um", "x_um", "outline", "accepted")
@@ -244,7 +282,7 @@ def write_design(results: Path, design: AuditDesign) -> Path:
     path = ReviewFolder(results).audit
     items = []
     for item in design.items:
-        content = {k: v for k, v in asdict(item).items() if v not in (None, "")}
+        content = {k: v for k, v in asdict(item).items() if v not in (None, "", ())}
         if item.ref is not None:
             content["ref"] = item.ref.to_json()
         items.append(content)
@@ -281,7 +319,8 @@ def read_design(results: Path) -> AuditDesign | None:
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
-            f"{path} is damaged or of another version ({error}). Restore it from a copy."
+            f"{path} is damaged or of another version ({error}). Restore it from a copy, or "
+            "draw again."
         ) from error
 
 
@@ -292,6 +331,9 @@ def _item_from_json(content: Mapping[str, Any]) -> AuditItem:
     if "box" in fields:
         y0, x0, y1, x1 = (float(value) for value in fields["box"])
         fields["box"] = (y0, x0, y1, x1)
+    for name in ("outlines", "left_out"):
+        rings = fields.get(name, ())
+        fields[name] = tuple(tuple(float(value) for value in ring) for ring in rings)
     return AuditItem(**fields)
 
 

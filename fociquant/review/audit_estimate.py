@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from fociquant.review.agreement import Kappa, cohen_kappa
 from fociquant.review.audit_design import ACCEPTED, KINDS, REJECTED, TISSUE, AuditDesign, AuditItem
 from fociquant.review.audit_groups import group_ends
 from fociquant.review.audit_model import DRAWS, Spread, dispersion_of, missed_in, true_among
-from fociquant.review.decisions import Action, active_entries
-from fociquant.review.read_log import Log
+from fociquant.review.audit_verdicts import Verdicts
 
 MOUSE_COLUMNS: tuple[str, ...] = (
     "mouse", "group", "dpi", "cells_corrected", "cells_corrected_low", "cells_corrected_high",
@@ -27,15 +25,13 @@ GROUP_COLUMNS: tuple[str, ...] = (
 """Columns of the estimate per group and day."""
 
 RATE_COLUMNS: tuple[str, ...] = (
-    "group", "dpi", "kind", "units", "area_mm2", "sampled", "judged", "cancer_cells", "note",
+    "group", "dpi", "kind", "units", "area_mm2", "sampled", "judged", "cannot_say",
+    "cancer_cells", "note",
 )  # fmt: skip
 """Columns of what was found, per arm and kind."""
 
 LOW, HIGH = 0.025, 0.975
 """Where a 95 % interval is cut."""
-
-Verdicts = Mapping[str, int]
-"""Item to what was found: 1 or 0 of an object, a number of cells of a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,69 +57,6 @@ class AuditEstimate:
     notes: tuple[str, ...]
 
 
-def audit_verdicts(logs: Iterable[Log]) -> dict[tuple[str, str], dict[str, int]]:
-    """Verdicts on items, per reviewer.
-
-    Parameters
-    ----------
-    logs : iterable of Log
-
-    Returns
-    -------
-    dict of (str, str) to dict of str to int
-        Name and station to item to verdict; a later verdict replaces an earlier one.
-    """
-    found: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
-    for log in logs:
-        for entry in active_entries(log.entries):
-            if entry.action is Action.AUDIT:
-                item, value = entry.content.get("item"), entry.content.get("value")
-                if isinstance(item, str) and isinstance(value, int) and value >= 0:
-                    own = found.setdefault((log.reviewer, log.station), [])
-                    own.append((entry.time, item, value))
-    return {
-        who: {item: value for _, item, value in sorted(found[who], key=lambda one: one[0])}
-        for who in sorted(found)
-    }
-
-
-def settle_verdicts(
-    design: AuditDesign, verdicts: Mapping[tuple[str, str], Verdicts]
-) -> dict[str, int]:
-    """One verdict per item: that of most reviewers; a tie goes to the first by name.
-
-    For fields the median is taken, rounded down. Items that are not of the design, and
-    verdicts on objects other than 0 and 1, are left out.
-    """
-    settled = {}
-    for item in design.items:
-        said = [own[item.id] for _, own in sorted(verdicts.items()) if item.id in own]
-        if item.kind != TISSUE:
-            said = [value for value in said if value in (0, 1)]
-        if said and item.kind == TISSUE:
-            settled[item.id] = sorted(said)[(len(said) - 1) // 2]
-        elif said:
-            twice = 2 * sum(said)
-            settled[item.id] = said[0] if twice == len(said) else int(twice > len(said))
-    return settled
-
-
-def audit_agreement(
-    design: AuditDesign, verdicts: Mapping[tuple[str, str], Verdicts]
-) -> list[tuple[tuple[str, str], tuple[str, str], Kappa]]:
-    """Cohen's kappa of each two reviewers, on the objects that both judged."""
-    objects = {item.id for item in design.items if item.kind != TISSUE}
-    people = sorted(verdicts)
-    pairs = []
-    for index, one in enumerate(people):
-        for other in people[index + 1 :]:
-            both = sorted(objects & set(verdicts[one]) & set(verdicts[other]))
-            first = [verdicts[one][item] == 1 for item in both]
-            second = [verdicts[other][item] == 1 for item in both]
-            pairs.append((one, other, cohen_kappa(first, second)))
-    return pairs
-
-
 def estimate_audit(
     design: AuditDesign,
     verdicts: Verdicts,
@@ -136,7 +69,8 @@ def estimate_audit(
     those among its rejected candidates, plus those in its tissue that have no outline.
     Rates come from the sample of the arm, see :mod:`fociquant.review.audit_model`; the
     interval of a group adds the variation of mice, see
-    :mod:`fociquant.review.audit_groups`. Items without a verdict are treated as not drawn.
+    :mod:`fociquant.review.audit_groups`. Items without a verdict, and those of which nobody
+    could say, are treated as not drawn; how many these are is in the notes.
 
     Parameters
     ----------
@@ -203,7 +137,9 @@ class _Arm:
     """The strata and verdicts of one group and day."""
 
     def __init__(self, design: AuditDesign, verdicts: Verdicts, group: str, dpi: float) -> None:
-        self._group, self._dpi, self._verdicts = group, dpi, verdicts
+        self._group, self._dpi = group, dpi
+        self._verdicts = {item: value for item, value in verdicts.items() if value is not None}
+        self._unsure = {item for item, value in verdicts.items() if value is None}
         self._strata = [s for s in design.strata if (s.group, s.dpi) == (group, dpi)]
         self._items = [i for i in design.items if (i.group, i.dpi) == (group, dpi)]
         self.mice = sorted({one.mouse for one in self._strata})
@@ -211,6 +147,10 @@ class _Arm:
     def judged(self, kind: str) -> list[AuditItem]:
         """Items of a kind that have a verdict."""
         return [i for i in self._items if i.kind == kind and i.id in self._verdicts]
+
+    def unsure(self, kind: str) -> int:
+        """Items of a kind of which nobody could say."""
+        return sum(i.kind == kind and i.id in self._unsure for i in self._items)
 
     def units(self, kind: str) -> np.ndarray:
         """Objects or fields of each mouse."""
@@ -262,7 +202,8 @@ class _Arm:
                 "units": int(self.units(kind).sum()),
                 "area_mm2": float(self.area().sum()) if kind == TISSUE else math.nan,
                 "sampled": sum(item.kind == kind for item in self._items),
-                "judged": int(judged.sum()), "cancer_cells": int(found.sum()),
+                "judged": int(judged.sum()), "cannot_say": self.unsure(kind),
+                "cancer_cells": int(found.sum()),
                 "note": self._note(kind),
             })  # fmt: skip
         return rows
@@ -281,6 +222,10 @@ class _Arm:
             effect = ("cells without an outline are not in the corrected counts" if kind == TISSUE
                       else "there is no corrected count")  # fmt: skip
             return f"{missing} has been judged; {effect}"
-        if judged < sampled:
-            return f"{sampled - judged} of {sampled} {kind} items are not judged yet"
-        return ""
+        unsure = self.unsure(kind)
+        left = sampled - judged - unsure
+        parts = [f"{left} of {sampled} {kind} items are not judged yet"] if left else []
+        if unsure:
+            parts.append(f"of {unsure} of {sampled} {kind} items it could not be said what they "
+                         "are; they are treated as not drawn")  # fmt: skip
+        return "; ".join(parts)

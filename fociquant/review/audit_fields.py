@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import shapely
 
+from fociquant.review.audit_design import AuditDesign, AuditItem
+from fociquant.review.decisions import rounded
 from fociquant.review.regions import area_within
 from fociquant.units import UM2_PER_MM2, PixelSize
 
 LEAST_SHARE = 0.02
 """A field with less tissue than this is left to its neighbours: nobody would look at it."""
+
+REACH_UM = 40.0
+"""Outlines with centres so far outside a field are kept with it: they may reach into it, or lie
+in the margin that is shown around it."""
 
 
 def tissue_fields(
@@ -71,3 +80,49 @@ def _excluded_mm2(
         common = shapely.intersection(boxes[index], excluded)
         lost[index] = area_within(common, outline, pixel)
     return lost
+
+
+def with_surroundings(
+    design: AuditDesign, objects: pd.DataFrame, excluded: Mapping[str, shapely.Geometry]
+) -> AuditDesign:
+    """The design with what has to be seen to judge its fields, as it is at the draw.
+
+    Missed cells are those without an outline *then*: a later segmentation has others.
+
+    Parameters
+    ----------
+    design : AuditDesign
+    objects : pandas.DataFrame
+        All candidates and added cells: ``section``, ``y_um``, ``x_um``, ``outline``.
+    excluded : mapping of str to shapely geometry
+        Section to what is not to be counted, x before y, µm.
+    """
+    own = {str(name): rows for name, rows in objects.groupby("section", sort=False)}
+    nothing = objects.iloc[:0]
+    items = [
+        _surrounded(item, own.get(item.section, nothing), excluded.get(item.section))
+        if item.is_field else item
+        for item in design.items
+    ]  # fmt: skip
+    return replace(design, items=tuple(items))
+
+
+def _surrounded(
+    item: AuditItem, objects: pd.DataFrame, excluded: shapely.Geometry | None
+) -> AuditItem:
+    y0, x0, y1, x1 = item.span_um
+    y, x = objects["y_um"].to_numpy(np.float64), objects["x_um"].to_numpy(np.float64)
+    near = (y > y0 - REACH_UM) & (y < y1 + REACH_UM) & (x > x0 - REACH_UM) & (x < x1 + REACH_UM)
+    outlines = tuple(_flat(one) for one in objects["outline"].to_numpy()[near] if one is not None)
+    cut = shapely.GeometryCollection() if excluded is None else excluded
+    parts = shapely.get_parts(shapely.intersection(cut, shapely.box(x0, y0, x1, y1)))
+    rings = [
+        shapely.get_coordinates(ring)[:-1, ::-1]
+        for part in parts if isinstance(part, shapely.Polygon)
+        for ring in (part.exterior, *part.interiors)
+    ]  # fmt: skip
+    return replace(item, outlines=outlines, left_out=tuple(_flat(ring) for ring in rings))
+
+
+def _flat(points: np.ndarray) -> tuple[float, ...]:
+    return tuple(rounded(value) for value in np.asarray(points, np.float64).ravel())

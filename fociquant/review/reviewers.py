@@ -21,6 +21,9 @@ SLUG_LENGTH = 32
 STUDY = "_study"
 """In place of a section's name: entries about the whole study, for example unblinding."""
 
+AUDIT = "_audit"
+"""In place of a section's name: verdicts on the sample of an audit, which lies in many sections."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
@@ -113,7 +116,7 @@ class ReviewFolder:
         Parameters
         ----------
         section : str
-            Name of the section, or :data:`STUDY`.
+            Name of the section, :data:`STUDY` or :data:`AUDIT`.
         reviewer : Reviewer
         repeat : bool
             The section shown a second time, to measure the reviewer.

@@ -281,27 +281,6 @@ class ReviewSession(ShownSection):
         content = {} if cell is None else {"object": self._refs([cell])[0]}
         return self._commit([Draft(Action.COMMENT, content, text)])[0]
 
-    def audit(self, item: str, value: int, *, reason: str = "") -> Entry:
-        """The verdict on one sampled item of an audit; changes no count by itself.
-
-        Parameters
-        ----------
-        item : str
-            Its id in the design.
-        value : int
-            Of an object: 1 a cancer cell, 0 not. Of a field: number of cells that were missed.
-        reason : str
-
-        Raises
-        ------
-        InputError
-            A number that cannot be.
-        """
-        if int(value) != value or value < 0:
-            raise InputError(f"{value!r} cannot be the verdict of an audit: give 0, 1, 2 …")
-        content = {"item": str(item), "value": int(value)}
-        return self._commit([Draft(Action.AUDIT, content, reason)])[0]
-
     def undo(self, entry: Entry | str | None = None) -> Entry | None:
         """Take back an entry; without one, the last that holds. Can be repeated to the first.
 

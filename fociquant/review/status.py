@@ -9,7 +9,7 @@ from fociquant.errors import ResultsError
 from fociquant.review.decisions import Action, active_entries
 from fociquant.review.queue import deciding
 from fociquant.review.read_log import Log, read_log
-from fociquant.review.reviewers import STUDY, ReviewFolder
+from fociquant.review.reviewers import AUDIT, STUDY, ReviewFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def review_marks(results: Path) -> list[ReviewMark]:
     logs, _ = read_logs(results)
     groups: dict[tuple[str, str, str, bool], list[Log]] = {}
     for log in logs:
-        if log.section != STUDY:
+        if log.section not in (STUDY, AUDIT):
             key = (log.section, log.reviewer, log.station, log.repeat)
             groups.setdefault(key, []).append(log)
     return [_mark(key, groups[key]) for key in sorted(groups)]

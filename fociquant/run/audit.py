@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import shapely
 
 from fociquant.errors import InputError, ResultsError
 from fociquant.model import Section
 from fociquant.review import (
     AuditDesign,
     AuditEstimate,
-    LogWriter,
+    AuditSession,
     Reviewer,
     ReviewFolder,
     audit_verdicts,
@@ -23,12 +24,21 @@ from fociquant.review import (
     open_blinding,
     read_design,
     read_logs,
+    require_design,
     settle_verdicts,
     tissue_fields,
+    with_surroundings,
     write_design,
 )
-from fociquant.review.audit_design import ACCEPTED, FIELD_COLUMNS, OBJECT_COLUMNS, REJECTED, TISSUE
-from fociquant.review.decisions import Action, Draft
+from fociquant.review.audit_design import (
+    ACCEPTED,
+    FIELD_COLUMNS,
+    OBJECT_COLUMNS,
+    REJECTED,
+    TISSUE,
+    AuditItem,
+)
+from fociquant.review.audit_verdicts import check_verdict
 from fociquant.review.results import KEY_LENGTH, read_run
 from fociquant.run.gating import find_gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
@@ -39,6 +49,9 @@ from fociquant.store import ResultsFolder, read_csv, write_csv
 
 SHEET_COLUMNS = ("item", "code", "what", "y_um", "x_um", "height_um", "width_um", "verdict")
 """Columns of the sheet that a reviewer without a viewer fills in."""
+
+CANNOT_SAY = "?"
+"""In the sheet: this item cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +66,14 @@ class Frames:
         `FIELD_COLUMNS`.
     keys : dict of str to str
         Section to the fingerprint of its results.
+    excluded : dict of str to shapely geometry
+        Section to what is not counted of it.
     """
 
     objects: pd.DataFrame
     fields: pd.DataFrame
     keys: dict[str, str]
+    excluded: dict[str, shapely.Geometry]
 
 
 def audit_settings(results: Path) -> ReviewSettings:
@@ -105,6 +121,7 @@ def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = Fa
     sizes = {ACCEPTED: settings.audit_accepted, REJECTED: settings.audit_rejected,
              TISSUE: settings.audit_fields}  # fmt: skip
     design = draw_audit(frames.objects, frames.fields, keys=frames.keys, sizes=sizes, seed=seed)
+    design = with_surroundings(design, frames.objects, frames.excluded)
     write_design(results, design)
     return design
 
@@ -112,12 +129,13 @@ def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = Fa
 def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float) -> Frames:
     """Every candidate and every field of tissue of the study, controls left out."""
     review, gating = StudyReview.read(folder, inputs), find_gating(folder, inputs)
-    objects, fields, keys = [], [], {}
+    objects, fields, keys, excluded = [], [], {}, {}
     for section, state in stored_sections(folder, inputs):
         if state is None or section.negative_control:
             continue
         gated, facts = gate_section(folder, inputs, section, state, gating)
         reviewed = review.section(section, state, gated, facts)
+        excluded[section.name] = reviewed.region
         keys[section.name] = str(state["key"])[:KEY_LENGTH]
         cells = reviewed.cells[reviewed.cells["decision"] != "excluded"]
         named = cells[["cell", "y_um", "x_um", "outline"]].assign(
@@ -129,7 +147,7 @@ def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float)
             extent_um=extent_of(state),
         )  # fmt: skip
         fields.append(_of(section, table))
-    return Frames(_joined(objects, OBJECT_COLUMNS), _joined(fields, FIELD_COLUMNS), keys)
+    return Frames(_joined(objects, OBJECT_COLUMNS), _joined(fields, FIELD_COLUMNS), keys, excluded)
 
 
 def _of(section: Section, table: pd.DataFrame) -> pd.DataFrame:
@@ -154,14 +172,14 @@ def estimate(results: Path) -> AuditEstimate:
         No audit was drawn.
     ResultsError
     """
-    design = _require_design(results)
+    design = require_design(results)
     logs, _ = read_logs(results)
     folder, _ = _open(results)
     mice = read_csv(folder.mice, text=("mouse", "group"))
     failed = mice[mice["sections_failed"] > 0]
     keys = zip(failed["mouse"], failed["group"], failed["dpi"], strict=True)
     return estimate_audit(
-        design, settle_verdicts(design, audit_verdicts(logs)),
+        design, settle_verdicts(design, audit_verdicts(design, logs)),
         incomplete=[(str(m), str(g), float(d)) for m, g, d in keys],
     )  # fmt: skip
 
@@ -180,18 +198,11 @@ def write_sheet(results: Path, target: Path) -> int:
     int
         Number of items.
     """
-    design, blinding = _require_design(results), open_blinding(results)
+    design, blinding = require_design(results), open_blinding(results)
     rows: list[dict[str, Any]] = []
     for item in design.items:
-        if item.box is not None:
-            y0, x0, y1, x1 = item.box
-            place = ((y0 + y1) / 2, (x0 + x1) / 2, y1 - y0, x1 - x0)
-        elif item.ref is not None:
-            points = np.array(item.ref.outline or (item.ref.y_um, item.ref.x_um)).reshape(-1, 2)
-            size = np.ptp(points, axis=0)
-            place = (item.ref.y_um, item.ref.x_um, float(size[0]), float(size[1]))
-        else:
-            continue
+        y0, x0, y1, x1 = item.span_um
+        place = (*item.centre_um, y1 - y0, x1 - x0)
         row = (item.id, blinding.code_of(item.section), item.question, *place, "")
         rows.append(dict(zip(SHEET_COLUMNS, row, strict=True)))
     write_csv(target, pd.DataFrame(rows, columns=list(SHEET_COLUMNS)))
@@ -218,56 +229,57 @@ def read_sheet(results: Path, source: Path, reviewer: Reviewer) -> int:
     InputError
         All that is wrong with the sheet, one line each; nothing is taken in then.
     """
-    design = _require_design(results)
+    design = require_design(results)
     table = read_csv(source, text=("item", "verdict"))
     if not {"item", "verdict"} <= set(table.columns):
         raise InputError(
             f"{source} has no columns 'item' and 'verdict'. Fill in a sheet of --sheet."
         )
     items = {item.id: item for item in design.items}
-    wrong, verdicts = [], {}
-    for line, (item, text) in enumerate(zip(table["item"], table["verdict"], strict=True), start=2):
-        value = str(text).strip()
-        if not value:
+    wrong: list[str] = []
+    verdicts: dict[str, int | None] = {}
+    for line, (name, text) in enumerate(zip(table["item"], table["verdict"], strict=True), start=2):
+        if not str(text).strip():
             continue
-        known = items.get(str(item))
-        if known is None:
-            wrong.append(f"{source}, line {line}: there is no item {item!r} in this audit.")
-        elif not value.isdecimal() or (known.kind != TISSUE and value not in ("0", "1")):
-            allowed = "0, 1, 2 …" if known.kind == TISSUE else "1 (cancer cell) or 0"
-            wrong.append(f"{source}, line {line}: verdict {value!r} on {item}. Write {allowed}.")
-        else:
-            verdicts[known.id] = int(value)
+        try:
+            item = _known(items, str(name))
+            verdicts[item.id] = _verdict(item, str(text).strip())
+        except InputError as error:
+            wrong.append(f"{source}, line {line}: {error}")
     if wrong:
         raise InputError("\n".join(wrong))
-    return _take_in(results, design, verdicts, reviewer)
-
-
-def _take_in(
-    results: Path, design: AuditDesign, verdicts: dict[str, int], reviewer: Reviewer
-) -> int:
-    logs, _ = read_logs(results)
-    known = audit_verdicts(logs).get((reviewer.name, reviewer.station), {})
-    new = [i for i in design.items if i.id in verdicts and known.get(i.id) != verdicts[i.id]]
-    for section in dict.fromkeys(item.section for item in new):
-        drafts = [
-            Draft(Action.AUDIT, {"item": item.id, "value": verdicts[item.id]})
-            for item in new
-            if item.section == section
-        ]
-        with LogWriter(ReviewFolder(results), section, reviewer) as log:
-            log.append(drafts)
+    with AuditSession.open(results, reviewer) as session:
+        before = session.verdicts
+        new = {i: v for i, v in verdicts.items() if i not in before or before[i] != v}
+        session.judge_all(new)
     return len(new)
 
 
-def _require_design(results: Path) -> AuditDesign:
-    read_run(results)
-    design = read_design(results)
-    if design is None:
+def _known(items: Mapping[str, AuditItem], name: str) -> AuditItem:
+    if name not in items:
+        raise InputError(f"there is no item {name!r} in this audit.")
+    return items[name]
+
+
+def _verdict(item: AuditItem, text: str) -> int | None:
+    """What was written in the sheet.
+
+    Raises
+    ------
+    InputError
+        It is no verdict on this item.
+    """
+    if text == CANNOT_SAY:
+        return None
+    # A spreadsheet may have made 1 a 1.0; more digits than these are no count.
+    number = text.removesuffix(".0")
+    try:
+        return check_verdict(item, int(number if number.isdecimal() and len(number) < 9 else "-1"))
+    except InputError:
+        allowed = "0, 1, 2 …" if item.is_field else "1 (cancer cell), 0"
         raise InputError(
-            f"no audit was drawn from {results}. Draw one: fociquant audit {results} --draw"
-        )
-    return design
+            f"verdict {text!r} on {item.id}. Write {allowed} or {CANNOT_SAY} (cannot be said)."
+        ) from None
 
 
 def _open(results: Path) -> tuple[ResultsFolder, TableInputs]:

@@ -219,7 +219,7 @@ class StudyReview:
         design = read_design(folder.root)
         if design is None:
             return None
-        verdicts = audit_verdicts(log for own in self.logs.values() for log in own)
+        verdicts = audit_verdicts(design, (log for own in self.logs.values() for log in own))
         failed = mice.loc[mice["sections_failed"] > 0, MOUSE]
         return estimate_audit(
             design, settle_verdicts(design, verdicts),

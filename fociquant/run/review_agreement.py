@@ -73,7 +73,7 @@ def agreement_table(
     rows += _repeats(logs)
     rows += _second_looks(reviews, looks, people)
     if design is not None:
-        verdicts = audit_verdicts(log for own in logs.values() for log in own)
+        verdicts = audit_verdicts(design, (log for own in logs.values() for log in own))
         rows += [
             _row("audit", one, other, kappa)
             for one, other, kappa in audit_agreement(design, verdicts)
