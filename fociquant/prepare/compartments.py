@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from scipy import ndimage
-from skimage.measure import regionprops
 
 from fociquant.model import SectionFacts
+from fociquant.prepare.distances import Distances
 from fociquant.units import PixelSize
 
 NARROWEST_UM = 30.0
@@ -59,14 +59,14 @@ def find_lumens(outline: np.ndarray, tissue: np.ndarray, pixel: PixelSize) -> np
     if not tissue.any() or tissue.all():
         return found
     sampling = (pixel.y, pixel.x)
-    depth = ndimage.distance_transform_edt(~tissue, sampling=sampling)
-    pieces, count = ndimage.label(outline & (depth > SEALED_UM))
+    depth = Distances(tissue, pixel)
+    pieces, count = ndimage.label(outline & depth.beyond(SEALED_UM))
     if not count:
         return found
-    wide = ndimage.maximum(depth, pieces, np.arange(1, count + 1)) >= NARROWEST_UM
+    wide = np.bincount(pieces[depth.at_least(NARROWEST_UM)], minlength=count + 1) > 0
     margin = int(np.ceil((SEALED_UM + LINING_UM[1]) / min(sampling))) + 2
     for number, place in enumerate(ndimage.find_objects(pieces), start=1):
-        if not wide[number - 1]:
+        if not wide[number]:
             continue
         around = tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in place)
         grown = _grown(pieces[around] == number, sampling)
@@ -83,6 +83,8 @@ def _grown(piece: np.ndarray, sampling: tuple[float, float]) -> np.ndarray:
 
 
 def _is_smooth(hole: np.ndarray) -> bool:
+    from skimage.measure import regionprops  # takes half a second, and few sections need it
+
     return bool(regionprops(hole.astype(np.uint8))[0].solidity >= SMOOTH)
 
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from fociquant.model import Box
+from fociquant.prepare.grids import block_sums
 from fociquant.prepare.overview import PixelReader, choose_level
 from fociquant.units import PixelSize
 
@@ -46,6 +47,9 @@ MAX_THREADS = 4
 
 BRIGHTEST = 2.5
 """Light beyond this multiple of tissue's is cut: a labelled cell would darken its surroundings."""
+
+STRIP_ROWS = 32
+"""Rows for which second differences are computed at once."""
 
 LAGS = (1, 3)
 """Second differences over so many pixels: the first vanish in a blur, the second hardly."""
@@ -129,7 +133,7 @@ def look_closely(
     levels: Mapping[str, Levels],
     *,
     pixel_size: PixelSize,
-    grid: tuple[int, int],
+    wanted: np.ndarray,
     factor: int,
 ) -> Detail:
     """Read the section once at the coarsest level that is fine enough, piece by piece.
@@ -143,21 +147,21 @@ def look_closely(
         Of the roles in which tissue shows; without any, nothing is taken for tissue.
     pixel_size : PixelSize
         At full resolution.
-    grid : (int, int)
-        (h, w) of the overview.
+    wanted : numpy.ndarray of bool, shape (h, w)
+        Pixels of the overview for which anything is asked; elsewhere little is read.
     factor : int
-        Its full-resolution pixels per pixel.
+        Full-resolution pixels per pixel of the overview.
 
     Returns
     -------
     Detail
-        The same whatever the pieces, but for the rounding of sums.
+        The same whatever the pieces, but for the rounding of sums. 0 where nothing was read.
     """
     channels = list(roles.values())
-    wanted = max(int(DETAIL_UM / pixel_size.mean), 1)
-    level, reduction, _ = choose_level(reader, channels, wanted)
-    n = max(wanted // reduction, 1)
-    sums = _Sums(grid, list(roles), reduction * n, factor)
+    coarsest = max(int(DETAIL_UM / pixel_size.mean), 1)
+    level, reduction, _ = choose_level(reader, channels, coarsest)
+    n = max(coarsest // reduction, 1)
+    sums = _Sums(wanted, list(roles), reduction * n, factor)
     pixel_um = pixel_size.mean * reduction * n
     halo = math.ceil(TRUNCATE * LOCAL_UM / pixel_um)
 
@@ -170,12 +174,12 @@ def look_closely(
         seen = {"cover": sums.part(tissue[piece.inner], piece.place)}
         for role, plane in planes.items():
             for lag in LAGS:
-                seen[f"{role} {lag}"] = sums.part(_bends(plane, lag)[piece.inner], piece.place)
+                seen[f"{role} {lag}"] = sums.part(_bends(plane, lag, piece.inner), piece.place)
         return piece, seen
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
         # Added in the order of the pieces: sums do not depend on which thread was first.
-        for piece, seen in pool.map(look, _pieces(reader.levels[level], n, halo)):
+        for piece, seen in pool.map(look, _pieces(reader.levels[level], n, halo, sums)):
             sums.add(seen, piece.place)
     means = sums.means()
     fine, coarse = ({role: means[f"{role} {lag}"] for role in roles} for lag in LAGS)
@@ -185,23 +189,37 @@ def look_closely(
 class _Sums:
     """Sums over the pixels whose centre lies under each overview pixel."""
 
-    def __init__(self, grid: tuple[int, int], roles: Sequence[str], pixel: int, factor: int):
+    def __init__(self, wanted: np.ndarray, roles: Sequence[str], pixel: int, factor: int):
         names = ["cover", *(f"{role} {lag}" for role in roles for lag in LAGS)]
-        self._totals = {name: np.zeros(grid) for name in names}
-        self._counts, self._grid = np.zeros(grid), grid
+        self._totals = {name: np.zeros(wanted.shape) for name in names}
+        self._counts, self._wanted = np.zeros(wanted.shape), wanted
         self._pixel, self._factor = pixel, factor
+
+    def wanted_of(self, place: Box) -> Box:
+        """The smallest part of a place with every pixel of it for which anything is asked."""
+        y, x = self._under(place.y0, place.y1, 0), self._under(place.x0, place.x1, 1)
+        wanted = self._wanted[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
+        if not wanted.any():
+            return Box(place.y0, place.x0, place.y0, place.x0)
+        rows = np.flatnonzero(wanted.any(axis=1)[y - y[0]])
+        columns = np.flatnonzero(wanted.any(axis=0)[x - x[0]])
+        part = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+        return part.shift(place.y0, place.x0)
 
     def part(self, plane: np.ndarray, place: Box) -> np.ndarray:
         """Sums of a place's pixels (in pixels of the pass) under the overview pixels it meets."""
-        _, first_y = self._index(place.y0, place.y1, self._grid[0])
-        _, first_x = self._index(place.x0, place.x1, self._grid[1])
+        _, first_y = self._index(place.y0, place.y1, 0)
+        _, first_x = self._index(place.x0, place.x1, 1)
+        n = plane.shape[0] // len(first_y)
+        if _are_even(first_y, n, plane.shape[0]) and _are_even(first_x, n, plane.shape[1]):
+            return block_sums(plane, n)
         rows = np.add.reduceat(plane, first_y, axis=0, dtype=np.float64)
         return np.asarray(np.add.reduceat(rows, first_x, axis=1))
 
     def add(self, parts: Mapping[str, np.ndarray], place: Box) -> None:
         """Add the sums of a place."""
-        y, first_y = self._index(place.y0, place.y1, self._grid[0])
-        x, first_x = self._index(place.x0, place.x1, self._grid[1])
+        y, first_y = self._index(place.y0, place.y1, 0)
+        x, first_x = self._index(place.x0, place.x1, 1)
         for name, part in parts.items():
             self._totals[name][np.ix_(y, x)] += part
         heights, widths = (
@@ -210,16 +228,25 @@ class _Sums:
         )
         self._counts[np.ix_(y, x)] += np.outer(heights, widths)
 
-    def _index(self, start: int, stop: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Overview indices that pixels `start` to `stop` fall on, and where each begins."""
+    def _under(self, start: int, stop: int, axis: int) -> np.ndarray:
+        """Overview index of each pixel from `start` to `stop`, by its centre."""
         centres = (np.arange(start, stop) * self._pixel + self._pixel // 2) // self._factor
-        found, first = np.unique(np.minimum(centres, size - 1), return_index=True)
+        return np.minimum(centres, self._wanted.shape[axis] - 1)
+
+    def _index(self, start: int, stop: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """Overview indices that pixels `start` to `stop` fall on, and where each begins."""
+        found, first = np.unique(self._under(start, stop, axis), return_index=True)
         return found, first
 
     def means(self) -> dict[str, np.ndarray]:
         """Sums over counts; 0 where no pixel was added."""
         counts = np.maximum(self._counts, 1)
         return {name: total / counts for name, total in self._totals.items()}
+
+
+def _are_even(first: np.ndarray, n: int, size: int) -> bool:
+    """Whether every group, given by its first index, has `n` members."""
+    return n * len(first) == size and bool(np.all(first == n * np.arange(len(first))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +275,8 @@ class _Piece:
         return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32))
 
 
-def _pieces(level: Any, n: int, halo: int) -> Iterator[_Piece]:
-    """Means over n x n pixels of a level, in pieces of whole chunks of the file."""
+def _pieces(level: Any, n: int, halo: int, sums: _Sums) -> Iterator[_Piece]:
+    """Means over n x n pixels of a level: what is wanted of pieces of whole chunks of the file."""
     size = level.shape[1:]
     cut = (min(n, size[0]), min(n, size[1]))
     whole = Box(0, 0, size[0] // cut[0], size[1] // cut[1])
@@ -257,7 +284,9 @@ def _pieces(level: Any, n: int, halo: int) -> Iterator[_Piece]:
     for y in range(0, whole.y1, height):
         for x in range(0, whole.x1, width):
             place = Box(y, x, min(y + height, whole.y1), min(x + width, whole.x1))
-            yield _Piece(place, place.expand(halo).intersect(whole), cut)
+            place = sums.wanted_of(place)
+            if place.area:
+                yield _Piece(place, place.expand(halo).intersect(whole), cut)
 
 
 def _piece_shape(level: Any, n: int) -> tuple[int, int]:
@@ -270,10 +299,25 @@ def _piece_shape(level: Any, n: int) -> tuple[int, int]:
     return max(height // n, 1), max(width // n, 1)
 
 
-def _bends(plane: np.ndarray, lag: int) -> np.ndarray:
-    """Mean square of the second differences along both axes, float32 (h, w)."""
+def _bends(plane: np.ndarray, lag: int, inner: tuple[slice, slice]) -> np.ndarray:
+    """Mean square of the second differences along both axes, float32, of a part of a plane."""
+    rows, columns = inner
     padded = np.pad(plane, lag, mode="reflect" if min(plane.shape) > lag else "edge")
-    middle = padded[lag:-lag, lag:-lag]
-    down = padded[2 * lag :, lag:-lag] - 2 * middle + padded[: -2 * lag, lag:-lag]
-    across = padded[lag:-lag, 2 * lag :] - 2 * middle + padded[lag:-lag, : -2 * lag]
-    return (down * down + across * across) / 2
+    padded = padded[rows.start : rows.stop + 2 * lag, columns.start : columns.stop + 2 * lag]
+    bends = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    # Few rows at a time: what is computed stays in the processor's cache.
+    twice, across = (np.empty((STRIP_ROWS, bends.shape[1]), np.float32) for _ in range(2))
+    for top in range(0, len(bends), STRIP_ROWS):
+        bend = bends[top : top + STRIP_ROWS]
+        n = len(bend)
+        middle = padded[top + lag : top + lag + n]
+        double = np.multiply(middle[:, lag:-lag], 2, out=twice[:n])
+        np.subtract(padded[top + 2 * lag : top + 2 * lag + n, lag:-lag], double, out=bend)
+        bend += padded[top : top + n, lag:-lag]
+        other = np.subtract(middle[:, 2 * lag :], double, out=across[:n])
+        other += middle[:, : -2 * lag]
+        bend *= bend
+        other *= other
+        bend += other
+        bend /= 2
+    return bends

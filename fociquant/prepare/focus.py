@@ -17,6 +17,9 @@ from fociquant.prepare.detail import Detail
 WINDOW_UM = 16.0
 """Gaussian sigma over which structure is averaged, µm: about ten nuclei."""
 
+FOCUS_REACH_UM = 4 * WINDOW_UM
+"""The Gaussian ends there, µm (and a pixel later)."""
+
 BLURRED, ALSO_BLURRED = 0.6, 0.8
 """Share of the section's usual ratio below which the leading channel is blurred, and the others.
 On simulated sections without blur 99.9 % of tissue lies above 0.7, with a blur of 3 µm 90 % lies

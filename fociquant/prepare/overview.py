@@ -14,16 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from fociquant.model import Box
-from fociquant.prepare.sampling import TILE_PX, lattice
+from fociquant.prepare.soundness import ProbedReader
 
 MAX_OVERVIEW_PX = 1 << 23
 """An overview is not made larger than this: 32 MB per channel."""
 
 STRIP_PX = 1 << 22
 """Pixels per channel read at once."""
-
-PROBE_TILES = 24
-"""Tiles at which a reduced level is compared with the full resolution."""
 
 
 class PixelReader(Protocol):
@@ -89,13 +86,17 @@ def make_overview(reader: PixelReader, channels: Sequence[int], factor: int) -> 
 def choose_level(
     reader: PixelReader, channels: Sequence[int], factor: int
 ) -> tuple[int, int, tuple[int, ...]]:
-    """The coarsest sound level that is not coarser than wanted: level, reduction, those refused."""
+    """The coarsest sound level that is not coarser than wanted: level, reduction, those refused.
+
+    What a :class:`~fociquant.prepare.soundness.ProbedReader` knows already is not read again.
+    """
+    probed = reader if isinstance(reader, ProbedReader) else ProbedReader(reader)
     refused: list[int] = []
     for level in range(len(reader.levels) - 1, 0, -1):
         reduction = level_reduction(reader, level)
         if reduction is None or not 1 < reduction <= factor:
             continue
-        if _is_sound(reader, channels, level, reduction):
+        if probed.is_sound(channels, level, reduction):
             return level, reduction, tuple(refused)
         refused.append(level)
     return 0, 1, tuple(refused)
@@ -115,47 +116,6 @@ def level_reduction(reader: PixelReader, level: int) -> int | None:
     return None
 
 
-def _is_sound(reader: PixelReader, channels: Sequence[int], level: int, reduction: int) -> bool:
-    """Whether a level holds means of the full resolution, in every channel that shows anything.
-
-    The difference from the mean is compared with the standard deviation inside the
-    blocks: picking one pixel per block differs by about that, averaging by far less.
-    """
-    edge = reduction * max(TILE_PX // reduction, 1)
-    height, width = (size // reduction * reduction for size in reader.levels[0].shape[1:])
-    boxes = lattice((height, width), PROBE_TILES, edge)
-    errors, within, seen = (np.zeros(len(channels)) for _ in range(3))
-    for box in boxes:
-        fine = _nan_for_infinite(reader.read(box, channels, 0))
-        small = Box(*(side // reduction for side in (box.y0, box.x0, box.y1, box.x1)))
-        coarse = _nan_for_infinite(reader.read(small, channels, level))
-        blocks = fine.reshape(len(channels), small.shape[0], reduction, small.shape[1], reduction)
-        means, variances = blocks.mean(axis=(2, 4)), blocks.var(axis=(2, 4))
-        usable = np.isfinite(means) & np.isfinite(coarse)
-        if not _same_emptiness(means, coarse, usable):
-            return False
-        shown = np.ptp(np.where(np.isfinite(fine), fine, 0.0), axis=(1, 2)) > 0
-        errors += shown * np.where(usable, (coarse - means) ** 2, 0.0).sum(axis=(1, 2))
-        within += shown * np.where(usable, variances, 0.0).sum(axis=(1, 2))
-        seen += shown * usable.sum(axis=(1, 2))
-    # Cutting decimals at every halving loses up to half a count each time.
-    rounding = (0.5 + 0.5 * math.log2(reduction)) ** 2 if _is_integer(reader) else 0.0
-    return bool(seen.any()) and bool(np.all(errors <= 0.25 * within + rounding * seen))
-
-
-def _nan_for_infinite(pixels: np.ndarray) -> np.ndarray:
-    values = pixels.astype(np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _same_emptiness(means: np.ndarray, coarse: np.ndarray, usable: np.ndarray) -> bool:
-    """False if a channel varies at full resolution but is constant in the reduced tile."""
-    for mean, value, ok in zip(means, coarse, usable, strict=True):
-        if ok.any() and np.ptp(mean[ok]) > 1.0 and np.ptp(value[ok]) == 0:
-            return False
-    return True
-
-
 def _is_integer(reader: PixelReader) -> bool:
     return np.dtype(reader.levels[0].dtype).kind in "iub"
 
@@ -169,8 +129,10 @@ def _block_means(
     """
     height, width = reader.levels[level].shape[1:]
     shape = (len(channels), -(-height // n), -(-width // n))
-    sums = np.zeros(shape)
     integer = _is_integer(reader)
+    if n == 1 and integer:
+        return _whole_level(reader, channels, level), 0
+    sums = np.zeros(shape)
     counts = np.zeros((1 if integer else shape[0], *shape[1:]), np.float32)
     not_finite = 0
     for box in _pieces(reader.levels[level], height, width):
@@ -188,9 +150,19 @@ def _block_means(
         count = counts[channel % len(counts)]
         full = count > 0
         np.divide(sums[channel], count, out=sums[channel], where=full)
-        rest = np.median(sums[channel][full]) if full.any() else 0.0
-        means[channel] = np.where(full, sums[channel], rest)
+        means[channel] = sums[channel]
+        if not full.all():
+            means[channel][~full] = np.median(sums[channel][full]) if full.any() else 0.0
     return means, not_finite
+
+
+def _whole_level(reader: PixelReader, channels: Sequence[int], level: int) -> np.ndarray:
+    """A level as it is, float32 (n, h, w)."""
+    height, width = reader.levels[level].shape[1:]
+    image = np.empty((len(channels), height, width), np.float32)
+    for box in _pieces(reader.levels[level], height, width):
+        image[:, *box.slices] = reader.read(box, channels, level)
+    return image
 
 
 def _pieces(level: Any, height: int, width: int) -> Iterator[Box]:

@@ -174,17 +174,26 @@ def _excess(means: np.ndarray, frame: _Frame) -> np.ndarray:
     """
     unexplained = means[0] - frame.slope * means[-1] if len(means) > 1 else means[0]
     tiles = _as_tiles(unexplained)
-    dark = np.nanpercentile(tiles, DARK_PERCENT, axis=-1)
+    dark = _percentile(tiles, DARK_PERCENT)
     excess = tiles - np.minimum(dark, frame.ground)[..., None]
     if len(means) > 1:
         shine = _as_tiles(means[1])
-        bright = np.nanpercentile(shine, BRIGHT_PERCENT, axis=-1)
+        bright = _percentile(shine, BRIGHT_PERCENT)
         ordinary = np.maximum(bright, frame.ordinary)[..., None]
         excess -= (MAP_RATIO / TISSUE_RATIO - 1.0) * frame.slope * np.maximum(shine - ordinary, 0.0)
     rows, columns = dark.shape
     excess = excess.reshape(rows, columns, TILE_SQUARES, TILE_SQUARES).swapaxes(1, 2)
     excess = excess.reshape(rows * TILE_SQUARES, columns * TILE_SQUARES)
     return np.asarray(excess[: means.shape[1], : means.shape[2]])
+
+
+def _percentile(tiles: np.ndarray, percent: float) -> np.ndarray:
+    """Of the values of each tile, those that are NaN left out."""
+    result = np.percentile(tiles, percent, axis=-1)  # a tenth of the time of nanpercentile
+    cut = np.isnan(result)
+    if cut.any():
+        result[cut] = np.nanpercentile(tiles[cut], percent, axis=-1)
+    return np.asarray(result)
 
 
 def _as_tiles(plane: np.ndarray) -> np.ndarray:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from fociquant.model import Box, ChannelStats, SectionFacts
 from fociquant.prepare.artefacts import Scene, artefact_warnings, find_artefacts
 from fociquant.prepare.compartments import find_lumens
 from fociquant.prepare.detail import Detail, Levels, look_closely
+from fociquant.prepare.focus import FOCUS_REACH_UM
 from fociquant.prepare.grids import coarser, pixels_under, share_of_blocks, tissue_factor
 from fociquant.prepare.overview import Overview, PixelReader, make_overview
 from fociquant.prepare.parenchyma import coarse_pixel_bias, tissue_levels
@@ -20,6 +22,7 @@ from fociquant.prepare.sampling import TILE_PX, grid_shape, lattice, tissue_tile
 from fociquant.prepare.scale import channel_stats, pixel_noise
 from fociquant.prepare.screening import map_marker
 from fociquant.prepare.slope import autofluorescence_slope
+from fociquant.prepare.soundness import ProbedReader
 from fociquant.prepare.tissue import Textures, Tissue, find_tissue, texture, texture_of_noise
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
@@ -125,6 +128,7 @@ def prepare_section(
         If the slide has no such region.
     """
     channels, shape = list(roles.values()), _shape(reader)
+    reader = ProbedReader(reader)
     look = _first_look(reader, roles, pixel_size, settings)
     overview, anywhere, noises, tissue = look.overview, look.anywhere, look.noises, look.tissue
     overview_px = look.pixel
@@ -305,12 +309,19 @@ def _look_closely(
     )
     detail = look_closely(
         reader, used, levels,
-        pixel_size=pixel_size, grid=overview.image.shape[1:], factor=overview.factor,
+        pixel_size=pixel_size, wanted=_around(shares[0] > 0, pixel_size.mean * overview.factor),
+        factor=overview.factor,
     )  # fmt: skip
     bias = 1.0
     if levels:
         bias = coarse_pixel_bias(tiles, levels, factor=detail.factor, pixel_size=pixel_size)
     return _Lung(*shares, levels, detail, bias)
+
+
+def _around(inside: np.ndarray, pixel_um: float) -> np.ndarray:
+    """All that the rules for focus look at for a place inside."""
+    reach = math.ceil(FOCUS_REACH_UM / pixel_um) + 1
+    return np.asarray(ndimage.maximum_filter(inside, 2 * reach + 1, mode="constant"))
 
 
 def _stats(

@@ -12,10 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy import ndimage
 
 from fociquant.model import Box
+from fociquant.prepare.distances import Distances
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
 
@@ -249,7 +251,7 @@ def _combined(
     for image, noise in zip(overview, noises, strict=True):
         low, high = np.percentile(image[scanned], RANGE_PERCENTILES) if scanned.any() else (0, 0)
         if high - low > max(MIN_CONTRAST_NOISES * noise, 1e-6 * abs(high)):
-            smooth = ndimage.median_filter(image, size=3, mode="nearest")
+            smooth = cv2.medianBlur(np.ascontiguousarray(image, np.float32), 3)
             stretched.append(np.clip((smooth - low) / (high - low), 0.0, 1.0))
     return np.log(np.mean(stretched, axis=0) + LOG_OFFSET) if stretched else None
 
@@ -303,14 +305,13 @@ def _cut_air(filled: np.ndarray, bright: np.ndarray, pixel_size: PixelSize) -> n
     pieces, count = ndimage.label(~filled)
     if not count:
         return np.zeros_like(filled)
-    sampling = (pixel_size.y, pixel_size.x)
-    depth = ndimage.distance_transform_edt(~bright, sampling=sampling)
-    reach = ndimage.maximum(depth, pieces, np.arange(count + 1))
+    deep = Distances(bright, pixel_size).at_least(GLASS_REACH_UM)
+    wide = np.bincount(pieces[deep], minlength=count + 1) > 0
     mm2 = np.bincount(pieces.ravel(), minlength=count + 1) * pixel_size.area_um2 / UM2_PER_MM2
     sides = np.zeros(count + 1, np.int64)
     for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
         sides[np.unique(edge)] += 1
-    narrow = (reach < GLASS_REACH_UM) & (sides < 3)
+    narrow = ~wide & (sides < 3)
     air = (sides > 0) & (narrow | ((sides == 1) & (mm2 < MAX_HOLE_MM2)))
     air[0] = False
     return air[pieces]
@@ -341,12 +342,11 @@ def _strips_of_glass(bright: np.ndarray, pixel_size: PixelSize, widest_um: float
 
 
 def _close(mask: np.ndarray, radius_um: float, pixel_size: PixelSize) -> np.ndarray:
-    """Morphological closing with a disc."""
-    sampling = (pixel_size.y, pixel_size.x)
-    grown = ndimage.distance_transform_edt(~mask, sampling=sampling) <= radius_um
+    """Morphological closing with a disc; at least one pixel of the mask is True."""
+    grown = Distances(mask, pixel_size).within(radius_um)
     if grown.all():
         return grown
-    return (ndimage.distance_transform_edt(grown, sampling=sampling) > radius_um) | mask
+    return np.asarray(Distances(~grown, pixel_size).beyond(radius_um) | mask)
 
 
 def _small_pieces(

@@ -1,0 +1,132 @@
+"""Whether reduced levels of a file hold what averaging would give.
+
+Some scanners write zeros there for fluorescence, others every n-th pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fociquant.model import Box
+from fociquant.prepare.sampling import TILE_PX, lattice
+
+if TYPE_CHECKING:
+    from fociquant.prepare.overview import PixelReader
+
+PROBE_TILES = 24
+"""Tiles at which a reduced level is compared with the full resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """How one channel of a level differs from means of the full resolution.
+
+    Parameters
+    ----------
+    empty : bool
+        Constant in a tile where the full resolution varies.
+    error, within : float
+        Sums over pixels that show anything: squared difference from the means, and variance
+        under each mean.
+    seen : int
+        Their number.
+    """
+
+    empty: bool
+    error: float
+    within: float
+    seen: int
+
+
+class ProbedReader:
+    """A reader that remembers what its reduced levels were found to hold.
+
+    Parameters
+    ----------
+    reader : PixelReader
+    """
+
+    def __init__(self, reader: PixelReader) -> None:
+        self._reader = reader
+        self._found: dict[tuple[int, int], _Evidence] = {}
+
+    @property
+    def levels(self) -> Sequence[Any]:
+        """See :class:`fociquant.prepare.overview.PixelReader`."""
+        return self._reader.levels
+
+    def read(self, box: Box, channels: Sequence[int], level: int = 0) -> np.ndarray:
+        """See :class:`fociquant.prepare.overview.PixelReader`."""
+        return self._reader.read(box, channels, level)
+
+    def is_sound(self, channels: Sequence[int], level: int, reduction: int) -> bool:
+        """Whether a level holds means of the full resolution, in every channel that shows anything.
+
+        The difference from the mean is compared with the standard deviation inside the
+        blocks: picking one pixel per block differs by about that, averaging by far less.
+
+        Parameters
+        ----------
+        channels : sequence of int
+        level : int
+            Not the first.
+        reduction : int
+            Full-resolution pixels along one pixel of it.
+        """
+        missing = [channel for channel in channels if (level, channel) not in self._found]
+        if missing:
+            found = self._probe(missing, level, reduction)
+            self._found |= {(level, channel): one for channel, one in found.items()}
+        all_found = [self._found[level, channel] for channel in channels]
+        if any(one.empty for one in all_found):
+            return False
+        integer = np.dtype(self.levels[0].dtype).kind in "iub"
+        # Cutting decimals at every halving loses up to half a count each time.
+        rounding = (0.5 + 0.5 * math.log2(reduction)) ** 2 if integer else 0.0
+        return any(one.seen for one in all_found) and all(
+            one.error <= 0.25 * one.within + rounding * one.seen for one in all_found
+        )
+
+    def _probe(self, channels: list[int], level: int, reduction: int) -> dict[int, _Evidence]:
+        edge = reduction * max(TILE_PX // reduction, 1)
+        height, width = (size // reduction * reduction for size in self.levels[0].shape[1:])
+        empty = np.zeros(len(channels), bool)
+        errors, within, seen = (np.zeros(len(channels)) for _ in range(3))
+        for box in lattice((height, width), PROBE_TILES, edge):
+            fine = _nan_for_infinite(self.read(box, channels, 0))
+            small = Box(*(side // reduction for side in (box.y0, box.x0, box.y1, box.x1)))
+            coarse = _nan_for_infinite(self.read(small, channels, level))
+            blocks = fine.reshape(
+                len(channels), small.shape[0], reduction, small.shape[1], reduction
+            )
+            means, variances = blocks.mean(axis=(2, 4)), blocks.var(axis=(2, 4))
+            usable = np.isfinite(means) & np.isfinite(coarse)
+            empty |= _only_coarse_is_constant(means, coarse, usable)
+            shown = np.ptp(np.where(np.isfinite(fine), fine, 0.0), axis=(1, 2)) > 0
+            errors += shown * np.where(usable, (coarse - means) ** 2, 0.0).sum(axis=(1, 2))
+            within += shown * np.where(usable, variances, 0.0).sum(axis=(1, 2))
+            seen += shown * usable.sum(axis=(1, 2))
+        parts = zip(channels, empty, errors, within, seen, strict=True)
+        return {c: _Evidence(bool(e), float(d), float(v), int(n)) for c, e, d, v, n in parts}
+
+
+def _nan_for_infinite(pixels: np.ndarray) -> np.ndarray:
+    values = pixels.astype(np.float64)
+    return values if pixels.dtype.kind in "iub" else np.where(np.isfinite(values), values, np.nan)
+
+
+def _only_coarse_is_constant(
+    means: np.ndarray, coarse: np.ndarray, usable: np.ndarray
+) -> np.ndarray:
+    """Per channel: whether it varies at full resolution but not in the reduced tile."""
+    return np.array(
+        [
+            bool(ok.any()) and np.ptp(mean[ok]) > 1.0 and np.ptp(value[ok]) == 0
+            for mean, value, ok in zip(means, coarse, usable, strict=True)
+        ]
+    )
