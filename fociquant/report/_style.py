@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from fociquant.atomic import write_bytes
@@ -64,12 +65,19 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     Must be called inside :func:`figure_style`.
     """
     FigureCanvasAgg(figure)
-    figure.draw_without_rendering()  # lays the figure out, once for both files
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)  # once for both files
     figure.set_layout_engine("none")
+    figure.set_dpi(DOTS_PER_INCH)
     paths = []
-    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+    # Not by Figure.savefig, which draws everything twice for each file.
+    for suffix, write, metadata in (
+        (".png", FigureCanvasAgg(figure).print_png, {"Software": None}),
+        (".svg", FigureCanvasSVG(figure).print_svg, {"Date": None}),
+    ):
         memory = io.BytesIO()
-        figure.savefig(memory, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=metadata)
+        write(memory, metadata=metadata)
         path = stem.with_name(stem.name + suffix)
         write_bytes(path, memory.getvalue())
         paths.append(path)
