@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from fociquant.model import Box
 from fociquant.testing.lung.canvas import Canvas
 from fociquant.testing.lung.cells import draw_cells, focus_labels, pack
+from fociquant.testing.lung.epithelium import lining_marker
 from fociquant.testing.lung.noise import (
     TEXTURE_PX,
     hash01,
@@ -19,7 +20,8 @@ from fociquant.testing.lung.noise import (
     noise_grid,
     texture_window,
 )
-from fociquant.testing.lung.recipe import CellLook
+from fociquant.testing.lung.recipe import CellLook, Light, LungRecipe, TissueLook
+from fociquant.testing.lung.tissue import Outline, Tissue
 
 
 def test_hashes_are_uniform_and_depend_on_every_part() -> None:
@@ -102,3 +104,39 @@ def test_cells_of_a_focus_share_borders_and_have_their_size() -> None:
         (a, b) for a, b in zip(left.ravel(), right.ravel(), strict=True) if a and b and a != b
     }
     assert len(neighbours) > 60
+
+
+def lining_of(border: float, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """Marker of the lining, and the depth in it, of a lung full of airways."""
+    look = TissueLook(airway_spacing_um=260.0, airway_probability=1.0)
+    recipe = LungRecipe(tissue=look, light=Light(marker_epithelium_border=border))
+    tissue = Tissue(look, seed=5, outline=Outline())
+    canvas = Canvas.around(box, px_um=0.5, margin_um=0.0)
+    epithelium = tissue.maps(canvas).epithelium
+    assert epithelium is not None
+    return lining_marker(recipe, tissue, canvas, epithelium), canvas.upsample(epithelium)
+
+
+def test_cells_of_an_airway_lining_are_brighter_where_they_touch() -> None:
+    box = Box(400, 400, 1400, 1400)
+    even, depth = lining_of(0.0, box)
+    striped, _ = lining_of(1.0, box)
+    inside = depth > 2.0  # away from the apical and the basal border
+    assert inside.sum() > 5000
+    assert even[inside].std() == 0.0
+    assert not striped[depth < -2.5].any() and not even[depth < -2.5].any()
+    low, high = np.percentile(striped[inside], [10, 98])
+    assert high > 2 * low
+    share = np.mean(striped[inside] > 0.6)
+    assert 0.1 < share < 0.45  # two borders of 0.7 µm to a cell some 6 µm wide
+
+
+def test_an_airway_lining_is_the_same_in_every_window() -> None:
+    whole, _ = lining_of(0.7, Box(400, 400, 1400, 1400))
+    part, _ = lining_of(0.7, Box(800, 700, 1100, 1200))
+    step = Canvas.around(Box(0, 0, 9, 9), px_um=0.5, margin_um=0.0).step
+    corner = [edge // step * step for edge in (800, 700)]
+    origin = [edge // step * step for edge in (400, 400)]
+    y, x = (a - b for a, b in zip(corner, origin, strict=True))
+    same = whole[y : y + part.shape[0], x : x + part.shape[1]]
+    np.testing.assert_allclose(part, same, atol=1e-5)

@@ -62,6 +62,9 @@ def draw_recipe(rng: np.random.Generator, infected: bool | None = None) -> LungR
         artefacts=_artefacts(rng),
     )
     kind = rng.random()
+    # Drawn from the numbers of `kind`, so that what was drawn so far stays as it was.
+    border = max(0.0, 1.6 * (kind * 977.0 % 1.0) - 0.6)
+    recipe = replace(recipe, light=replace(light, marker_epithelium_border=border))
     if kind < DIM_FRACTION:
         return _dim(rng, recipe)
     return _hazy(rng, recipe) if kind < DIM_FRACTION + HAZE_FRACTION else recipe

@@ -118,6 +118,8 @@ class Light:
     """Unspecific stain of tissue, marker channel."""
     marker_epithelium_e: float = 110.0
     """Airway epithelium binds the antibody, marker channel."""
+    marker_epithelium_border: float = 0.0
+    """Share of that which lies on the borders between its cells, 0 (even) to 1."""
     nucleus_e: float = 620.0
     """Host nucleus, nuclear channel."""
     cell_nucleus_gain: float = 1.0

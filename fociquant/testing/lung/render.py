@@ -10,6 +10,7 @@ from fociquant.testing.lung import host, optics
 from fociquant.testing.lung.artefacts import focus_loss, folded
 from fociquant.testing.lung.canvas import Canvas
 from fociquant.testing.lung.cells import Cells, Stain, draw_cells, stain
+from fociquant.testing.lung.epithelium import lining_marker
 from fociquant.testing.lung.noise import noise_grid, sub_seed, texture_window
 from fociquant.testing.lung.recipe import CellLook, LungRecipe
 from fociquant.testing.lung.shapes import rasterise
@@ -135,7 +136,7 @@ def _tissue_light(
     planes[0] += np.float32(light.marker_unspecific_e) * patchy
     planes[3] += np.float32(light.ki67_unspecific_e) * patchy
     if maps.epithelium is not None and light.marker_epithelium_e > 0:
-        lining = np.clip(canvas.upsample(maps.epithelium) / 2 + 0.5, 0, 1)
+        lining = lining_marker(recipe, tissue, canvas, maps.epithelium)
         planes[0] += np.float32(light.marker_epithelium_e) * lining * texture
     return planes
 
