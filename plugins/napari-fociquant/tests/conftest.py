@@ -78,11 +78,11 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Bench:
-    """A viewer with the three widgets.
+    """A viewer with the widgets.
 
     Attributes
     ----------
-    viewer, desk, study, gallery, queue
+    viewer, desk, study, gallery, queue, audit
     """
 
     def __init__(self, viewer) -> None:
@@ -91,6 +91,7 @@ class Bench:
         _, self.study = window.add_plugin_dock_widget("napari-fociquant", "Study")
         _, self.queue = window.add_plugin_dock_widget("napari-fociquant", "Queue review")
         _, self.gallery = window.add_plugin_dock_widget("napari-fociquant", "Gallery review")
+        _, self.audit = window.add_plugin_dock_widget("napari-fociquant", "Audit")
         self.desk = self.study.desk
 
     def open(self, results: Path, section: str) -> None:
@@ -103,12 +104,14 @@ class Bench:
 
 @pytest.fixture
 def bench(make_napari_viewer: Callable[..., object]) -> Iterator[Bench]:
-    """A viewer with the three widgets, closed in order."""
+    """A viewer with the widgets, closed in order."""
     made = Bench(make_napari_viewer())
     yield made
     made.study.run.command.kill()
     made.study.sections.command.kill()
     made.study.draft.command.kill()
+    made.audit.sample.command.kill()
+    made.audit.judging.leave()
     made.gallery.model.loader.stop()
     made.desk.close_section()
 

@@ -26,7 +26,7 @@ def test_every_command_can_be_imported(manifest):
 def test_reader_sample_and_widgets_are_there(manifest):
     contributions = manifest.contributions
     assert {widget.display_name for widget in contributions.widgets} == {
-        "Study", "Gallery review", "Queue review"}  # fmt: skip
+        "Study", "Gallery review", "Queue review", "Audit"}  # fmt: skip
     assert contributions.readers[0].accepts_directories
     assert len(contributions.sample_data) == 1
     assert "napari/layers/measure" in contributions.menus

@@ -15,12 +15,13 @@ from fociquant.errors import StudyError
 from fociquant.units import PixelSize
 from napari_fociquant._config import load_config, save_config
 from napari_fociquant._draft import open_draft, place_problems, save_draft
-from napari_fociquant._keys import ACTIONS, effective_keys
+from napari_fociquant._keys import ACTIONS, effective_keys, shared_keys
 from napari_fociquant._queue import sides
 from napari_fociquant._sample import lung_section, sample_images
 from napari_fociquant._segment import CIRCLE, OUTLINED, outline_at
 
-MODULES = ("_reader", "_launch", "_qt.study_widget", "_qt.gallery_widget", "_qt.queue_widget")
+MODULES = ("_reader", "_launch", "_qt.study_widget", "_qt.gallery_widget", "_qt.queue_widget",
+           "_qt.audit_widget")  # fmt: skip
 
 
 def test_the_window_never_imports_a_network():
@@ -50,6 +51,18 @@ def test_the_key_that_was_set_goes_before_a_default():
     assert (keys["accept"], keys["reject"]) == ("R", "")
     assert len(problems) == 2
     assert "unknown action 'dance'" in problems[0]
+
+
+def test_an_action_may_have_no_key():
+    keys, problems = effective_keys({"merge": " ", "split": ""})
+    assert keys["merge"] == keys["split"] == ""
+    assert not problems
+
+
+def test_a_key_that_would_do_two_things_is_said_in_words():
+    assert shared_keys({"accept": "a", "reject": "A", "merge": "", "split": ""}) == [
+        "A would do two things: accept and reject."]  # fmt: skip
+    assert shared_keys(effective_keys({})[0]) == []
 
 
 def test_settings_come_back_and_a_damaged_file_is_said(own_settings):

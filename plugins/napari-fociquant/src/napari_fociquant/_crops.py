@@ -33,10 +33,18 @@ class CropReader:
         Indices, in the order of the crop.
     pixel : PixelSize
         Of level 0.
+    edge_um : float
+        Edge of a crop, µm.
+    edge_px : int
+        The coarsest level on which it has so many pixels is read.
     """
 
-    def __init__(self, image: SectionImage, channels: Sequence[int], pixel: PixelSize) -> None:
+    def __init__(
+        self, image: SectionImage, channels: Sequence[int], pixel: PixelSize, *,
+        edge_um: float = CROP_UM, edge_px: int = CROP_PX,
+    ) -> None:  # fmt: skip
         self._image, self._channels = image, list(channels)
+        self._edge_um, self._edge_px = edge_um, edge_px
         self._level, self._pixel = self._choose(pixel)
         self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
@@ -44,9 +52,19 @@ class CropReader:
     def _choose(self, pixel: PixelSize) -> tuple[int, PixelSize]:
         """The coarsest level that still has the pixels, or the finest."""
         sizes = [self._image.level_pixel_size(i, pixel) for i in range(len(self._image.pyramid))]
-        good = [i for i, size in enumerate(sizes) if CROP_UM / size.mean >= CROP_PX]
+        good = [i for i, size in enumerate(sizes) if self._edge_um / size.mean >= self._edge_px]
         level = max(good, default=0)
         return level, sizes[level]
+
+    def _box(self, y_um: float, x_um: float) -> Box:
+        h, w = (max(8, round(self._edge_um / size)) for size in (self._pixel.y, self._pixel.x))
+        y, x = int(y_um / self._pixel.y - h / 2), int(x_um / self._pixel.x - w / 2)
+        return Box(y, x, y + h, x + w)
+
+    def frame_um(self, y_um: float, x_um: float) -> tuple[float, float, float, float]:
+        """(y0, x0, y1, x1) of the crop around a place, µm."""
+        box, size = self._box(y_um, x_um), self._pixel
+        return (box.y0 * size.y, box.x0 * size.x, box.y1 * size.y, box.x1 * size.x)
 
     def read(self, y_um: float, x_um: float) -> np.ndarray:
         """Pixels around a place, shape (channels, h, w), float32; 0 outside the image.
@@ -56,14 +74,13 @@ class CropReader:
         ImageError
             If the pixels cannot be read.
         """
-        h, w = (max(8, round(CROP_UM / size)) for size in (self._pixel.y, self._pixel.x))
-        y, x = int(y_um / self._pixel.y - h / 2), int(x_um / self._pixel.x - w / 2)
+        wanted = self._box(y_um, x_um)
+        y, x, (h, w) = wanted.y0, wanted.x0, wanted.shape
         with self._lock:
             kept = self._kept.get((y, x))
         if kept is not None:
             return kept
         out = np.zeros((len(self._channels), h, w), np.float32)
-        wanted = Box(y, x, y + h, x + w)
         there = wanted.intersect(Box.of_shape(self._image.pyramid[self._level].shape[1:]))
         if there.area:
             rows, columns = there.shift(-y, -x).slices

@@ -31,17 +31,42 @@ class Action:
 ACTIONS: tuple[Action, ...] = (
     Action("accept", "A", "accept", "Accept: these are cancer cells"),
     Action("reject", "R", "reject", "Reject: these are not"),
-    Action("next", "N", "next", "Next focus of the queue"),
-    Action("previous", "P", "previous", "Previous focus of the queue"),
+    Action("unsure", "U", "cannot say", "Audit: this one cannot be told"),
+    Action("next", "N", "next", "Next focus of the queue, next item of an audit"),
+    Action("previous", "P", "previous", "Previous focus of the queue, item before in an audit"),
     Action("merge", "M", "merge", "Merge the selected foci into one"),
     Action("split", "S", "split", "Split the focus: drag a line across it"),
     Action("add", "C", "add cell", "Add a missed cell: click on it; again to stop"),
     Action("exclude", "X", "exclude", "Exclude a region: click its corners, double-click the last"),
     Action("undo", "Ctrl+Z", "undo", "Take back the last decision, without limit"),
     Action("redo", "Ctrl+Shift+Z", "redo", "Bring back what was taken back last"),
-    Action("jump", "Return", "show in slide", "From the gallery or the list to the place"),
-)
+    Action(
+        "jump",
+        "Return",
+        "show in slide",
+        "From the gallery or the list to the place; takes the number of an audit",
+    ),
+)  # fmt: skip
 """In the order of the help."""
+
+
+def shared_keys(keys: Mapping[str, str]) -> list[str]:
+    """Keys that would do two things, in words; an action may have none.
+
+    Parameters
+    ----------
+    keys : mapping of str to str
+        Action to key.
+    """
+    texts = {action.name: action.short for action in ACTIONS}
+    owners: dict[str, list[str]] = {}
+    for name, key in keys.items():
+        if key:
+            owners.setdefault(key.casefold(), []).append(texts.get(name, name))
+    return [
+        f"{key.upper()} would do two things: {' and '.join(names)}."
+        for key, names in owners.items() if len(names) > 1
+    ]  # fmt: skip
 
 
 def effective_keys(overrides: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -50,7 +75,7 @@ def effective_keys(overrides: Mapping[str, str]) -> tuple[dict[str, str], list[s
     Parameters
     ----------
     overrides : mapping of str to str
-        Action to key, from the settings file.
+        Action to key, from the settings file; ``""``: no key.
 
     Returns
     -------
@@ -61,10 +86,12 @@ def effective_keys(overrides: Mapping[str, str]) -> tuple[dict[str, str], list[s
     """
     known = {action.name: action.key for action in ACTIONS}
     problems = [f"unknown action {name!r} in the keys" for name in overrides if name not in known]
-    keys = known | {name: key for name, key in overrides.items() if name in known and key.strip()}
+    keys = known | {name: key.strip() for name, key in overrides.items() if name in known}
     owner: dict[str, str] = {}
     for name in sorted(keys, key=lambda one: one not in overrides):
         folded = keys[name].casefold()
+        if not folded:
+            continue
         if folded in owner:
             problems.append(f"{keys[name]} is set for {owner[folded]!r} and {name!r}")
             keys[name] = ""

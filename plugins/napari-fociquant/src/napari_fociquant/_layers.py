@@ -81,7 +81,7 @@ def channel_layers(
     """
     colours = role_colours(roles)
     layers: list[LayerData] = []
-    for role, channel in reversed(roles.items()):
+    for role, channel in reversed(list(roles.items())):
         known = (stats or {}).get(role)
         limits = contrast(known) if known else sampled_contrast(image, channel)
         levels = [level[channel] for level in image.levels]

@@ -99,6 +99,16 @@ class Results:
         table = read_csv(self.folder.foci, text=TEXT)
         return table[table["section"] == section].reset_index(drop=True)
 
+    def mice(self) -> pd.DataFrame:
+        """``mice.csv`` as it is now.
+
+        Raises
+        ------
+        ResultsError
+            If it is absent or damaged.
+        """
+        return read_csv(self.folder.mice, text=TEXT)
+
     def open_section_image(self, section: str, folders: Iterable[Path]) -> SectionImage:
         """The image that was counted.
 

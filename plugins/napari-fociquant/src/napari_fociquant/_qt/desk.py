@@ -61,6 +61,7 @@ class Desk(ResultsDesk):
         self.adding = False
         self.users = 0
         self.routing = KeyRouting(self.keys)
+        self.keys_changed.connect(self.routing.renew)
         self.view = SectionView(viewer, self)
         self._told, self._code, self._grouping = 0, "", False
         self._thread: threading.Thread | None = None
@@ -82,7 +83,7 @@ class Desk(ResultsDesk):
 
     def _open_section(self, code: str) -> bool:
         results, blinding = self.results, self.blinding
-        if results is None or blinding is None or not self._named():
+        if results is None or blinding is None or not self.named():
             return False
         if results.changed():
             self.say("The study was counted again since these results were opened: opened anew.")

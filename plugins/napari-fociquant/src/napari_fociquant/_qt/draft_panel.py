@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 from fociquant.errors import FociquantError
 from fociquant.study.guess import Roles
 from napari_fociquant._draft import Draft, RowProblem, open_draft, place_problems, save_draft
+from napari_fociquant._qt.parts import header_of
 from napari_fociquant._qt.process import Command
 
 WRONG = QColor(213, 94, 0, 110)
@@ -146,7 +147,7 @@ class DraftPanel(QWidget):
         for y, row in enumerate(draft.rows):
             for x, text in enumerate(row):
                 self.table.setItem(y, x, self._item(text, editable=draft.columns[x] != "image"))
-        header = self.table.horizontalHeader()
+        header = header_of(self.table)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
 
     @staticmethod

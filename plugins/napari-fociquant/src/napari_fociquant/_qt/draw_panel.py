@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from fociquant.errors import InputError
 from fociquant.review import check_region
@@ -31,7 +39,9 @@ class ExcludePanel(QWidget):
         self.reason = QComboBox()
         self.reason.setEditable(True)
         self.reason.addItems(["", *REASONS])
-        self.reason.lineEdit().setPlaceholderText("reason")
+        line = QLineEdit()
+        line.setPlaceholderText("reason")
+        self.reason.setLineEdit(line)
         self.keep = QPushButton("Exclude")
         self.drop = QPushButton("Discard")
         row = QHBoxLayout()

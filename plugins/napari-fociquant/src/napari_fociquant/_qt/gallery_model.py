@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPen, QPixmap
+from qtpy.QtGui import QColor, QFont, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS, Shown
 from napari_fociquant._crops import colour_crop
 from napari_fociquant._qt.crop_loader import CropLoader
+from napari_fociquant._qt.pixmaps import to_pixmap
 from napari_fociquant._section import OpenSection
 
 TILE_PX = 104
@@ -118,7 +119,7 @@ class GalleryModel(QAbstractListModel):
         if tile.row >= len(cells):
             return MEANINGS[self.state(tile)]
         flags = str(cells["flags"].iat[tile.row]).replace(";", ", ") or "no flag"
-        score = float(cells["score"].iat[tile.row])
+        score = float(cells["score"].to_numpy(np.float64)[tile.row])
         return f"{MEANINGS.get(self.state(tile), '')}\ncertainty {score:.1f}, {flags}"
 
     def pixmap(self, tile: Tile) -> QPixmap | None:
@@ -141,12 +142,7 @@ class GalleryModel(QAbstractListModel):
         section = self.section
         if section is None:
             return QPixmap()
-        pixels = np.ascontiguousarray(
-            colour_crop(crop, section.limits, section.colours, self.shown)
-        )
-        height, width, _ = pixels.shape
-        image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-        return QPixmap.fromImage(image.copy())
+        return to_pixmap(colour_crop(crop, section.limits, section.colours, self.shown))
 
     def _take(self, row: int, crop: np.ndarray) -> None:
         self._crops[row] = crop
@@ -162,9 +158,13 @@ class TileDelegate(QStyledItemDelegate):
         """All tiles are of one size."""
         return QSize(TILE_PX, TILE_PX)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+    def paint(
+        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> None:
         """Crop, frame, sign; a second frame where it is selected."""
         model = index.model()
+        if painter is None or not isinstance(model, GalleryModel):
+            return
         tile = model.tiles[index.row()]
         state = model.state(tile)
         rect = option.rect.adjusted(3, 3, -3, -3)

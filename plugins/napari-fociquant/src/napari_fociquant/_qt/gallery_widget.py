@@ -14,18 +14,19 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QListView,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from fociquant.review import make_queue
+from fociquant.review import ReviewSession, make_queue
 from napari_fociquant._colours import Shown
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.gallery_model import TILE_PX, GalleryModel, Tile, TileDelegate
-from napari_fociquant._qt.keys import KeyBar, pressed
+from napari_fociquant._qt.keys import KeyBar, KeyButton, pressed
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
+from napari_fociquant._qt.parts import viewport_of
+from napari_fociquant._section import OpenSection
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -58,10 +59,10 @@ class TileView(QListView):
         self.setAccessibleName("Candidates")
         self.setMinimumWidth(COLUMNS * TILE_PX + 24)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+    def keyPressEvent(self, e: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Keys of the review before those of a list."""
-        if not self._owner.act(pressed(event, self._owner.desk.keys)):
-            super().keyPressEvent(event)
+        if e is None or not self._owner.act(pressed(e, self._owner.desk.keys)):
+            super().keyPressEvent(e)
 
 
 class GalleryWidget(QWidget):
@@ -81,6 +82,7 @@ class GalleryWidget(QWidget):
         self.filter = QComboBox()
         self.filter.addItems([EVERYTHING, UNDECIDED, COUNTED, NOT_COUNTED])
         self.channels = QHBoxLayout()
+        self.boxes: list[QCheckBox] = []
         self.title = QLabel("Open a section in the widget 'Study'.")
         self._build()
         self._connect()
@@ -94,7 +96,7 @@ class GalleryWidget(QWidget):
         buttons = QHBoxLayout()
         for name, text in (("accept", "Accept"), ("reject", "Reject"), ("undo", "Undo"),
                            ("jump", "Show in slide")):  # fmt: skip
-            buttons.addWidget(self._button(name, text))
+            buttons.addWidget(KeyButton(self.desk, name, text, self.act))
         layout = QVBoxLayout(self)
         layout.addLayout(top)
         layout.addLayout(self.channels)
@@ -104,18 +106,12 @@ class GalleryWidget(QWidget):
         layout.addWidget(NoticeLine(self.desk))
         layout.addWidget(KeyBar(self.desk, ("accept", "reject", "undo", "redo", "jump")))
 
-    def _button(self, name: str, text: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(f"key {self.desk.keys[name]}")
-        button.clicked.connect(lambda: self.act(name))
-        return button
-
     def _connect(self) -> None:
         self.desk.section_changed.connect(self._show_section)
         self.desk.decided.connect(self.model.refresh)
         self.filter.currentTextChanged.connect(lambda _: self._fill())
         self.grid.doubleClicked.connect(self._jump_to)
-        self.model.restated.connect(self.grid.viewport().update)
+        self.model.restated.connect(viewport_of(self.grid).update)
         self.model.loader.failed.connect(self.desk.say)
         self.destroyed.connect(self.model.loader.stop)
         self.desk.routing.join(self, self.act)
@@ -127,37 +123,37 @@ class GalleryWidget(QWidget):
         self._show_channels()
 
     def _show_channels(self) -> None:
-        while self.channels.count():
-            self.channels.takeAt(0).widget().deleteLater()
+        while self.boxes:
+            self.boxes.pop().deleteLater()
         section = self.desk.section
-        names = self.desk.results.channel_names if self.desk.results and section else {}
-        for number, role in enumerate(section.roles if section else {}):
-            box = QCheckBox(names[role])
+        if section is None:
+            return
+        for number, role in enumerate(section.roles):
+            box = QCheckBox(section.results.channel_names[role])
             box.setChecked(True)
             box.setStyleSheet(f"color: {section.colours[number]}")
             box.toggled.connect(lambda on, n=number: self.model.set_shown(n, on))
             self.channels.addWidget(box)
+            self.boxes.append(box)
 
     def _fill(self) -> None:
         section = self.desk.section
-        self.model.show(section, self._tiles() if section else [])
+        self.model.show(section, self._tiles(section) if section else [])
         if self.model.tiles:
             self.grid.setCurrentIndex(self.model.index(0))
 
-    def _tiles(self) -> list[Tile]:
+    def _tiles(self, section: OpenSection) -> list[Tile]:
         """Most doubtful first, some of them a second time; fixed for a section and reviewer."""
-        section, desk = self.desk.section, self.desk
-        session = section.session
-        cells = session.cells[["cell", "score", "flags"]][self._wanted()]
+        session, blinding = section.session, self.desk.blinding
+        cells = session.cells[["cell", "score", "flags"]][self._wanted(session)]
         queue = make_queue(
             cells, threshold=section.threshold, repeat_share=section.repeat_share,
-            seed=desk.blinding.seed + section.number,
+            seed=(blinding.seed if blinding is not None else 0) + section.number,
         )  # fmt: skip
         row_of = {int(cell): row for row, cell in enumerate(session.cell)}
         return [Tile(row_of[item.cell], item.repeat) for item in queue]
 
-    def _wanted(self) -> np.ndarray:
-        session = self.desk.section.session
+    def _wanted(self, session: ReviewSession) -> np.ndarray:
         number = len(session.cells)
         verdict, positive = session.verdict[:number], session.positive[:number]
         masks = {

@@ -1,15 +1,23 @@
-"""Keys of a widget, and the line that shows them."""
+"""Keys of a widget: read from a press, shown in a line and on buttons, set in a window."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtGui import QKeyEvent, QKeySequence
-from qtpy.QtWidgets import QLabel, QMessageBox
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QKeySequenceEdit,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_fociquant._config import config_file
-from napari_fociquant._keys import ACTIONS
+from napari_fociquant._keys import ACTIONS, shared_keys
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
@@ -28,34 +36,111 @@ def _same(key: str, text: str) -> bool:
     return QKeySequence(key).toString().casefold() == text.casefold()
 
 
-def help_text(keys: Mapping[str, str]) -> str:
-    """All keys, one a line, and where they are set."""
-    lines = [f"<tr><td><b>{keys[a.name] or '–'}</b></td><td>&nbsp;&nbsp;{a.text}</td></tr>"
-             for a in ACTIONS]  # fmt: skip
-    where = config_file().name
-    return (
-        f"<table>{''.join(lines)}</table><p>Other keys: the file {where} in your folder for "
-        'settings, for example {"keys": {"accept": "Y"}}.</p>'
-    )
+class KeyButton(QPushButton):
+    """A button that says which key does the same.
+
+    Parameters
+    ----------
+    desk : Desk
+    name : str
+        Of the action.
+    text : str
+    act : callable
+        Called with the name.
+    """
+
+    def __init__(self, desk: Desk, name: str, text: str, act: Callable[[str], object]) -> None:
+        super().__init__(text)
+        self._desk, self._name = desk, name
+        self.clicked.connect(lambda: act(name))
+        desk.keys_changed.connect(self._say_key)
+        self._say_key()
+
+    def _say_key(self) -> None:
+        self.setToolTip(f"key {self._desk.keys[self._name] or '–'}")
 
 
 class KeyBar(QLabel):
-    """One line with the keys that matter here; a click shows all of them."""
+    """One line with the keys that matter here; a click shows all of them, to be changed."""
 
     def __init__(self, desk: Desk, names: Sequence[str]) -> None:
-        known = {action.name: action for action in ACTIONS}
-        parts = [f"<b>{desk.keys[n] or '–'}</b> {known[n].short}" for n in names]
-        super().__init__(
-            "&nbsp;&nbsp; ".join([*parts, '<a href="all" style="color:#56B4E9">all keys</a>'])
-        )
-        self._desk = desk
+        super().__init__()
+        self._desk, self._names = desk, tuple(names)
+        self.dialog: KeysDialog | None = None
         self.setWordWrap(True)
         self.linkActivated.connect(lambda _: self.show_all())
+        desk.keys_changed.connect(self._say_keys)
+        self._say_keys()
+
+    def _say_keys(self) -> None:
+        known = {action.name: action for action in ACTIONS}
+        parts = [f"<b>{self._desk.keys[n] or '–'}</b> {known[n].short}" for n in self._names]
+        link = '<a href="all" style="color:#56B4E9">all keys, other keys</a>'
+        self.setText("&nbsp;&nbsp; ".join([*parts, link]))
 
     def show_all(self) -> None:
         """A window with every key."""
-        box = QMessageBox(self)
-        box.setWindowTitle("Keys of the review")
-        box.setText(help_text(self._desk.keys))
-        box.setModal(False)
-        box.show()
+        self.dialog = KeysDialog(self._desk, self)
+        self.dialog.show()
+
+
+class KeysDialog(QDialog):
+    """Every key of the review; each can be set to another one.
+
+    Parameters
+    ----------
+    desk : Desk
+    parent : QWidget
+    """
+
+    def __init__(self, desk: Desk, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._desk = desk
+        self.setWindowTitle("Keys of the review")
+        self.edits = {action.name: QKeySequenceEdit() for action in ACTIONS}
+        self.problem = QLabel()
+        self.problem.setStyleSheet("color: #F0E442")
+        self.problem.setWordWrap(True)
+        buttons = QDialogButtonBox.StandardButton
+        self.box = QDialogButtonBox(buttons.Save | buttons.Cancel | buttons.RestoreDefaults)
+        form = QFormLayout()
+        for action in ACTIONS:
+            edit = self.edits[action.name]
+            edit.setKeySequence(QKeySequence(desk.keys[action.name]))
+            edit.keySequenceChanged.connect(lambda _: self._look())
+            form.addRow(action.text, edit)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.problem)
+        layout.addWidget(self.box)
+        self.box.accepted.connect(self.accept)
+        self.box.rejected.connect(self.reject)
+        self.button("RestoreDefaults").clicked.connect(lambda: self.restore())
+
+    def button(self, name: str) -> QPushButton:
+        """One of the buttons below: ``Save``, ``Cancel``, ``RestoreDefaults``."""
+        found = self.box.button(getattr(QDialogButtonBox.StandardButton, name))
+        return found if found is not None else QPushButton()
+
+    def chosen(self) -> dict[str, str]:
+        """Action to key, as it stands in the window."""
+        texts = {name: edit.keySequence().toString() for name, edit in self.edits.items()}
+        # Only the first of several keys pressed one after the other.
+        return {name: text.split(", ")[0] for name, text in texts.items()}
+
+    def restore(self) -> None:
+        """The keys that everybody begins with."""
+        for action in ACTIONS:
+            self.edits[action.name].setKeySequence(QKeySequence(action.key))
+
+    def _look(self) -> None:
+        """A key may do one thing only."""
+        problems = shared_keys(self.chosen())
+        self.problem.setText("\n".join(problems))
+        self.button("Save").setEnabled(not problems)
+
+    def accept(self) -> None:
+        """Use these keys from now on, in every window that is opened later too."""
+        if not shared_keys(self.chosen()):
+            self._desk.set_keys(self.chosen())
+            super().accept()

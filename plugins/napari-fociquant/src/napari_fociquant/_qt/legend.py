@@ -11,6 +11,7 @@ from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
+    from napari_fociquant._section import OpenSection
 
 
 class Legend(QLabel):
@@ -28,10 +29,10 @@ class Legend(QLabel):
     def refresh(self) -> None:
         """Count again."""
         section = self._desk.section
-        self.setText("" if section is None else self._text())
+        self.setText("" if section is None else self._text(section))
 
-    def _text(self) -> str:
-        section = self._desk.section
+    @staticmethod
+    def _text(section: OpenSection) -> str:
         numbers = np.bincount(section.codes(), minlength=max(COLOURS) + 1)
         parts = [
             f'<span style="color:{COLOURS[state]}">■ {SIGNS[state]}</span> {meaning} '

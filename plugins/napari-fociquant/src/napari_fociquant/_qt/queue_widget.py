@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,13 +21,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from fociquant.review import Entry, ReviewSession
 from napari_fociquant._foci import Focus
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.draw_panel import ExcludePanel
 from napari_fociquant._qt.focus_list import FocusListModel
-from napari_fociquant._qt.keys import KeyBar, pressed
+from napari_fociquant._qt.keys import KeyBar, KeyButton, pressed
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
+from napari_fociquant._qt.parts import header_of, selection_of, side_header_of
 from napari_fociquant._queue import count_open, places_of, renew, sides, state_of
 
 if TYPE_CHECKING:
@@ -48,14 +51,14 @@ class FocusTable(QTableView):
         self._owner = owner
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.verticalHeader().setDefaultSectionSize(22)
+        header_of(self).setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        side_header_of(self).setDefaultSectionSize(22)
         self.setAccessibleName("Foci")
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+    def keyPressEvent(self, e: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Keys of the review before those of a list."""
-        if not self._owner.act(pressed(event, self._owner.desk.keys)):
-            super().keyPressEvent(event)
+        if e is None or not self._owner.act(pressed(e, self._owner.desk.keys)):
+            super().keyPressEvent(e)
 
 
 class QueueWidget(QWidget):
@@ -75,19 +78,15 @@ class QueueWidget(QWidget):
         self.title = QLabel()
         self.classes = QComboBox()
         self.exclude = ExcludePanel(self.desk)
-        self.buttons = {name: self._button(name, text) for name, text in BUTTONS}
+        self.buttons = {
+            name: KeyButton(self.desk, name, text, self.act) for name, text in BUTTONS
+        }  # fmt: skip
         self.sign_off = QPushButton("Sign off this section")
         self._cut: Focus | None = None
         self._places = np.zeros(0, np.int64)
         self._build()
         self._connect()
         self._show_section()
-
-    def _button(self, name: str, text: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(f"key {self.desk.keys[name]}")
-        button.clicked.connect(lambda: self.act(name))
-        return button
 
     def _build(self) -> None:
         grid = QGridLayout()
@@ -116,7 +115,7 @@ class QueueWidget(QWidget):
         desk.decided.connect(self._restate)
         desk.view.drawn.connect(self._drawn)
         desk.view.clicked.connect(self._clicked)
-        self.table.selectionModel().currentRowChanged.connect(lambda new, _: self._jump(new))
+        selection_of(self.table).currentRowChanged.connect(lambda new, _: self._jump(new))
         self.classes.textActivated.connect(self._set_class)
         self.sign_off.clicked.connect(lambda: desk.sign_off())
         desk.routing.join(self, self.act)
@@ -150,7 +149,7 @@ class QueueWidget(QWidget):
     def _reselect(self, rows: np.ndarray) -> None:
         """Select what now holds the cells that were selected, without moving the slide."""
         wanted = [int(place) for place in np.unique(self._places[rows]) if place >= 0]
-        selection = self.table.selectionModel()
+        selection = selection_of(self.table)
         selection.blockSignals(True)
         for place in wanted[:1]:
             self.table.setCurrentIndex(self.model.index(place, 0))
@@ -162,7 +161,7 @@ class QueueWidget(QWidget):
         """Add a focus to the selection."""
         flags = QItemSelectionModel.SelectionFlag
         index = self.model.index(place, 0)
-        self.table.selectionModel().select(index, flags.Select | flags.Rows)
+        selection_of(self.table).select(index, flags.Select | flags.Rows)
 
     def _state(self, focus: Focus) -> str:
         section = self.desk.section
@@ -183,7 +182,7 @@ class QueueWidget(QWidget):
 
     def selected(self) -> list[Focus]:
         """Foci that are selected."""
-        places = sorted({index.row() for index in self.table.selectionModel().selectedRows()})
+        places = sorted({index.row() for index in selection_of(self.table).selectedRows()})
         return [self.model.items[place] for place in places if place < len(self.model.items)]
 
     def _selected_rows(self) -> np.ndarray:
@@ -232,8 +231,9 @@ class QueueWidget(QWidget):
 
     def _merge(self) -> None:
         items = self.selected()
-        cells = [int(self.desk.section.session.cell[item.rows[0]]) for item in items]
-        self.desk.decide(lambda session: session.merge(cells))
+        self.desk.decide(
+            lambda session: session.merge([int(session.cell[item.rows[0]]) for item in items])
+        )
 
     def _start_split(self) -> None:
         items = self.selected()
@@ -257,19 +257,21 @@ class QueueWidget(QWidget):
             self._split(cut, points)
 
     def _split(self, item: Focus, line: np.ndarray) -> None:
-        session = self.desk.section.session
         rows = item.rows
-        parts = [rows[side] for side in sides(session.y_um[rows], session.x_um[rows], line)]
-        cells = [[int(session.cell[row]) for row in part] for part in parts]
-        self.desk.decide(lambda one: one.split(cells))
+
+        def split(session: ReviewSession) -> Entry:
+            parts = sides(session.y_um[rows], session.x_um[rows], line)
+            return session.split([session.cell[rows[part]].tolist() for part in parts])
+
+        self.desk.decide(split)
 
     def _set_class(self, name: str) -> None:
-        items = self.selected()
-        if name not in self.desk.results.classes or not items:
+        items, section = self.selected(), self.desk.section
+        if section is None or name not in section.results.classes or not items:
             return
         for item in items:
-            cells = [int(self.desk.section.session.cell[row]) for row in item.rows]
-            self.desk.decide(lambda session, c=cells: session.set_class(c, name))
+            cells = section.session.cell[item.rows].tolist()
+            self.desk.decide(partial(ReviewSession.set_class, cells=cells, name=name))
         self.classes.setCurrentIndex(0)
 
     def _toggle_add(self) -> None:

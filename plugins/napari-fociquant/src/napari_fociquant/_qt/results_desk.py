@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +40,13 @@ class ResultsDesk(QObject):
         Other results, or the blinding of these.
     noticed : Signal(str)
         Something the user must be told.
+    keys_changed : Signal()
+        Actions have other keys.
     """
 
     results_changed = Signal()
     noticed = Signal(str)
+    keys_changed = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -59,6 +62,23 @@ class ResultsDesk(QObject):
 
     def close_section(self) -> None:
         """Close what is open, before something else is opened."""
+
+    def set_keys(self, keys: Mapping[str, str]) -> None:
+        """Use other keys from now on.
+
+        Parameters
+        ----------
+        keys : mapping of str to str
+            Action to key; those of the default are not written down.
+        """
+        usual, _ = effective_keys({})
+        self.config.keys = {name: key for name, key in keys.items() if key != usual.get(name)}
+        save_config(self.config)
+        found, problems = effective_keys(self.config.keys)
+        self.keys.update(found)
+        for text in problems:
+            self.say(text)
+        self.keys_changed.emit()
 
     # Words
 
@@ -105,8 +125,9 @@ class ResultsDesk(QObject):
         self.close_section()
         self.config.reviewer = name
         save_config(self.config)
-        if self.results is not None and name:
-            self.attempt(lambda: self._blind(self.results))
+        results = self.results
+        if results is not None and name:
+            self.attempt(lambda: self._blind(results))
         self.results_changed.emit()
 
     def open_results(self, root: Path) -> bool:
@@ -138,7 +159,7 @@ class ResultsDesk(QObject):
     def unblind(self, reason: str) -> bool:
         """Show group, day and mouse; that is written down first and cannot be undone."""
         results = self.results
-        if results is None or not self._named():
+        if results is None or not self.named():
             return False
         if self.attempt(lambda: unblind(results.root, self.reviewer, reason=reason)) is None:
             return False
@@ -150,9 +171,11 @@ class ResultsDesk(QObject):
         """What reviewers have done; empty without results."""
         if self.results is None:
             return []
-        return list(self.attempt(lambda: review_marks(self.results.root)) or [])
+        root = self.results.root
+        return list(self.attempt(lambda: review_marks(root)) or [])
 
-    def _named(self) -> bool:
+    def named(self) -> bool:
+        """Whether a reviewer's name is known; it is asked for if not."""
         if not self.reviewer:
             self.say("Write your name or initials first: every decision is logged under it.")
         return bool(self.reviewer)

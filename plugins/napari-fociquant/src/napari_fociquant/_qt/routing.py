@@ -36,6 +36,14 @@ class KeyRouter(QObject):
         self._shortcuts = [self._shortcut(widget, keys[name], name, act) for name in ROUTED
                            if keys.get(name)]  # fmt: skip
 
+    def end(self) -> None:
+        """Listen to no key any more."""
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self._shortcuts.clear()
+        self.deleteLater()
+
     @staticmethod
     def _shortcut(widget: QWidget, key: str, name: str, act: Callable[[str], object]) -> QShortcut:
         shortcut = QShortcut(QKeySequence(key), widget)
@@ -59,12 +67,20 @@ class KeyRouting:
         self._router: KeyRouter | None = None
 
     def join(self, widget: QWidget, act: Callable[[str], bool]) -> None:
-        """Keys go to this widget while it has the focus, or nobody else wants them."""
+        """Keys go to this widget while it has the focus, or while it is to be seen and no
+        widget with the focus wants them.
+        """
         actor = (widget, act)
         self._actors.append(actor)
         widget.destroyed.connect(lambda *_: self._drop(actor))
         if self._router is None:
             self._router = KeyRouter(widget, self._keys, self.route)
+
+    def renew(self) -> None:
+        """Listen to the keys as they are now."""
+        if self._router is not None:
+            self._router.end()
+            self._router = KeyRouter(self._actors[0][0], self._keys, self.route)
 
     def _drop(self, actor: tuple[QWidget, Callable[[str], bool]]) -> None:
         first = self._actors[0] is actor
@@ -75,9 +91,9 @@ class KeyRouting:
             self._router = KeyRouter(heirs[0][0], self._keys, self.route) if heirs else None
 
     def route(self, name: str) -> None:
-        """Do what a key says, in the widget that is looked at."""
-        ordered = sorted(self._actors, key=lambda one: (not _has_focus(one[0]), not _seen(one[0])))
-        for _, act in ordered:
+        """Do what a key says, in the widget that is looked at; nothing in one behind others."""
+        wanted = [one for one in self._actors if _has_focus(one[0]) or _seen(one[0])]
+        for _, act in sorted(wanted, key=lambda one: not _has_focus(one[0])):
             if act(name):
                 return
 

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
-    QInputDialog,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -23,7 +22,10 @@ from qtpy.QtWidgets import (
 )
 
 from fociquant.review import Reviewer, ReviewMark, View
+from napari_fociquant._qt.counts_table import CountsTable
+from napari_fociquant._qt.parts import header_of, side_header_of
 from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.unblinding import ask_to_unblind
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
@@ -58,6 +60,7 @@ class SectionsPanel(QWidget):
             "images": QPushButton("Where are the images? …"), "unblind": QPushButton("Unblind …"),
             "recount": QPushButton("Recount"), "export": QPushButton("Export"),
         }  # fmt: skip
+        self.counts = CountsTable(desk)
         self._after = ""
         self._build()
         self._connect()
@@ -77,11 +80,12 @@ class SectionsPanel(QWidget):
         export.addWidget(self.buttons["export"])
         self.formats["prism"].setChecked(True)
         self.formats["xlsx"].setChecked(True)
-        self.table.verticalHeader().hide()
+        side_header_of(self.table).hide()
         layout = QVBoxLayout(self)
         layout.addLayout(name)
         layout.addWidget(self.summary)
         layout.addWidget(self.table, 1)
+        layout.addWidget(self.counts)
         layout.addLayout(grid)
         layout.addLayout(export)
 
@@ -90,8 +94,8 @@ class SectionsPanel(QWidget):
         self.table.doubleClicked.connect(lambda index: self.open_row(index.row()))
         actions = {
             "results": self._ask_results, "open": lambda: self.open_row(self.table.currentRow()),
-            "images": self._ask_images, "unblind": self._ask_reason, "recount": self.recount,
-            "export": self.export,
+            "images": self._ask_images, "recount": self.recount, "export": self.export,
+            "unblind": lambda: ask_to_unblind(self.desk, self),
         }  # fmt: skip
         for name, action in actions.items():
             self.buttons[name].clicked.connect(lambda _=False, a=action: a())
@@ -118,7 +122,7 @@ class SectionsPanel(QWidget):
         for place, view in enumerate(views):
             for column, text in enumerate(self._texts(view, marks)[: len(columns)]):
                 self.table.setItem(place, column, QTableWidgetItem(text))
-        header = self.table.horizontalHeader()
+        header = header_of(self.table)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
         self._summarise(views, marks)
@@ -167,14 +171,6 @@ class SectionsPanel(QWidget):
         if chosen:
             self.desk.set_image_folder(Path(chosen))
 
-    def _ask_reason(self) -> None:
-        reason, yes = QInputDialog.getText(
-            self, "Unblind", "Names, groups and days will be shown to you from now on. This is "
-            "written down and cannot be undone.\nReason:",
-        )  # fmt: skip
-        if yes and reason.strip():
-            self.desk.unblind(reason.strip())
-
     # Tables and files
 
     def recount(self) -> None:
@@ -209,9 +205,10 @@ class SectionsPanel(QWidget):
             self._busy(False)
             self.desk.say(errors.strip() or "The tables could not be made.")
             return
-        if self._after:
+        results = self.desk.results
+        if self._after and results is not None:
             formats, self._after = self._after, ""
-            root = str(self.desk.results.root)
+            root = str(results.root)
             self.command.start(["-m", "fociquant", "export", root, "--to", formats, "--json"])
             return
         self._busy(False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize
+from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_fociquant._qt.desk import desk_of
@@ -18,7 +19,7 @@ from napari_fociquant._qt.sections_panel import SectionsPanel
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-GALLERY, QUEUE = "Gallery review", "Queue review"
+GALLERY, QUEUE, AUDIT = "Gallery review", "Queue review", "Audit"
 """Display names of the other widgets, as in the manifest."""
 
 
@@ -38,7 +39,7 @@ class StudyWidget(QWidget):
         self.run = RunPanel()
         self.sections = SectionsPanel(self.desk)
         self.tabs = QTabWidget()
-        self.review = QPushButton("Show gallery and queue")
+        self.review = QPushButton("Show gallery, queue and audit")
         self._build()
         self._connect()
 
@@ -100,15 +101,15 @@ class StudyWidget(QWidget):
                 self.draft.clear()
 
     def show_review(self) -> None:
-        """Dock the two other widgets, if they are not there."""
-        for name in (QUEUE, GALLERY):
+        """Dock the other widgets, if they are not there."""
+        for name in (AUDIT, QUEUE, GALLERY):
             self._viewer.window.add_plugin_dock_widget("napari-fociquant", name, tabify=True)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the table."""
         return QSize(400, 480)
 
-    def closeEvent(self, event: object) -> None:  # noqa: N802 - Qt's name
+    def closeEvent(self, a0: QCloseEvent | None) -> None:  # noqa: N802 - Qt's name
         """A run does not outlive its window: it stops and can be continued."""
         self.run.command.kill()
-        super().closeEvent(event)
+        super().closeEvent(a0)

@@ -1,0 +1,120 @@
+"""One place of an audit, drawn: pixels, outlines, nothing of what the program thinks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QBrush, QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF
+from qtpy.QtWidgets import QWidget
+
+from fociquant.review import AuditItem
+from napari_fociquant._audit import Picture
+from napari_fociquant._qt.pixmaps import to_pixmap
+
+LEAST_PX = 360
+"""Smallest edge on the screen, px."""
+
+LINE, FIELD_LINE, LEFT_OUT = "#FFFFFF", "#F0E442", "#7A6FB0"
+"""Outlines of candidates, border of a field, what is excluded of it."""
+
+
+class AuditCanvas(QWidget):
+    """A square picture that fills the widget."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._item: AuditItem | None = None
+        self._picture: Picture | None = None
+        self._pixmap: QPixmap | None = None
+        self._words = ""
+        self._outlines = True
+        self.setMinimumSize(LEAST_PX, LEAST_PX)
+        self.setAccessibleName("Place to be judged")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the place is to be seen."""
+        return self._pixmap is not None
+
+    def show_words(self, words: str) -> None:
+        """Words in place of a picture."""
+        self._item = self._picture = self._pixmap = None
+        self._words = words
+        self.update()
+
+    def show_picture(self, item: AuditItem, picture: Picture, shown: Sequence[bool]) -> None:
+        """A place, with the channels that are switched on."""
+        self._item, self._picture = item, picture
+        self._pixmap = to_pixmap(picture.coloured(shown))
+        self.update()
+
+    def set_outlines(self, on: bool) -> None:
+        """Draw outlines or not."""
+        self._outlines = on
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """A comfortable square."""
+        return QSize(520, 520)
+
+    def paintEvent(self, a0: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Pixels, then lines."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor("#101010"))
+        if self._pixmap is None or self._item is None or self._picture is None:
+            painter.setPen(QColor("#D0D0D0"))
+            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+            painter.drawText(self.rect(), int(flags), self._words)
+            painter.end()
+            return
+        square = self._square()
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawPixmap(square, self._pixmap, QRectF(self._pixmap.rect()))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setClipRect(square)
+        self._draw_lines(painter, self._item, self._picture.frame_um, square)
+        painter.end()
+
+    def _square(self) -> QRectF:
+        edge = min(self.width(), self.height())
+        return QRectF((self.width() - edge) / 2, (self.height() - edge) / 2, edge, edge)
+
+    def _draw_lines(
+        self, painter: QPainter, item: AuditItem, frame: tuple[float, float, float, float],
+        square: QRectF,
+    ) -> None:  # fmt: skip
+        if item.is_field:
+            y0, x0, y1, x1 = item.span_um
+            painter.setBrush(QBrush(QColor(LEFT_OUT), Qt.BrushStyle.BDiagPattern))
+            painter.setPen(QPen(QColor(LEFT_OUT), 1))
+            for ring in item.left_out:
+                painter.drawPolygon(placed(ring, frame, square))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(FIELD_LINE), 2))
+            painter.drawPolygon(placed((y0, x0, y0, x1, y1, x1, y1, x0), frame, square))
+        if not self._outlines:
+            return
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(LINE), 1.2, Qt.PenStyle.DotLine))
+        for ring in outlines_of(item):
+            painter.drawPolygon(placed(ring, frame, square))
+
+
+def outlines_of(item: AuditItem) -> tuple[tuple[float, ...], ...]:
+    """What is outlined: the object, or all candidates of a field, in one manner."""
+    if item.is_field:
+        return item.outlines
+    return (item.ref.outline,) if item.ref is not None and item.ref.outline else ()
+
+
+def placed(
+    ring: Sequence[float], frame: tuple[float, float, float, float], square: QRectF
+) -> QPolygonF:
+    """A ring (flat ``y0, x0, …``, µm) on the screen, where `frame` fills `square`."""
+    y0, x0, y1, x1 = frame
+    points = np.asarray(ring, np.float64).reshape(-1, 2)
+    ys = square.top() + (points[:, 0] - y0) / (y1 - y0) * square.height()
+    xs = square.left() + (points[:, 1] - x0) / (x1 - x0) * square.width()
+    return QPolygonF([QPointF(x, y) for y, x in zip(ys.tolist(), xs.tolist(), strict=True)])
