@@ -27,10 +27,10 @@ from pydantic import (
 
 from fociquant.errors import Problem, SettingsError
 
-Room = Literal["prepare", "segment", "measure", "gate", "foci", "review"]
+Room = Literal["prepare", "segment", "measure", "gate", "foci", "immune", "review"]
 """The rooms whose settings change a result; order as the work flows."""
 
-ROOMS: tuple[Room, ...] = ("prepare", "segment", "measure", "gate", "foci", "review")
+ROOMS: tuple[Room, ...] = ("prepare", "segment", "measure", "gate", "foci", "immune", "review")
 
 
 class _Frozen(BaseModel):
@@ -186,6 +186,30 @@ class FociSettings(_Frozen):
 class ReviewSettings(_Frozen):
     """How decisions of reviewers are applied, and how an audit is drawn."""
 
+class ImmuneSettings(_Frozen):
+    """Which immune cells are counted around foci, and how far."""
+
+    band_um: float = Field(20.0, ge=5.0, le=1000.0)
+    """Width of a band around the foci, µm."""
+    reach_um: float = Field(100.0, ge=5.0, le=2000.0)
+    """Outer end of the last band, µm from the focus; a whole number of bands."""
+    nucleus_um: float = Field(6.5, ge=3.0, le=30.0)
+    """Diameter of the nucleus of an immune cell, µm; a lymphocyte's is 6 to 7."""
+    nucleus_fraction: float = Field(0.1, ge=0.0, le=1.0)
+    """Nuclear stain over what is around a nucleus, as a fraction of the channel's range."""
+    fraction: float = Field(0.2, ge=0.0, le=1.0)
+    """The same for the immune marker, on more than half of the nucleus's circumference."""
+    snr: float = Field(5.0, ge=0.0)
+    """Either of them must also exceed this many standard deviations of the pixel noise."""
+
+    @model_validator(mode="after")
+    def _bands_fill_the_reach(self) -> ImmuneSettings:
+        number = self.reach_um / self.band_um
+        if number < 1 or abs(number - round(number)) > 1e-6:
+            raise ValueError("reach_um must be a whole number of bands, such as 100 for 20")
+        return self
+
+
     combine_rule: Literal["latest", "majority"] = "latest"
     """Reviewers who disagree: the latest decision holds, or that of most of them.
     Those who signed the section off go before those who did not."""
@@ -216,6 +240,7 @@ class Settings(_Frozen):
     review: ReviewSettings = ReviewSettings()
 
     def fingerprint(self, *rooms: Room) -> str:
+    immune: ImmuneSettings = ImmuneSettings()
         """sha256 (hex) of the settings of these rooms; default: all."""
         chosen = rooms or ROOMS
         content = {room: getattr(self, room).model_dump(mode="json") for room in chosen}

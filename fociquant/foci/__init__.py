@@ -10,7 +10,16 @@ the whole section, so that no tile border can cut one.
 
 from __future__ import annotations
 
-from fociquant.foci._find import FociResult, find_foci
+from fociquant.foci._bands import Bands, Tissue, focus_bands
+from fociquant.foci._find import FociResult, find_foci, shapes_of
 from fociquant.foci._sensitivity import link_sensitivity
 
-__all__ = ["FociResult", "find_foci", "link_sensitivity"]
+__all__ = [
+    "Bands",
+    "FociResult",
+    "Tissue",
+    "find_foci",
+    "focus_bands",
+    "link_sensitivity",
+    "shapes_of",
+]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from fociquant.foci._area import focus_areas
+from fociquant.foci._area import focus_areas, focus_shapes
 from fociquant.foci._classes import classify
 from fociquant.foci._edits import CLASS, class_overrides, edit_components
 from fociquant.foci._link import link
@@ -114,6 +114,31 @@ def find_foci(
         foci.loc[one, "class"] = name
         edited[one] = f"{edited[one]};{CLASS}".lstrip(";")
     return FociResult(focus, foci, edited)
+
+
+def shapes_of(cells: pd.DataFrame, focus: np.ndarray, *, link_um: float) -> np.ndarray:
+    """What each focus takes up of the tissue; its area is ``area_um2``.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        As for :func:`find_foci`.
+    focus : numpy.ndarray of int64, shape (n,)
+        As in :class:`FociResult`.
+    link_um : float
+        As for :func:`find_foci`, µm.
+
+    Returns
+    -------
+    numpy.ndarray of object, shape (number of foci,)
+        shapely geometries, x before y, µm, in order of ``focus`` = 1, 2, …
+    """
+    counted = np.flatnonzero(focus > 0)
+    table = cells.iloc[counted]
+    order = np.lexsort((table["cell"], table["x_um"], table["y_um"]))
+    counted, table = counted[order], table.iloc[order]
+    polygons = to_polygons(table["outline"].to_list(), cells=table["cell"].to_numpy())
+    return focus_shapes(polygons, focus[counted] - 1, link_um=link_um)
 
 
 def _check(cells: pd.DataFrame, link_um: float, phenotypes: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import shapely
 
+from fociquant.foci._parts import in_parts
+
 MIN_POINTS = 3
 """Fewer points enclose nothing."""
 
@@ -39,18 +41,38 @@ def to_polygons(outlines: Sequence[np.ndarray], *, cells: np.ndarray) -> np.ndar
     """
     if not len(outlines):
         return np.empty(0, dtype=object)
-    if any(type(outline) is not np.ndarray or outline.ndim != 1 for outline in outlines):
-        outlines = [np.ravel(np.asarray(outline)) for outline in outlines]
-    sizes = np.fromiter((outline.size for outline in outlines), np.int64, len(outlines))
+    numbered = np.asarray(cells)
+    sizes = in_parts(_sizes, outlines)
     short = (sizes < 2 * MIN_POINTS) | (sizes % 2 != 0)
-    _refuse(short, cells, f"has no closed outline of at least {MIN_POINTS} (y, x) points")
-    flat = np.concatenate(outlines).astype(np.float64)
-    owner = np.repeat(np.arange(len(sizes)), sizes // 2)
-    points = flat.reshape(-1, 2)[:, ::-1]
-    broken = np.zeros(len(sizes), dtype=bool)
-    broken[owner[~np.isfinite(points).all(axis=1)]] = True
-    _refuse(broken, cells, "has an outline with a coordinate that is not finite")
-    polygons = shapely.polygons(shapely.linearrings(points, indices=owner))
+    _refuse(short, numbered, f"has no closed outline of at least {MIN_POINTS} (y, x) points")
+    broken = ~in_parts(_finite, outlines)
+    _refuse(broken, numbered, "has an outline with a coordinate that is not finite")
+    return in_parts(_polygons, outlines)
+
+
+def _flat(outlines: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """The outlines as flat arrays, whatever sequences they were."""
+    if any(type(outline) is not np.ndarray or outline.ndim != 1 for outline in outlines):
+        return [np.ravel(np.asarray(outline)) for outline in outlines]
+    return outlines
+
+
+def _sizes(outlines: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([outline.size for outline in _flat(outlines)], np.int64)
+
+
+def _finite(outlines: Sequence[np.ndarray]) -> np.ndarray:
+    """Whether every coordinate of each outline, none empty, is finite."""
+    flat = _flat(outlines)
+    starts = np.concatenate([[0], np.cumsum(_sizes(flat))[:-1]])
+    return np.logical_and.reduceat(np.isfinite(np.concatenate(flat).astype(np.float64)), starts)
+
+
+def _polygons(outlines: Sequence[np.ndarray]) -> np.ndarray:
+    flat = _flat(outlines)
+    points = np.concatenate(flat).astype(np.float64).reshape(-1, 2)[:, ::-1]
+    owner = np.repeat(np.arange(len(flat)), _sizes(flat) // 2)
+    polygons = np.asarray(shapely.polygons(shapely.linearrings(points, indices=owner)), object)
     invalid = ~shapely.is_valid(polygons)
     polygons[invalid] = shapely.make_valid(polygons[invalid])
     return polygons

@@ -220,9 +220,14 @@ def phenotype_columns(gated: pd.DataFrame, inputs: TableInputs) -> dict[str, Any
 
 
 def missing_channels(gated: pd.DataFrame, inputs: TableInputs) -> list[str]:
-    """A warning for each phenotype whose channel the section has not."""
-    return [
+    """A warning for each phenotype and immune marker whose channel the section has not."""
+    warnings = [
         f"the image has no channel for {name}: its cells are left out of the share of {name}"
         for name in inputs.phenotypes
+        if not has_channel(gated, name)
+    ]
+    return warnings + [
+        f"the image has no channel for {name}: no bands of it around foci"
+        for name in inputs.immune
         if not has_channel(gated, name)
     ]

@@ -34,6 +34,7 @@ OPTIONAL_TABLES = {
     "thresholds": "thresholds.csv",
     "gate_sweep": "gate_sweep/sweep_groups.csv",
     "link_sweep": "foci_sensitivity.csv",
+    "immune_bands": "immune_bands.csv",
 }
 """CSV files of the results folder that the report shows where they are."""
 

@@ -18,6 +18,7 @@ from fociquant.run import sections as life
 from fociquant.run.corridor import Corridor
 from fociquant.run.gating import stored_sections
 from fociquant.run.history import changes
+from fociquant.run.immune import find_immune
 from fociquant.run.jobs import Desk
 from fociquant.run.lanes import Lanes, ThreadLanes
 from fociquant.run.memory import shares
@@ -141,6 +142,8 @@ def _conclude(
     inputs = table_inputs(study, planned)
     record = run_record(study, model, how, planned, inputs)
     write_json(folder.run, record)
+    if complete:
+        find_immune(folder, study, inputs, progress)
     tables = write_tables(folder, inputs)
     folder.tidy()
     record |= found_record(folder, inputs, tables)
@@ -173,7 +176,11 @@ def table_inputs(study: Study, plans: Sequence[PlannedSection]) -> TableInputs:
         settings=study.settings,
         profile=study.profile,
         names=names,
-        phenotypes=tuple(study.channels.phenotype),
+        phenotypes=tuple(
+            name
+            for name in study.channels.phenotype
+            if name not in study.channels.rules or not study.channels.rules[name].immune
+        ),
         reference_group=study.reference_group,
         keys={plan.name: plan.keys.section for plan in plans},
         rules=dict(study.channels.rules),

@@ -24,6 +24,7 @@ from fociquant.run.gating import (
     phenotype_columns,
     stored_sections,
 )
+from fociquant.run.immune import bands_table, section_bands, uncounted_bands
 from fociquant.run.linking import sensitivity_table
 from fociquant.run.places import PLACE_COLUMNS, compartment_counts, no_places, place
 from fociquant.run.review import CELL_COLUMNS as REVIEW_COLUMNS
@@ -39,6 +40,7 @@ TEXT_COLUMNS = (
     "reviewed", "review", "edited", "compartment", "region",
     "class", "fold_change_note", "reference", "offset", "comparison_note", "zero_note",
     "threshold_source", "threshold_note", "control_sections", "control_sections_refused",
+    "marker", "bands_note",
 )  # fmt: skip
 """Columns of the CSV tables that are text even where they look like numbers."""
 
@@ -56,6 +58,7 @@ class TableInputs:
     names : mapping of str to str
         Role to channel name in tables.
     phenotypes : tuple of str
+        Of the cancer cells; markers of immune cells are `immune`.
     reference_group : str or None
     keys : mapping of str to str
         Section name to the key under which its objects must have been stored; a section
@@ -72,6 +75,11 @@ class TableInputs:
     reference_group: str | None
     keys: Mapping[str, str]
     rules: Mapping[str, PhenotypeRule] = field(default_factory=dict)
+
+    @property
+    def immune(self) -> tuple[str, ...]:
+        """Markers of the immune cells that are counted around foci."""
+        return tuple(name for name, rule in self.rules.items() if rule.immune)
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -115,6 +123,7 @@ class _Counted:
     cells: pd.DataFrame
     foci: pd.DataFrame
     links: pd.DataFrame | None = None
+    bands: Sequence[dict[str, Any]] = ()
 
 
 def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
@@ -132,6 +141,7 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     rows: list[dict[str, Any]] = []
     foci: list[pd.DataFrame] = []
     links: list[pd.DataFrame | None] = []
+    bands: list[dict[str, Any]] = []
     schema = cells_schema(inputs)
     gating = find_gating(folder, inputs)
     review = StudyReview.read(folder, inputs)
@@ -143,6 +153,7 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
             rows.append(counted.row)
             foci.append(counted.foci)
             links.append(counted.links)
+            bands += counted.bands
             writer.write_table(
                 pa.Table.from_pandas(counted.cells, schema=schema, preserve_index=False)
             )
@@ -166,6 +177,10 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
         reference_group=inputs.reference_group,
     )  # fmt: skip
     write_csv(folder.links, sensitivity)
+    if inputs.immune:
+        write_csv(folder.bands, bands_table(bands))
+    else:
+        folder.bands.unlink(missing_ok=True)
     write_csv(folder.mice, mice)
     write_csv(folder.groups, groups)
     write_csv(folder.comparisons, comparisons)
@@ -275,7 +290,8 @@ def _count_section(
         **reviewed.columns,
     }
     links = link_sensitivity(gated, link_um=inputs.settings.foci.link_um, profile=inputs.profile)
-    return _Counted(_section_row(inputs, section, counts), cells, foci, links)
+    bands = section_bands(folder, inputs, section, state, reviewed, linked, facts)
+    return _Counted(_section_row(inputs, section, counts), cells, foci, links, bands)
 
 
 def _masked_pct(facts: SectionFacts) -> float:
@@ -310,7 +326,7 @@ def _uncounted(inputs: TableInputs, section: Section, reason: str, gating: Gatin
     }  # fmt: skip
     row = _section_row(inputs, section, counts)
     cells = pa.Table.from_pylist([], schema=cells_schema(inputs)).to_pandas()
-    return _Counted(row, cells, _no_foci(inputs))
+    return _Counted(row, cells, _no_foci(inputs), bands=uncounted_bands(inputs, section))
 
 
 def _no_foci(inputs: TableInputs) -> pd.DataFrame:

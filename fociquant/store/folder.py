@@ -57,6 +57,11 @@ class ResultsFolder:
         return self.root / "foci_sensitivity.csv"
 
     @property
+    def bands(self) -> Path:
+        """``immune_bands.csv``, only where the study names immune markers."""
+        return self.root / "immune_bands.csv"
+
+    @property
     def comparisons(self) -> Path:
         """``comparisons.csv``."""
         return self.root / "comparisons.csv"

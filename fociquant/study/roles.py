@@ -41,6 +41,7 @@ def channel_problems(document: Document) -> Iterator[Problem]:
     for role in FIXED_ROLES:
         yield from _channel_problem(document, ("channels", role), required=role == "marker")
     yield from _phenotype_problems(document)
+    yield from _immune_problems(document)
     yield from _shared_channels(document)
 
 
@@ -117,6 +118,18 @@ def _phenotype_problems(document: Document) -> Iterator[Problem]:
         if isinstance(value, dict):
             yield from _rule_problems(document, key, value)
         yield from _channel_problem(document, _key_of(name, value), required=True)
+
+
+def _immune_problems(document: Document) -> Iterator[Problem]:
+    """Immune markers without a nuclear stain: an immune cell is a nucleus with its marker."""
+    phenotype = document.values["channels"].get("phenotype")
+    if not isinstance(phenotype, dict) or _channel(document, "channels", "nucleus") is not None:
+        return
+    for name, value in phenotype.items():
+        if isinstance(value, dict) and value.get("immune") is True:
+            where = document.where("channels", "phenotype", name, "immune")
+            cure = "Name the nuclear stain, as 'nucleus: DAPI', or write 'immune: false'."
+            yield Problem(where, "immune cells are found by their nucleus.", cure)
 
 
 def _rule_problems(document: Document, key: Key, value: dict[str, Any]) -> Iterator[Problem]:
