@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy.special import polygamma
-from scipy.stats import nct
-from scipy.stats import t as student
 
 from fociquant.errors import InputError
 
@@ -97,6 +95,9 @@ def _enough(
 
 
 def _power(mice: int, mean: float, fold: float, *, cv: float, level: float) -> float:
+    from scipy.stats import nct  # half a second to import, and most runs need none of it
+    from scipy.stats import t as student
+
     shapes = [mice / (cv**2 + 1 / one) for one in (mean, mean * fold)]
     error = float(np.sqrt(sum(polygamma(1, shape) for shape in shapes)))
     freedom = 2 * mice - 2

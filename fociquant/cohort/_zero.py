@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 CONFIDENCE = 0.95
 """One-sided."""
@@ -28,7 +28,8 @@ def poisson_upper(count: int, exposure: float) -> float:
     """
     if not exposure > 0:
         return math.nan
-    return float(chi2.ppf(CONFIDENCE, 2 * (count + 1))) / 2 / exposure
+    # Half of the chi-squared quantile with 2 (count + 1) degrees of freedom.
+    return float(gammaincinv(count + 1, CONFIDENCE)) / exposure
 
 
 def zero_note(sections: int, mice: int, per_mm2: float) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from fociquant.gate.grouping import largest_groups
 from fociquant.settings import GateSettings
@@ -151,7 +151,7 @@ def upper_bound(count: int, area: float) -> float:
     """
     if area <= 0:
         return math.inf
-    return float(chi2.ppf(CONFIDENCE, 2 * (count + 1))) / 2 / area
+    return float(gammaincinv(count + 1, CONFIDENCE)) / area
 
 
 def batch_thresholds(

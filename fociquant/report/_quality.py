@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from fociquant.flags import REJECTING, CellFlag
 from fociquant.report._dots import Styles, is_control, zero_log_axis
@@ -133,7 +133,7 @@ def upper_rate(count: int, area_mm2: float) -> float:
     """
     if not area_mm2 > 0:
         return float("nan")
-    return float(chi2.ppf(CONFIDENCE, 2 * (count + 1)) / 2 / area_mm2)
+    return float(gammaincinv(count + 1, CONFIDENCE)) / area_mm2
 
 
 def _control_table(table: pd.DataFrame) -> pd.DataFrame:

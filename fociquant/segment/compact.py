@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pickle
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +15,19 @@ from fociquant.atomic import write_bytes
 from fociquant.errors import ModelError
 from fociquant.segment.contract import ModelInfo
 from fociquant.segment.devices import batch_size, resolve_precision, single_threaded
+from fociquant.segment.late import NATIVE_DIAMETER_PX as NATIVE_DIAMETER_PX
+from fociquant.segment.late import embedded_weights as embedded_weights
+from fociquant.segment.late import file_sha256 as file_sha256
 from fociquant.segment.network import CompactNet, fuse_batch_norm
 from fociquant.tiling.lattice import WINDOW_CORE_PX, WINDOW_MARGIN_PX
 
 FORMAT = "fociquant-compact-1"
 """Marks a weights file of this network."""
 
-NATIVE_DIAMETER_PX = 24.0
-"""Diameter to which training brings objects, before its random spread."""
-
 WINDOW_BYTES = 100_000_000
 """Memory per window on a device: about 150 bytes per pixel in bfloat16, 300 in float32."""
 
 LARGEST_BATCH = 16
-
-
-def embedded_weights() -> Path:
-    """Path of the weights that ship with the package."""
-    return Path(str(files("fociquant.segment"))) / "weights" / "compact.pt"
 
 
 def save_weights(net: CompactNet, path: Path, *, notes: Mapping[str, str] | None = None) -> str:
@@ -89,21 +82,6 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     memory = io.BytesIO()
     torch.save(content, memory)
     write_bytes(path, memory.getvalue())
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, hex.
-
-    Raises
-    ------
-    ModelError
-        If the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"weights {path} cannot be read: {error.strerror}.") from error
 
 
 def is_compact(path: Path) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fociquant.model import Box
-from fociquant.segment.decode import decode
 from fociquant.segment.windows import FlowField
 from fociquant.settings import SegmentSettings
 from fociquant.tiling import Lattice, reported_labels
@@ -56,6 +55,8 @@ def decode_cell(
     min_area_px : int
         Smaller objects are dropped.
     """
+    from fociquant.segment.decode import decode  # torch: not before there is something to count
+
     region = lattice.cell_region(cell)
     output = field.over(region)
     labels = decode(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fociquant.errors import SettingsError
 from fociquant.segment.contract import Segmenter
+from fociquant.segment.late import LateSegmenter, embedded_on_cpu
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +37,9 @@ def check_model_name(name: str) -> None:
 def load_segmenter(name: str, *, device: str = "auto") -> Segmenter:
     """Load a network once; share it between threads.
 
+    The embedded network is loaded with the first window where it is certain without torch what it
+    will be (:mod:`fociquant.segment.late`); any other at once.
+
     Parameters
     ----------
     name : str
@@ -50,6 +55,13 @@ def load_segmenter(name: str, *, device: str = "auto") -> Segmenter:
         Weights that cannot be loaded.
     """
     check_model_name(name)
+    expected = embedded_on_cpu() if (name, device) == (EMBEDDED, "auto") else None
+    if expected is not None:
+        return LateSegmenter(expected, partial(_loaded, name, device))
+    return _loaded(name, device)
+
+
+def _loaded(name: str, device: str) -> Segmenter:
     from fociquant.segment.batching import BatchingSegmenter
     from fociquant.segment.devices import reproducible, resolve_device
 
