@@ -69,11 +69,13 @@ def _roles(facts: ImageFacts | None, markers: Sequence[str]) -> Roles:
         If no name given with ``--marker`` is a channel of the first image.
     """
     from fociquant.errors import ChannelError
-    from fociquant.study.guess import Roles, guess_roles
+    from fociquant.study.guess import Roles, guess_roles, stained_roles
     from fociquant.study.spelling import did_you_mean, listed
 
     if facts is None:
         return Roles(marker=markers[0] if markers else None)
+    if facts.transmitted and not markers:
+        return stained_roles()
     roles = guess_roles(facts.channel_names, markers)
     if markers and (roles.marker or "").casefold() not in {name.casefold() for name in markers}:
         raise ChannelError(
@@ -119,7 +121,12 @@ def _channel_lines(roles: Roles, facts: ImageFacts | None) -> list[str]:
     if facts is None:
         return ["study.yaml: no image could be opened; write the channels ('check' says why)."]
     names = listed(facts.channel_names)
-    if roles.marker is None:
+    if roles.preset == "dab_ihc":
+        lines = [
+            "study.yaml: the images are colour pictures in transmitted light: the preset dab_ihc "
+            "separates brown (DAB, the marker) and blue (haematoxylin); look over both."
+        ]
+    elif roles.marker is None:
         lines = [f"study.yaml: write which channel is the marker, of {names}."]
     else:
         lines = [f"study.yaml: look over the channels; marker is {roles.marker!r}, of {names}."]

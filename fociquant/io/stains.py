@@ -33,6 +33,10 @@ RGB = ("Red", "Green", "Blue")
 SAMPLE_PX = 1 << 22
 """At most so many pixels are looked at to find the colour of the glass."""
 
+BRIGHT_FIELD = 0.5
+"""Half of a bright field is at least this part of its brightest light: most stains let through
+more, and fluorescence hardly ever fills half an image."""
+
 SAMPLE_TILE_PX = 256
 
 BRIGHT_PERCENTILE, NEAR_BRIGHTEST = 99.5, 0.9
@@ -217,6 +221,23 @@ def glass_colour(samples: np.ndarray) -> np.ndarray:
         return np.full(3, np.iinfo(samples.dtype).max, np.float32)
     limit = NEAR_BRIGHTEST * np.percentile(brightness[lit], BRIGHT_PERCENTILE)
     return np.asarray(np.median(samples[:, brightness >= limit], axis=1), np.float32)
+
+
+def is_transmitted_light(image: SectionImage) -> bool:
+    """Whether an image is a colour picture of a bright field: most of it is nearly as bright as
+    its brightest parts. In merged fluorescence most is dark.
+
+    Raises
+    ------
+    CorruptImageError
+        If its pixels cannot be read.
+    """
+    if not set(RGB) <= set(image.channel_names) or image.dtype.kind != "u":
+        return False
+    samples = _sample(image, [image.channel_names.index(name) for name in RGB])
+    brightness = samples.mean(axis=0, dtype=np.float32)
+    bright = float(np.percentile(brightness, BRIGHT_PERCENTILE))
+    return bright > 0 and float(np.median(brightness)) >= BRIGHT_FIELD * bright
 
 
 def _sample(image: SectionImage, channels: Sequence[int]) -> np.ndarray:

@@ -17,7 +17,7 @@ from fociquant.errors import (
     ImageFormatError,
     Problem,
 )
-from fociquant.io import Stains, open_image
+from fociquant.io import Stains, is_transmitted_light, open_image
 from fociquant.prepare import find_outline, region_mask
 from fociquant.study import Inspection, Study, inspect_study
 from fociquant.study.roles import FIXED_ROLES
@@ -62,6 +62,8 @@ class ImageFacts:
         Where the file lies.
     region : str
         The part of the slide that the row means, ``""`` for all of it.
+    transmitted : bool
+        A colour picture of a bright field; only looked at by :func:`first_facts`.
     """
 
     section: str
@@ -74,6 +76,7 @@ class ImageFacts:
     fingerprint: str
     path: Path | None = None
     region: str = ""
+    transmitted: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,9 @@ def first_facts(paths: Iterable[Path]) -> ImageFacts | None:
     """Facts of the first image that opens, without roles; None if none does."""
     for path in paths:
         try:
-            return _facts(path, path.name, path.name, {})
+            facts = _facts(path, path.name, path.name, {})
+            with open_image(path) as image:
+                return replace(facts, transmitted=is_transmitted_light(image))
         except ImageError:
             continue
     return None

@@ -43,6 +43,9 @@ _PHENOTYPES = {
 }
 """Pattern of a channel's name to the phenotype it measures."""
 
+IMMUNE: tuple[str, ...] = ("CD4", "CD8", "CD45", "Ly6G", "F4-80")
+"""Those of them that mark immune cells, not cancer cells."""
+
 _JOINED = (
     (re.compile(r"(?<![a-z])(mouse|animal|dpi|day|section|slice)[_\s-]+(?=\d)", re.I), r"\1"),
     (re.compile(r"(?<![a-z\d.,])(\d+)[_\s-]+(?=dpi(?![a-z]))", re.I), r"\1"),
@@ -120,6 +123,11 @@ def guess_roles(channels: Sequence[str], markers: Sequence[str] = ()) -> Roles:
         marker = next((name for pattern in _MARKERS if (name := _take(left, pattern))), None)
     preset = next((p for pattern, p in _MARKERS.items() if marker and _says(marker, pattern)), None)
     return Roles(marker, nucleus, autofluorescence, MappingProxyType(phenotype), preset)
+
+
+def stained_roles() -> Roles:
+    """Roles in transmitted light: the stains of the preset ``dab_ihc``."""
+    return Roles(marker="DAB", nucleus="haematoxylin", preset="dab_ihc")
 
 
 def _says(channel: str, pattern: str) -> bool:

@@ -15,7 +15,7 @@ import yaml
 from fociquant.atomic import whole_file
 from fociquant.errors import Problem, StudyError
 from fociquant.settings import preset_names
-from fociquant.study.guess import Roles, Sample, guess_reference
+from fociquant.study.guess import IMMUNE, Roles, Sample, guess_reference
 from fociquant.study.naming import default_section_name, folded, image_suffix, safe_name
 from fociquant.study.sheet import OPTIONAL, REQUIRED
 from fociquant.study.spelling import listed
@@ -167,11 +167,20 @@ def study_text(
         marker=_scalar(roles.marker),
         nucleus=_scalar(roles.nucleus),
         autofluorescence=_scalar(roles.autofluorescence),
-        phenotype=_flow(dict(roles.phenotype)),
+        phenotype=_flow(_phenotypes(roles)),
         pixel_note=note,
         pixel_size="null",
     )
     return re.sub(r" +$", "", text, flags=re.MULTILINE)
+
+
+def _phenotypes(roles: Roles) -> dict[str, object]:
+    """As the study file has them; immune cells are found by their nucleus."""
+    immune = IMMUNE if roles.nucleus is not None else ()
+    return {
+        name: {"channel": channel, "immune": True} if name in immune else channel
+        for name, channel in roles.phenotype.items()
+    }
 
 
 def write_new(folder: Path, contents: dict[str, str], *, force: bool = False) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from fociquant.cli import main
 from fociquant.io import write_ome_tiff
@@ -164,3 +165,35 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: str) -
     code, out, _ = run(capsys, command, "--help")
     assert code == 0
     assert f"Example:\n    fociquant {command} " in out
+
+
+def brown_slide(path: Path, *, bright: bool, spot: int = 10) -> None:
+    pixels = np.full((64, 64, 3), 235 if bright else 12, np.uint8)
+    pixels[10:20, spot : spot + 10] = (150, 100, 60) if bright else (20, 230, 30)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, pixels, photometric="rgb", resolution=(20000, 20000),
+                     resolutionunit="CENTIMETER")  # fmt: skip
+
+
+def test_brown_slides_get_the_preset_that_separates_stains(tmp_path, capsys):
+    for mouse in (1, 2):
+        brown_slide(tmp_path / f"PBS_3dpi_m{mouse}_s1.tif", bright=True, spot=10 * mouse)
+    code, out, _ = run(capsys, "init", tmp_path)
+    assert code == 0 and "dab_ihc" in out
+    study = load_study(tmp_path)
+    assert (study.preset, study.channels.marker) == ("dab_ihc", "DAB")
+    assert study.channels.nucleus == "haematoxylin"
+    assert run(capsys, "check", tmp_path / "study.yaml")[0] == 0
+
+
+def test_merged_fluorescence_in_colour_is_not_taken_for_brown_slides(tmp_path, capsys):
+    brown_slide(tmp_path / "PBS_3dpi_m1_s1.tif", bright=False)
+    assert "dab_ihc" not in run(capsys, "init", tmp_path)[1]
+
+
+def test_immune_markers_are_written_as_such(tmp_path, capsys):
+    images(tmp_path, "PBS_3dpi_m1_s1.ome.tif", channels=("DAPI", "HER2", "CD8", "Ki67"))
+    assert run(capsys, "init", tmp_path)[0] == 0
+    study = load_study(tmp_path)
+    assert dict(study.channels.phenotype) == {"Ki67": "Ki67", "CD8": "CD8"}
+    assert [name for name, rule in study.channels.rules.items() if rule.immune] == ["CD8"]
