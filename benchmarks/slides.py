@@ -69,7 +69,7 @@ KINDS = {
 class Mosaic:
     """A slide as an array that is put together where it is sliced."""
 
-    def __init__(self, kind: Kind, size: int, scenes: list[np.ndarray], cells: int) -> None:
+    def __init__(self, kind: Kind, size: int, scenes: list[np.ndarray], cells: np.ndarray) -> None:
         self.shape, self.dtype = (len(CHANNELS), size, size), np.dtype(np.uint16)
         self._scenes = scenes
         self._glass = _glass()
@@ -81,7 +81,14 @@ class Mosaic:
         wanted = round(kind.share * len(places)) or max(round(CELLS_PER_MM2 * lung_mm2), 1)
         chosen = rng.choice(len(places), min(wanted, len(places)), replace=False)
         self._variant = dict.fromkeys(places, 0) | {places[i]: 1 for i in chosen}
-        self.true_cells = cells * len(chosen)
+        self.true_cells = sum(self._on_slide(cells, *places[i]) for i in chosen)
+
+    def _on_slide(self, cells: np.ndarray, row: int, column: int) -> int:
+        """How many of a scene's cells, (n, 2) px, are on the slide: its last scenes may be cut."""
+        where = [SCENE_PX - part if odd else part for part, odd in
+                 zip(cells.T, (row % 2, column % 2), strict=True)]  # fmt: skip
+        y, x = where[0] + row * SCENE_PX, where[1] + column * SCENE_PX
+        return int(((y < self.shape[1]) & (x < self.shape[2])).sum())
 
     def __getitem__(self, key: tuple[slice, slice, slice]) -> np.ndarray:
         """Pixels of whole scenes' parts: the writer asks for blocks of one scene."""
@@ -117,7 +124,8 @@ def _glass() -> np.ndarray:
     return out
 
 
-def _draw(kind: Kind, foci: tuple[int, ...]) -> tuple[np.ndarray, int]:
+def _draw(kind: Kind, foci: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of a scene, and where its cells lie, (n, 2) px."""
     from dataclasses import replace
 
     recipe = LungRecipe()
@@ -128,7 +136,8 @@ def _draw(kind: Kind, foci: tuple[int, ...]) -> tuple[np.ndarray, int]:
         recipe, shape_px=(SCENE_PX, SCENE_PX), pixel_size_um=PIXEL_UM, seed=8,
         focus_sizes=list(foci), outline="none",
     )  # fmt: skip
-    return scene.render(scene.box), len(scene.truth().cells)
+    cells = scene.truth().cells[["y_um", "x_um"]].to_numpy() / PIXEL_UM
+    return scene.render(scene.box), cells
 
 
 def make_slide(name: str, size: int, folder: Path) -> tuple[Path, int]:
