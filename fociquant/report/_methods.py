@@ -40,6 +40,7 @@ def methods(
         _segmentation(run, settings),
         _gate(run, settings.get("gate") or {}, sections),
         _foci(run, settings.get("foci") or {}),
+        _immune(run, settings.get("immune") or {}),
         _statistics(comparisons),
         _review(mice),
     ]
@@ -156,6 +157,20 @@ def _foci(run: Mapping[str, Any], foci: Mapping[str, Any]) -> str:
         f"one "
         f"focus. Foci were classified by the profile '{profile.get('name')}' (version "
         f"{profile.get('version', 1)}), the first class that fits: {classes}.{source}"
+    )
+
+
+def _immune(run: Mapping[str, Any], immune: Mapping[str, Any]) -> str:
+    rules = run.get("phenotype_rules") or {}
+    names = [str(name) for name, rule in rules.items() if (rule or {}).get("immune")]
+    if not names or not immune:
+        return ""
+    return (
+        f"{' and '.join(names)} positive cells were counted in bands of {immune['band_um']:g} µm "
+        f"up to {immune['reach_um']:g} µm from the edge of the nearest focus, per mm² of tissue. "
+        f"Nuclei were found as spots of {immune['nucleus_um']:g} µm; one was positive where the "
+        f"marker exceeded its surroundings by {100 * immune['fraction']:g} % of the channel's "
+        "range on more than half of its circumference."
     )
 
 

@@ -17,9 +17,11 @@ from fociquant.report._dots import Styles, is_complete, is_control
 from fociquant.report._extras import Panel, ReportExtras, panel
 from fociquant.report._figures import CLASS_COLUMNS, density, foci_classes, time_course
 from fociquant.report._foci_figures import class_composition, foci_sizes
+from fociquant.report._immune import immune_figure, mouse_bands
 from fociquant.report._outcome_figures import phenotype_fractions, rate_ratios
 from fociquant.report._quality import Quality, assess, rejections
 from fociquant.report._sensitivity import link_sweep
+from fociquant.report._sides import sides
 from fociquant.report._style import figure_style, group_styles
 from fociquant.report._sweep import write_sweep
 
@@ -30,6 +32,10 @@ CAPTIONS = {
     "from 1, with a place for 0; the bar is the arithmetic mean; n is the number of mice in it.",
     "rate_ratios": "Rate of each group over that of the reference group of the same day, with its "
     "95 % interval; an arrow is a one-sided bound, where one of the two has counted no cell.",
+    "counts_compared": "Count of a mouse after review, and as an audit corrects it, over the "
+    "automatic count; on the grey line nothing changed. A dot is a mouse.",
+    "immune_bands": "Immune cells per mm² of tissue in bands around foci, and (open) in all tissue "
+    "beyond. A line is a mouse, over all its sections; mice without foci have no bands.",
     "density": "The same per mm² of tissue, and the tissue itself. Infected lungs inflate "
     "differently: if the tissue differs between groups, so does the meaning of cells per mm².",
     "foci_classes": "Foci per mouse by class, summed over its sections.",
@@ -131,11 +137,13 @@ def draw_all(
     figures: dict[str, Callable[[], Figure | str]] = {
         "time_course": lambda: time_course(mice, styles),
         "rate_ratios": lambda: rate_ratios(comparisons, styles),
+        "counts_compared": lambda: sides(mice, styles),
         "density": lambda: density(mice, styles),
         "foci_classes": lambda: foci_classes(mice, styles, class_columns),
         "class_composition": lambda: class_composition(mice, styles, class_columns),
         "foci_sizes": lambda: foci_sizes(foci, mice, sections, styles, classes),
         "phenotypes": lambda: phenotype_fractions(mice, styles, run.get("phenotypes") or ()),
+        "immune_bands": lambda: immune_figure(immune_mice(extras, sections), styles),
         "rejections": lambda: rejections(quality, styles),
         "link_sweep": lambda: link_sweep(
             extras.tables.get("link_sweep"), styles, class_columns, chosen=link.get("link_um")
@@ -151,6 +159,15 @@ def draw_all(
     small, left_out = contact.thumbnails(extras.overviews, sections["section"].tolist())
     _tidy(folder, [*panels.values(), *(one for _, one in sheets)])
     return Drawn(panels, sheets, small, left_out, quality)
+
+
+def immune_mice(extras: ReportExtras, sections: pd.DataFrame) -> pd.DataFrame:
+    """Bands of each mouse, see :func:`~fociquant.report._immune.mouse_bands`; none without."""
+    table = extras.tables.get("immune_bands")
+    if table is None:
+        return pd.DataFrame()
+    controls = sections.loc[is_control(sections), "section"].astype(str)
+    return mouse_bands(table, controls=frozenset(controls))
 
 
 def _gate_sweep(folder: Path, table: pd.DataFrame | None, reference: str | None) -> Panel:

@@ -15,10 +15,12 @@ from fociquant.report._checklist import checklists
 from fociquant.report._comparison import comparison_section, in_words
 from fociquant.report._dots import is_complete
 from fociquant.report._extras import Panel, ReportExtras
+from fociquant.report._immune import group_bands
 from fociquant.report._methods import methods
 from fociquant.report._outcome_figures import phenotype_table
-from fociquant.report._panels import CLASS_COLUMNS, Drawn, draw_all
+from fociquant.report._panels import CLASS_COLUMNS, Drawn, draw_all, immune_mice
 from fociquant.report._quality import seams_in_words
+from fociquant.report._sides import has_sides, sides_section
 
 MICE_SHOWN = (
     "mouse", "group", "dpi", "sections", "sections_failed", "tissue_mm2", "cells",
@@ -88,9 +90,10 @@ def write_report(
     )  # fmt: skip
     body = _Body()
     _top(body, run, mice, sections, str(profile.get("name", "unknown")))
-    _counts(body, drawn, groups, comparisons, power)
+    _counts(body, drawn, mice, groups, comparisons, power)
     _foci(body, drawn)
     _phenotypes(body, drawn, mice, list(run.get("phenotypes") or ()))
+    _immune(body, drawn, beside, sections)
     _quality(body, drawn, beside)
     _cells(body, drawn)
     _sensitivity(body, drawn)
@@ -151,14 +154,22 @@ def _top(
 def _counts(
     body: _Body,
     drawn: Drawn,
+    mice: pd.DataFrame,
     groups: pd.DataFrame,
     comparisons: pd.DataFrame | None,
     power: pd.DataFrame | None,
 ) -> None:
     body.head("Cells per mouse", "cells")
     body.panel(drawn.panels["time_course"])
-    body.add("<h3>Groups</h3>", html.table(_told(groups)), "<h3>Per area of tissue</h3>")
+    shown = groups if has_sides(mice) else groups.drop(columns="mean_automatic", errors="ignore")
+    body.add("<h3>Groups</h3>", html.table(_told(shown)), "<h3>Per area of tissue</h3>")
     body.panel(drawn.panels["density"])
+    body.add("<h3>Automatic, reviewed and corrected counts</h3>")
+    before, after = sides_section(mice, groups)
+    body.add(*before)
+    if after:
+        body.panel(drawn.panels["counts_compared"])
+    body.add(*after)
     body.head("Comparison of groups", "comparison")
     if comparisons is not None and len(comparisons):
         body.add(html.items(in_words(comparisons)))
@@ -177,6 +188,23 @@ def _phenotypes(body: _Body, drawn: Drawn, mice: pd.DataFrame, phenotypes: Seque
     body.panel(drawn.panels["phenotypes"])
     if phenotypes and len(mice):
         body.add(html.table(phenotype_table(mice, phenotypes)))
+
+
+def _immune(body: _Body, drawn: Drawn, extras: ReportExtras, sections: pd.DataFrame) -> None:
+    """Only of studies that name a marker of immune cells."""
+    if "immune_bands" not in extras.tables:
+        return
+    body.head("Immune cells around foci", "immune")
+    body.panel(drawn.panels["immune_bands"])
+    mice = immune_mice(extras, sections)
+    if len(mice):
+        body.add("<p>Mean over mice, cells per mm²; n: mice with a focus.</p>")
+        body.add(html.table(group_bands(mice)))
+    table = extras.tables["immune_bands"]
+    notes = table[table["cells"].isna()].drop_duplicates(["section", "marker"])
+    told = [f"{r['section']}, {r['marker']}: {r['bands_note']}" for r in notes.to_dict("records")]
+    if told:
+        body.add(html.items(told))
 
 
 def _quality(body: _Body, drawn: Drawn, extras: ReportExtras) -> None:

@@ -50,6 +50,9 @@ MOUSE_COLUMNS = (
 )  # fmt: skip
 """Columns that a review adds to ``mice.csv``, after ``reviewed``."""
 
+MEANS = ("mean_automatic", "mean_reviewed")
+"""Columns that a review adds to ``groups.csv``."""
+
 GROUP_COLUMNS = ("mean_corrected", "mean_corrected_low", "mean_corrected_high")
 """Columns that an audit adds to ``groups.csv``."""
 
@@ -202,8 +205,12 @@ class StudyReview:
             out.insert(place + offset, name, columns[name])
         return out
 
-    def with_groups(self, groups: pd.DataFrame) -> pd.DataFrame:
-        """The table of groups with the means that the audit gives."""
+    def with_groups(self, groups: pd.DataFrame, mice: pd.DataFrame) -> pd.DataFrame:
+        """The table of groups with automatic, reviewed and corrected means side by side.
+
+        `mice` is the table of :meth:`with_mice`.
+        """
+        groups = _with_means(groups, mice)
         if self.estimate is None:
             return groups.assign(**dict.fromkeys(GROUP_COLUMNS, math.nan))
         found = self.estimate.groups.set_index(["group", "dpi"])
@@ -369,6 +376,20 @@ def _mouse(
     signed = bool((used["review"] == SIGNED).all())
     excluded = math.fsum(used["excluded_mm2"])
     return "yes" if signed else "no", float(used["cells_automatic"].sum()), excluded
+
+
+def _with_means(groups: pd.DataFrame, mice: pd.DataFrame) -> pd.DataFrame:
+    """Means over the mice that are in ``mean``; reviewed only where all of them are."""
+    used = mice[(mice["sections_failed"] == 0) & mice["cells"].notna() & (mice["control"] == "")]
+    by_arm = dict(used.groupby(["group", "dpi"]))
+    found: dict[str, list[float]] = {name: [] for name in MEANS}
+    for key in zip(groups["group"], groups["dpi"], strict=True):
+        own = by_arm.get(key, used.iloc[:0])
+        for name in MEANS:
+            counts = own[name.replace("mean", "cells")].astype("Float64")
+            known = len(own) > 0 and bool(counts.notna().all())
+            found[name].append(float(counts.mean()) if known else math.nan)
+    return groups.assign(**found)
 
 
 def _corrected(estimate: AuditEstimate | None, mice: pd.DataFrame) -> dict[str, Any]:

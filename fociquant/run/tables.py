@@ -165,7 +165,8 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
         min_cells=inputs.settings.gate.min_cells_for_fraction,
     )  # fmt: skip
     mice = review.with_mice(folder, mice, sections)
-    groups = review.with_groups(group_table(mice, reference_group=inputs.reference_group))
+    groups = group_table(mice, reference_group=inputs.reference_group)
+    groups = review.with_groups(groups, mice)
     comparisons = compare_groups(mice, reference_group=inputs.reference_group)
     comparisons = comparisons.round(DEFAULT_DECIMALS)  # the report has what the file has
     tables = Tables(sections, all_foci, mice, groups, comparisons, gating)
