@@ -53,4 +53,4 @@ class Distances:
         """Pixels at least so far, bool (h, w)."""
         if not self._square:
             return np.asarray(self._found >= um)
-        return self._found > np.float32(math.sqrt(max(math.ceil((um / self._um) ** 2) - 0.5, 0.0)))
+        return self._found >= np.float32(math.sqrt(max(math.ceil((um / self._um) ** 2) - 0.5, 0.0)))

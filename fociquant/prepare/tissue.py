@@ -247,13 +247,16 @@ def _combined(
     overview: np.ndarray, noises: Sequence[float], scanned: np.ndarray
 ) -> np.ndarray | None:
     """Logarithm of the mean over the channels that show anything; None without any."""
-    stretched = []
+    total, count = np.zeros(()), 0
+    everywhere = bool(scanned.all())
     for image, noise in zip(overview, noises, strict=True):
-        low, high = np.percentile(image[scanned], RANGE_PERCENTILES) if scanned.any() else (0, 0)
+        values = image if everywhere else image[scanned]
+        low, high = np.percentile(values, RANGE_PERCENTILES) if values.size else (0, 0)
         if high - low > max(MIN_CONTRAST_NOISES * noise, 1e-6 * abs(high)):
             smooth = cv2.medianBlur(np.ascontiguousarray(image, np.float32), 3)
-            stretched.append(np.clip((smooth - low) / (high - low), 0.0, 1.0))
-    return np.log(np.mean(stretched, axis=0) + LOG_OFFSET) if stretched else None
+            stretched = np.clip((smooth - low) / (high - low), 0.0, 1.0)
+            total, count = (total + stretched if count else stretched), count + 1
+    return np.log(total / count + LOG_OFFSET) if count else None
 
 
 def _above_one_group(signal: np.ndarray) -> float:
