@@ -138,7 +138,8 @@ def prepare_section(
     lumen = find_lumens(tissue.outline, tissue.parenchyma, look.fine_pixel)
     samples = _choose_samples(reader, channels, anywhere, inside >= 0.5, overview.factor, settings)
     lung = _look_closely(reader, roles, samples, noises, (inside, bright), overview, pixel_size)
-    masks = [_at_full_resolution(lung.parenchyma, box, overview.factor) for box in samples.boxes]
+    parenchyma = lung.parenchyma
+    masks = [_at_full_resolution(parenchyma, box, overview.factor) for box in samples.boxes]
     stats = _stats(roles, samples, masks, np.dtype(reader.levels[0].dtype))
     planes = dict(zip(roles, overview.image, strict=True))
     scene = Scene(
