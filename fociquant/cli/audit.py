@@ -37,7 +37,8 @@ def command(
 
     Draws counted cells, rejected candidates and fields of tissue at random in each arm.
     A person judges them, in the viewer or in a sheet, without knowing what the program
-    thinks. The verdicts give corrected counts per mouse and group, with intervals;
+    thinks: 1 a cancer cell, 0 none, a number of missed cells for a field, ? cannot be said.
+    The verdicts give corrected counts per mouse and group, with intervals;
     'fociquant recount' writes them into the tables.
 
     \b

@@ -33,7 +33,7 @@ from fociquant.review.blinding import (
     unblind,
 )
 from fociquant.review.decisions import Action, CellRef, Entry
-from fociquant.review.queue import QueueItem, doubt, make_queue, repeat_pairs
+from fociquant.review.queue import QueueItem, doubt, make_queue, queue_rows, repeat_pairs
 from fociquant.review.read_log import Log, read_log
 from fociquant.review.regions import Region, area_within, check_region
 from fociquant.review.replay import (
@@ -47,7 +47,7 @@ from fociquant.review.results import read_cells, results_key, section_names
 from fociquant.review.reviewers import Reviewer, ReviewFolder
 from fociquant.review.session import ReviewSession
 from fociquant.review.state import ACCEPTED, REJECTED, UNDECIDED, Counts
-from fociquant.review.status import ReviewMark, read_logs, review_marks
+from fociquant.review.status import ReviewMark, read_logs, review_marks, stations_of
 from fociquant.review.write_log import LogWriter
 
 __all__ = [
@@ -91,6 +91,7 @@ __all__ = [
     "make_blinding",
     "make_queue",
     "open_blinding",
+    "queue_rows",
     "read_cells",
     "read_design",
     "read_log",
@@ -102,6 +103,7 @@ __all__ = [
     "review_marks",
     "section_names",
     "settle_verdicts",
+    "stations_of",
     "tissue_fields",
     "unblind",
     "with_surroundings",

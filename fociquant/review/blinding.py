@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from fociquant.errors import ResultsError
@@ -204,7 +204,9 @@ def _words(run: dict[str, Any]) -> tuple[str, ...]:
     for entry in run["sections"]:
         image = str(entry.get("image", ""))
         own = [str(entry.get(key, "")) for key in ("name", "mouse", "group", "batch")]
-        own += [image, Path(image).name, Path(image).name.split(".")[0]]
+        # A sheet written on Windows may separate folders by backslashes.
+        name = PureWindowsPath(image).name
+        own += [image, image.replace("/", "\\"), image.replace("\\", "/"), name, name.split(".")[0]]
         own += [str(value) for value in (entry.get("extra") or {}).values()]
         words |= {word for word in own if len(word) > 1 and not re.fullmatch(r"[\d.,]+", word)}
     return tuple(sorted(words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -66,7 +67,11 @@ class Candidates:
         self._y, self._x, self._outlines = y_um, x_um, outlines
         self._results, self._settings = results, settings
         self._row_of = {int(number): row for row, number in enumerate(cell)}
-        self._reach = _reach(y_um, x_um, outlines)
+
+    @cached_property
+    def _reach(self) -> float:
+        """See :func:`_reach`; not needed while all decisions are on these very results."""
+        return _reach(self._y, self._x, self._outlines)
 
     def find(self, refs: Sequence[CellRef]) -> Found:
         """The candidate that each reference is about.

@@ -86,17 +86,31 @@ def make_queue(
     -------
     list of QueueItem
     """
+    rows, again = queue_rows(cells, threshold=threshold, repeat_share=repeat_share, seed=seed)
+    numbers = cells["cell"].to_numpy(np.int64)[rows]
+    return [QueueItem(*one) for one in zip(numbers.tolist(), again.tolist(), strict=True)]
+
+
+def queue_rows(
+    cells: pd.DataFrame, *, threshold: float, repeat_share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The queue of :func:`make_queue` as arrays, for sections of 100 000 candidates.
+
+    Returns
+    -------
+    rows : numpy.ndarray of int64
+        Rows of `cells`, in the order of the queue.
+    again : numpy.ndarray of bool
+        Which are second looks.
+    """
     order = np.lexsort((cells["cell"].to_numpy(), doubt(cells, threshold=threshold)))
-    numbers = cells["cell"].to_numpy(np.int64)[order].tolist()
     rng = np.random.default_rng(seed)
-    chosen = rng.choice(len(numbers), round(repeat_share * len(numbers)), replace=False)
+    chosen = rng.choice(len(order), round(repeat_share * len(order)), replace=False)
     gaps = REPEAT_GAP + rng.integers(0, max(2 * REPEAT_GAP, 1), len(chosen))
-    places = [(float(i), 0, QueueItem(int(cell))) for i, cell in enumerate(numbers)]
-    places += [
-        (float(i + gap), 1, QueueItem(int(numbers[i]), True))
-        for i, gap in zip(chosen.tolist(), gaps.tolist(), strict=True)
-    ]
-    return [item for _, _, item in sorted(places, key=lambda one: one[:2])]
+    places = np.concatenate([np.arange(len(order)), chosen + gaps])
+    again = np.arange(len(places)) >= len(order)
+    ranks = np.lexsort((again, places))
+    return np.concatenate([order, order[chosen]])[ranks], again[ranks]
 
 
 def repeat_pairs(entries: Sequence[Entry]) -> list[tuple[bool, bool]]:

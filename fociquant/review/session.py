@@ -302,7 +302,8 @@ class ReviewSession(ShownSection):
             The entry is not of this session's log.
         """
         if entry is None:
-            held = [one for one in self._state.active() if one.action is not Action.UNBLIND]
+            held = [one for one in self._state.active()
+                    if one.action not in (Action.UNBLIND, Action.AUDIT)]  # fmt: skip
             if not held:
                 return None
             entry = held[-1]
@@ -329,18 +330,22 @@ class ReviewSession(ShownSection):
         content = {"cells": self.reviewed_cells, "state": signature(self._state)}
         return self._commit([Draft(Action.SIGN_OFF, content | {"results": self.results_key})])[0]
 
-    def adopt_untrusted(self) -> list[Entry]:
-        """Decide again what stands behind a break of the log, after the reviewer has looked."""
+    @property
+    def adoptable(self) -> list[Entry]:
+        """Decisions that are not trusted and were not adopted yet; see `adopt_untrusted`."""
         logs = [*self._writer.earlier, self._writer.log]
         known = {one.content.get("adopted") for one in self._history}
-        wanted = [
+        return [
             one for log in logs for one in log.untrusted
             if one.action not in (Action.OPEN, Action.UNDO, Action.SIGN_OFF, Action.UNBLIND)
             and one.hash not in known
         ]  # fmt: skip
+
+    def adopt_untrusted(self) -> list[Entry]:
+        """Decide again what stands behind a break of the log, after the reviewer has looked."""
         return self._commit([
             Draft(one.action, dict(one.content) | {"adopted": one.hash}, one.reason)
-            for one in wanted
+            for one in self.adoptable
         ])  # fmt: skip
 
     def close(self) -> None:

@@ -69,6 +69,22 @@ def read_logs(results: Path) -> tuple[list[Log], list[str]]:
     return logs, problems
 
 
+def stations_of(results: Path, name: str) -> set[str]:
+    """Computers and accounts on which decisions were made under a name.
+
+    More than one may be one person at two computers, or two people of one name; their
+    decisions are kept apart either way.
+
+    Parameters
+    ----------
+    results : pathlib.Path
+    name : str
+        Of a reviewer; capitals make no difference.
+    """
+    logs, _ = read_logs(results)
+    return {log.station for log in logs if log.reviewer.casefold() == name.casefold()}
+
+
 def review_marks(results: Path) -> list[ReviewMark]:
     """What each reviewer has done on each section, by section, reviewer and station.
 

@@ -16,6 +16,9 @@ from fociquant.review.file_lock import locked
 from fociquant.review.read_log import Log, parse_log
 from fociquant.review.reviewers import Reviewer, ReviewFolder
 
+LONGEST_PATH = 259
+"""Characters of a path on Windows, unless long paths were switched on (MAX_PATH less the end)."""
+
 MAX_PARTS = 1000
 """A log broken more often than this is not gone on with."""
 
@@ -108,6 +111,7 @@ class LogWriter:
         """
         if self._handle < 0:
             raise ResultsError(f"{self.path} is closed. Open the section again.")
+        self._keep_hold()
         with locked(self._handle, self.path):
             self.overtaken = self._catch_up()
             return self._write(drafts)
@@ -174,7 +178,6 @@ class LogWriter:
 
     def _catch_up(self) -> int:
         """Read again if the file is not as this writer left it; the number of new entries."""
-        self._keep_hold()
         size = os.fstat(self._handle).st_size
         if size == self._size:
             return 0
@@ -209,8 +212,9 @@ class LogWriter:
         os.close(self._handle)
         self._handle = handle
         if there is None and self.log.entries:  # removed: all that is known is written again
-            self._put("".join(to_line(entry)[0] for entry in self.log.entries).encode())
-            self._size = os.fstat(handle).st_size
+            with locked(handle, self.path):
+                self._put("".join(to_line(entry)[0] for entry in self.log.entries).encode())
+                self._size = os.fstat(handle).st_size
 
     def _write(self, drafts: Sequence[Draft]) -> list[Entry]:
         seq, prev = self._next()
@@ -289,5 +293,23 @@ def _flush_folder(folder: Path) -> None:
 def _cannot_write(path: Path, error: OSError) -> DiskError:
     return DiskError(
         f"the decision was not saved: {path} cannot be written ({error.strerror or error}). "
-        "Free space or ask for permission to write there, then decide again."
+        f"{cure_for(str(path), windows=os.name == 'nt')}, then decide again."
     )
+
+
+def cure_for(path: str, *, windows: bool) -> str:
+    """What helps where a file cannot be written.
+
+    Parameters
+    ----------
+    path : str
+        Absolute.
+    windows : bool
+        Whether paths end at `LONGEST_PATH` characters.
+    """
+    if windows and len(path) > LONGEST_PATH:
+        return (
+            f"Its path has {len(path)} characters, more than Windows takes ({LONGEST_PATH}): move "
+            "the results to a shorter path, for example nearer to the drive's root"
+        )
+    return "Free space or ask for permission to write there"

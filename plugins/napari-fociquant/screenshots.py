@@ -44,6 +44,7 @@ def main(results: Path, out: Path) -> None:
     _, study = dock("napari-fociquant", "Study")
     _, queue = dock("napari-fociquant", "Queue review", tabify=True)
     _, gallery = dock("napari-fociquant", "Gallery review", tabify=True)
+    _, audit = dock("napari-fociquant", "Audit", tabify=True)
     shots = Shots(viewer, out)
     picture_study(study, shots)
     desk = study.desk
@@ -53,6 +54,8 @@ def main(results: Path, out: Path) -> None:
     picture_gallery(gallery, shots)
     picture_queue(queue, shots)
     picture_sections(study, shots)
+    picture_audit(audit, shots)
+    audit.judging.leave()
     viewer.close()
 
 
@@ -120,6 +123,29 @@ def picture_sections(study: QWidget, shots: Shots) -> None:
     study.desk.sign_off()
     study._viewer.reset_view()
     shots.take("napari_sections", study)
+
+
+def picture_audit(audit: QWidget, shots: Shots) -> None:
+    """An object of the sample, some items after the first."""
+    sizes = {"accepted": 6, "rejected": 6, "fields": 2}
+    for option, size in sizes.items():
+        audit.sample.sizes[option].setValue(size)
+    audit.sample.draw(seed=7)
+    wait(lambda: not audit.sample.command.running, seconds=600.0)
+    audit.begin()
+    judging = audit.judging
+    fields = [place for place, item in enumerate(judging.items) if item.is_field]
+    others = [place for place, item in enumerate(judging.items) if not item.is_field]
+    for place in others[:4]:
+        judging.show_place(place)
+        wait(lambda: judging.picture() is not None)
+        audit.act("accept" if place % 2 else "unsure")
+    judging.show_place(others[4])
+    wait(lambda: judging.picture() is not None)
+    shots.take("napari_audit", audit)
+    judging.show_place(next(place for place in fields if judging.items[place].outlines))
+    wait(lambda: judging.picture() is not None)
+    shots.take("napari_audit_field", audit)
 
 
 def wait(until: Callable[[], bool], *, seconds: float = 120.0) -> None:

@@ -7,6 +7,9 @@ import os
 import shutil
 
 import pytest
+from qtpy.QtWidgets import QMessageBox
+
+from fociquant.review import Reviewer, ReviewSession
 
 BUSY = "cut-mouse-bravo"
 
@@ -49,6 +52,46 @@ def test_logs_that_were_cut_off_or_changed(bench, results, qtbot):
     assert "the chain of entries breaks" in said(bench)
     assert bench.desk.section.session.counts.rejected == 0
     assert log.read_bytes() == lines[0] + lines[2]  # kept as it is
+
+
+def test_decisions_that_are_not_trusted_are_looked_through_and_adopted(
+    bench, results, qtbot, monkeypatch
+):
+    log = decide_two(bench, results)
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(lines[0] + lines[2])  # a line was taken out
+    bench.open(results, BUSY)
+    button = bench.study.sections.buttons["adopt"]
+    assert button.isVisibleTo(bench.study.sections)
+    seen = []
+
+    def agree(box):
+        seen.append(box.detailedText())
+        next(one for one in box.buttons() if "again" in one.text()).click()
+
+    monkeypatch.setattr(QMessageBox, "exec", agree)
+    button.click()
+    assert "reject at y" in seen[0]
+    session = bench.desk.section.session
+    assert session.counts.rejected == 1 and not session.adoptable
+    assert not button.isVisibleTo(bench.study.sections)
+    assert log.read_bytes() == lines[0] + lines[2]  # kept as it is; the new one goes on from it
+    assert bench.desk.open_section(bench.desk.blinding.code_of(BUSY))
+    assert bench.desk.section.session.counts.rejected == 1
+
+
+def test_two_people_of_one_name_are_told(bench, results, qtbot):
+    with ReviewSession.open(results, BUSY, Reviewer("Rita", "another desk")) as session:
+        session.reject(int(session.cell[0]))
+    assert bench.desk.open_results(results)
+    assert "on another computer or account" in said(bench)
+    assert bench.desk.open_section(bench.desk.blinding.code_of(BUSY))
+    assert bench.desk.section.session.counts.rejected == 0  # hers are not mine
+    table = bench.study.sections.table
+    others = [table.item(row, 4).text() for row in range(table.rowCount())]
+    assert sorted(others) == ["", "1"]
+    bench.desk.set_reviewer("zoe")
+    assert said(bench).count("on another computer") == 1
 
 
 def test_images_that_moved_or_changed(bench, results, qtbot, tmp_path):

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import PurePosixPath, PureWindowsPath
+
+import pandas as pd
+from napari.settings import get_settings
 from qtpy.QtCore import QAbstractListModel, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -15,6 +21,8 @@ from qtpy.QtWidgets import (
     QTextEdit,
     QWidget,
 )
+
+from napari_fociquant._qt.results_desk import spellings
 
 BUSY = "cut-mouse-bravo"
 
@@ -63,9 +71,53 @@ def visible_texts(viewer) -> list[str]:
     return found
 
 
+def sample_of(results) -> None:
+    """Draw a small sample: one counted and one rejected object, one field."""
+    subprocess.run(
+        [sys.executable, "-m", "fociquant", "audit", str(results), "--draw", "--seed=1",
+         "--accepted=1", "--rejected=1", "--fields=1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
 def leaks(viewer) -> list[str]:
     texts = visible_texts(viewer)
     return [f"{word}: {text[:120]}" for text in texts for word in SECRETS if word in text]
+
+
+def remembered() -> str:
+    """What the dialogs of napari begin with."""
+    known = get_settings().application
+    return " ".join([*known.open_history, *known.save_history])
+
+
+def test_files_that_were_opened_are_forgotten_while_blinded(bench, results, qtbot):
+    get_settings().application.open_history = [str(results), "/somewhere/else"]
+    bench.open(results, BUSY)
+    assert "study-secret" not in remembered()
+    assert "somewhere" in remembered()
+
+
+def test_a_failed_section_says_why_without_names(bench, results, qtbot):
+    table = pd.read_csv(results / "sections.csv")
+    table.loc[table["section"] == BUSY, ["status", "reason"]] = [
+        "failed",
+        f"{results.parent}/pixels/scan-mouse-bravo.ome.tif of mouse-bravo is torn",
+    ]
+    table.to_csv(results / "sections.csv", index=False)
+    assert bench.desk.open_results(results)
+    panel = bench.study.sections
+    place = [view.section for view in panel.views()].index(BUSY)
+    why = panel.table.item(place, 1).toolTip()
+    assert "is torn" in why and "…" in why
+    assert leaks(bench.viewer) == []
+
+
+def test_messages_are_cleaned_of_paths_however_they_are_written():
+    found = spellings([PureWindowsPath(r"C:\Users\rita\study-secret")])
+    assert found == {r"C:\Users\rita\study-secret", "C:/Users/rita/study-secret",
+                     r"C:\\Users\\rita\\study-secret"}  # fmt: skip
+    assert spellings([PurePosixPath("/data/x")]) == {"/data/x"}
 
 
 def test_no_word_unblinds_and_unblinding_is_written_down(bench, results, qtbot):
@@ -81,6 +133,22 @@ def test_no_word_unblinds_and_unblinding_is_written_down(bench, results, qtbot):
     bench.queue.next_item(1)
     bench.gallery.model.data(bench.gallery.model.index(0), Qt.ItemDataRole.ToolTipRole)
     assert leaks(bench.viewer) == []
+
+    # an audit, too
+    assert bench.audit.sample.isVisibleTo(bench.audit)
+    sample_of(results)
+    bench.audit.begin()
+    judging = bench.audit.judging
+    assert judging.session is not None, bench.desk.notices
+    for place, item in enumerate(judging.items):
+        judging.show_place(place)
+        qtbot.waitUntil(lambda: judging.picture() is not None, timeout=20_000)
+        assert leaks(bench.viewer) == []
+        judging.judge(None if item.is_field else 1)
+    assert judging.session.finished
+    bench.audit.sample.show_state(judging.session)
+    assert leaks(bench.viewer) == []
+    bench.audit.stop()
     assert not list((results / "review" / "decisions").glob("_study*"))
 
     assert bench.desk.unblind("all sections are signed off")

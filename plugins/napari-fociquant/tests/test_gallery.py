@@ -34,6 +34,21 @@ def test_many_tiles_are_rejected_together_and_taken_back_one_by_one(bench, resul
     assert session.reviewed_cells == before
 
 
+def test_a_reason_goes_into_the_log_once_and_the_section_is_signed_off(bench, results, qtbot):
+    bench.open(results, BUSY)
+    session, gallery = bench.desk.section.session, bench.gallery
+    gallery.reason.setCurrentText("macrophage")
+    gallery.act("reject")
+    gallery.act("reject")
+    assert [entry.reason for entry in session.history] == ["macrophage", ""]
+    bench.queue.next_item(1)
+    bench.queue.reason.setCurrentText("red blood cell")
+    bench.queue.act("reject")
+    assert {entry.reason for entry in session.history[2:]} == {"red blood cell"}
+    gallery.sign_off.click()
+    assert session.signed_off
+
+
 def test_hidden_repeats_change_no_count(bench, results, qtbot):
     bench.open(results, BUSY)
     session, gallery = bench.desk.section.session, bench.gallery

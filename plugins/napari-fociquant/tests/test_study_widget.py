@@ -57,6 +57,24 @@ def test_a_technician_counts_a_folder_and_exports(bench, images, qtbot):
     assert {"mice.pzfx", "tables.xlsx"} <= names
 
 
+def test_rows_are_left_out_and_new_images_come_in(bench, images, qtbot):
+    draft = bench.study.draft
+    bench.study.open(images)
+    draft.leave_out()
+    assert "Select the rows" in bench.desk.notices[-1]
+    draft.table.item(0, 2).setText("healthy")  # what was written stays
+    draft.table.selectRow(1)
+    draft.remove_button.click()
+    assert draft.table.rowCount() == 1 and draft.table.item(0, 2).text() == "healthy"
+    shutil.copy(next(images.glob("PBS*")), images / "PBS_9dpi_m03.ome.tif")
+    draft.add_button.click()
+    assert "2 images were not in the table" in bench.desk.notices[-1]
+    names = {draft.table.item(row, 0).text() for row in range(draft.table.rowCount())}
+    assert len(names) == 3 and "PBS_9dpi_m03.ome.tif" in names
+    draft.add_button.click()
+    assert "All images" in bench.desk.notices[-1]
+
+
 def test_a_run_is_stopped_and_goes_on(bench, images, qtbot):
     study = bench.study
     study.open(images)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_config_path
+
+from fociquant.atomic import write_text
+from fociquant.errors import DiskError
 
 VARIABLE = "NAPARI_FOCIQUANT_CONFIG"
 """Environment variable with another path for the settings file."""
@@ -71,10 +75,6 @@ def save_config(config: Config) -> None:
     content = {
         "keys": config.keys, "reviewer": config.reviewer, "image_folders": config.image_folders,
     }  # fmt: skip
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with suppress(DiskError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")

@@ -145,6 +145,25 @@ def _with_channels(draft: Draft, images: Sequence[str]) -> Draft:
     )
 
 
+def with_new_images(draft: Draft) -> Draft:
+    """The draft with a row for each image of the folder that has none yet.
+
+    Raises
+    ------
+    StudyError
+        If the folder cannot be read or holds no image.
+    """
+    at = draft.columns.index("image")
+    listed = {row[at].replace("\\", "/") for row in draft.rows}
+    new = [one for one in find_images(draft.folder).images if one not in listed]
+    rows = []
+    for sample in guess_samples(new):
+        known = {"image": sample.image, "mouse": sample.mouse, "group": sample.group,
+                 "dpi": sample.dpi}  # fmt: skip
+        rows.append([known.get(name, "") for name in draft.columns])
+    return draft.with_rows([*draft.rows, *rows])
+
+
 def save_draft(draft: Draft, *, pixel_size_um: str = "") -> list[str]:
     """Write the sheet, and the study file; both at once, whole or not at all.
 

@@ -149,7 +149,7 @@ def class_colours(classes: int) -> list[str]:
 def overlay_layers(
     facts: SectionFacts, shape: tuple[int, int], pixel: PixelSize
 ) -> list[LayerData]:
-    """Outline of the lung, and what was masked as an artefact.
+    """Outline of the lung, and what was masked as an artefact, if anything was.
 
     Parameters
     ----------
@@ -168,11 +168,11 @@ def overlay_layers(
         "name": ARTEFACT,
         "colormap": DirectLabelColormap(color_dict=table),
         "opacity": 0.4,
-        "visible": bool(facts.artefact.any()),
         "metadata": {"fociquant": ARTEFACT},
         **placed(facts.overview_px),
     }
-    return [(facts.artefact.astype(np.uint8), arguments, "labels"), lung]
+    masked: LayerData = (facts.artefact.astype(np.uint8), arguments, "labels")
+    return [masked, lung] if facts.artefact.any() else [lung]
 
 
 def contours(mask: np.ndarray, pixel: PixelSize) -> list[np.ndarray]:

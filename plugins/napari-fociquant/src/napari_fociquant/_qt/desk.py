@@ -16,12 +16,14 @@ from fociquant.io import SectionImage
 from fociquant.review import ReviewSession, View
 from napari_fociquant._config import save_config
 from napari_fociquant._foci import Focus, Snapshot, foci_of, rings_of
+from napari_fociquant._history import forget_paths
 from napari_fociquant._picture import Outlines
 from napari_fociquant._qt.results_desk import ResultsDesk
 from napari_fociquant._qt.routing import KeyRouting
 from napari_fociquant._qt.section_view import SectionView
 from napari_fociquant._results import Results, plain
 from napari_fociquant._section import OpenSection
+from napari_fociquant._warm import warm_up
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -71,6 +73,8 @@ class Desk(ResultsDesk):
         self._timer.timeout.connect(self._regroup)
         self._regrouped.connect(self._take_foci)
         self._trouble.connect(self.say)
+        # After the window has been drawn, before a section is chosen.
+        QTimer.singleShot(0, warm_up)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.leave)
@@ -96,6 +100,8 @@ class Desk(ResultsDesk):
             session.close()
             raise
         self.close_section()
+        if self.blinded:
+            forget_paths(self._paths())
         self.section, self._code, self._told = opened, code, 0
         self.view.show(opened)
         self._tell()
@@ -172,17 +178,26 @@ class Desk(ResultsDesk):
         self._timer.start()
         self.decided.emit()
 
-    def accept(self, rows: Sequence[int] | np.ndarray, *, repeat: bool = False) -> None:
+    def accept(
+        self, rows: Sequence[int] | np.ndarray, *, repeat: bool = False, reason: str = ""
+    ) -> None:
         """These rows are cancer cells."""
         cells = self._cells(rows)
         if cells:
-            self.decide(lambda session: session.accept(cells, repeat=repeat))
+            self.decide(lambda session: session.accept(cells, repeat=repeat, reason=reason))
 
-    def reject(self, rows: Sequence[int] | np.ndarray, *, repeat: bool = False) -> None:
+    def reject(
+        self, rows: Sequence[int] | np.ndarray, *, repeat: bool = False, reason: str = ""
+    ) -> None:
         """These rows are not."""
         cells = self._cells(rows)
         if cells:
-            self.decide(lambda session: session.reject(cells, repeat=repeat))
+            self.decide(lambda session: session.reject(cells, repeat=repeat, reason=reason))
+
+    def adopt_untrusted(self) -> None:
+        """Decide again what a damaged log holds and nobody trusts."""
+        if self.decide(lambda session: session.adopt_untrusted()) is not None:
+            self.results_changed.emit()
 
     def add_cell(self, y_um: float, x_um: float) -> None:
         """Outline the cell at a place and add it."""

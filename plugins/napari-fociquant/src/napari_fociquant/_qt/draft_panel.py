@@ -28,7 +28,14 @@ from qtpy.QtWidgets import (
 
 from fociquant.errors import FociquantError
 from fociquant.study.guess import Roles
-from napari_fociquant._draft import Draft, RowProblem, open_draft, place_problems, save_draft
+from napari_fociquant._draft import (
+    Draft,
+    RowProblem,
+    open_draft,
+    place_problems,
+    save_draft,
+    with_new_images,
+)
 from napari_fociquant._qt.parts import header_of
 from napari_fociquant._qt.process import Command
 
@@ -67,6 +74,8 @@ class DraftPanel(QWidget):
         self.problems.setWordWrap(True)
         self.problems.setMaximumHeight(110)
         self.check_button = QPushButton("Save and check")
+        self.remove_button = QPushButton("Leave out selected rows")
+        self.add_button = QPushButton("Add new images")
         self.roles = {name: QComboBox() for name in ("marker", "nucleus", "autofluorescence")}
         self.phenotype = QLineEdit()
         self.pixel = QLineEdit()
@@ -93,7 +102,12 @@ class DraftPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
-        for part in (self.table, self.form, self.text, self.check_button, self.problems):
+        layout.addWidget(self.table)
+        rows = QHBoxLayout()
+        rows.addWidget(self.remove_button)
+        rows.addWidget(self.add_button)
+        layout.addLayout(rows)
+        for part in (self.form, self.text, self.check_button, self.problems):
             layout.addWidget(part)
         self.form.hide()
         self.text.hide()
@@ -102,11 +116,15 @@ class DraftPanel(QWidget):
     def _connect(self) -> None:
         self.choose.clicked.connect(lambda: self._ask())
         self.check_button.clicked.connect(lambda: self.check())
+        self.remove_button.clicked.connect(lambda: self.leave_out())
+        self.add_button.clicked.connect(lambda: self.add_images())
         self.command.finished.connect(self._finish)
         self.problems.currentRowChanged.connect(self._go_to)
 
     def _ask(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Folder of section images")
+        chosen = QFileDialog.getExistingDirectory(
+            self, "Folder of section images", str(Path.home())
+        )
         if chosen:
             self.open(Path(chosen))
 
@@ -192,6 +210,37 @@ class DraftPanel(QWidget):
         known = {channel: name for name, channel in guessed.phenotype.items()}
         phenotype = {known.get(channel, channel): channel for channel in names}
         return Roles(**roles, phenotype=phenotype, preset=guessed.preset)
+
+    def leave_out(self) -> None:
+        """Take the selected rows out of the table; their images stay where they are."""
+        draft = self.current()
+        chosen = {index.row() for index in self.table.selectedIndexes()}
+        if draft is None or not chosen:
+            self.told.emit("Select the rows to be left out first.")
+            return
+        kept = [row for place, row in enumerate(draft.rows) if place not in chosen]
+        self._change(draft.with_rows(kept))
+
+    def add_images(self) -> None:
+        """A row for each image of the folder that is not in the table."""
+        draft = self.current()
+        if draft is None:
+            self.told.emit("Choose a folder first.")
+            return
+        try:
+            changed = with_new_images(draft)
+        except FociquantError as error:
+            self.told.emit(str(error))
+            return
+        new = len(changed.rows) - len(draft.rows)
+        self.told.emit(f"{new} images were not in the table yet." if new else
+                       "All images of the folder are in the table.")  # fmt: skip
+        self._change(changed)
+
+    def _change(self, draft: Draft) -> None:
+        self.draft = draft
+        self._fill_table(draft)
+        self._show_problems([])
 
     # The check
 

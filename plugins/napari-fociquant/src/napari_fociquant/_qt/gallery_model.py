@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, Qt, Signal
@@ -43,6 +44,37 @@ class Tile:
     repeat: bool = False
 
 
+class Tiles(Sequence[Tile]):
+    """Tiles made when they are asked for: 100 000 of them would take a second to make.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray of int64, shape (n,)
+    repeats : numpy.ndarray of bool, shape (n,)
+    """
+
+    def __init__(self, rows: np.ndarray, repeats: np.ndarray) -> None:
+        self.rows, self.repeats = rows, repeats
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Tile: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Tiles: ...
+
+    def __getitem__(self, place: int | slice) -> Tile | Tiles:
+        if isinstance(place, slice):
+            return Tiles(self.rows[place], self.repeats[place])
+        return Tile(int(self.rows[place]), bool(self.repeats[place]))
+
+
+NO_TILES = Tiles(np.zeros(0, np.int64), np.zeros(0, bool))
+"""Where no section is open."""
+
+
 class GalleryModel(QAbstractListModel):
     """Tiles of one section, in the order of review.
 
@@ -57,7 +89,7 @@ class GalleryModel(QAbstractListModel):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self.section: OpenSection | None = None
-        self.tiles: list[Tile] = []
+        self.tiles: Tiles = NO_TILES
         self.shown: list[bool] = []
         self._repeats: dict[int, Shown] = {}
         self._codes = np.zeros(0, np.uint8)
@@ -66,7 +98,7 @@ class GalleryModel(QAbstractListModel):
         self.loader = CropLoader(self)
         self.loader.loaded.connect(self._take)
 
-    def show(self, section: OpenSection | None, tiles: list[Tile]) -> None:
+    def show(self, section: OpenSection | None, tiles: Tiles) -> None:
         """Other tiles, or those of another section."""
         self.beginResetModel()
         if section is not self.section:

@@ -14,18 +14,27 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QListView,
+    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from fociquant.review import ReviewSession, make_queue
+from fociquant.review import ReviewSession, queue_rows
 from napari_fociquant._colours import Shown
 from napari_fociquant._qt.desk import desk_of
-from napari_fociquant._qt.gallery_model import TILE_PX, GalleryModel, Tile, TileDelegate
+from napari_fociquant._qt.gallery_model import (
+    NO_TILES,
+    TILE_PX,
+    GalleryModel,
+    Tile,
+    TileDelegate,
+    Tiles,
+)
 from napari_fociquant._qt.keys import KeyBar, KeyButton, pressed
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
 from napari_fociquant._qt.parts import viewport_of
+from napari_fociquant._qt.reason_box import ReasonBox
 from napari_fociquant._section import OpenSection
 
 if TYPE_CHECKING:
@@ -84,6 +93,8 @@ class GalleryWidget(QWidget):
         self.channels = QHBoxLayout()
         self.boxes: list[QCheckBox] = []
         self.title = QLabel("Open a section in the widget 'Study'.")
+        self.reason = ReasonBox()
+        self.sign_off = QPushButton("Sign off this section")
         self._build()
         self._connect()
         self._show_section()
@@ -102,6 +113,10 @@ class GalleryWidget(QWidget):
         layout.addLayout(self.channels)
         layout.addWidget(self.grid, 1)
         layout.addLayout(buttons)
+        last = QHBoxLayout()
+        last.addWidget(self.reason, 1)
+        last.addWidget(self.sign_off)
+        layout.addLayout(last)
         layout.addWidget(Legend(self.desk))
         layout.addWidget(NoticeLine(self.desk))
         layout.addWidget(KeyBar(self.desk, ("accept", "reject", "undo", "redo", "jump")))
@@ -111,6 +126,7 @@ class GalleryWidget(QWidget):
         self.desk.decided.connect(self.model.refresh)
         self.filter.currentTextChanged.connect(lambda _: self._fill())
         self.grid.doubleClicked.connect(self._jump_to)
+        self.sign_off.clicked.connect(lambda: self.desk.sign_off())
         self.model.restated.connect(viewport_of(self.grid).update)
         self.model.loader.failed.connect(self.desk.say)
         self.destroyed.connect(self.model.loader.stop)
@@ -138,20 +154,20 @@ class GalleryWidget(QWidget):
 
     def _fill(self) -> None:
         section = self.desk.section
-        self.model.show(section, self._tiles(section) if section else [])
+        self.model.show(section, self._tiles(section) if section else NO_TILES)
         if self.model.tiles:
             self.grid.setCurrentIndex(self.model.index(0))
 
-    def _tiles(self, section: OpenSection) -> list[Tile]:
+    def _tiles(self, section: OpenSection) -> Tiles:
         """Most doubtful first, some of them a second time; fixed for a section and reviewer."""
         session, blinding = section.session, self.desk.blinding
-        cells = session.cells[["cell", "score", "flags"]][self._wanted(session)]
-        queue = make_queue(
-            cells, threshold=section.threshold, repeat_share=section.repeat_share,
+        shown = np.flatnonzero(self._wanted(session))
+        rows, again = queue_rows(
+            session.cells[["cell", "score", "flags"]].iloc[shown],
+            threshold=section.threshold, repeat_share=section.repeat_share,
             seed=(blinding.seed if blinding is not None else 0) + section.number,
         )  # fmt: skip
-        row_of = {int(cell): row for row, cell in enumerate(session.cell)}
-        return [Tile(row_of[item.cell], item.repeat) for item in queue]
+        return Tiles(shown[rows], again)
 
     def _wanted(self, session: ReviewSession) -> np.ndarray:
         number = len(session.cells)
@@ -181,11 +197,11 @@ class GalleryWidget(QWidget):
         return True
 
     def _decide(self, *, accept: bool) -> None:
-        tiles = self.selected()
+        tiles, reason = self.selected(), self.reason.take()
         decide = self.desk.accept if accept else self.desk.reject
-        decide([tile.row for tile in tiles if not tile.repeat])
+        decide([tile.row for tile in tiles if not tile.repeat], reason=reason)
         again = [tile.row for tile in tiles if tile.repeat]
-        decide(again, repeat=True)
+        decide(again, repeat=True, reason=reason)
         for row in again:
             self.model.decide_repeat(row, Shown.ACCEPTED if accept else Shown.REJECTED)
         self._advance(tiles)

@@ -9,8 +9,11 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Signal
 
+ASK_MS = 3_000
+"""A command whose window closes may take so long to end by itself."""
+
 KILL_AFTER_MS = 20_000
-"""A run that was asked to stop may finish the blocks it has begun for so long."""
+"""One that was killed is waited for so long."""
 
 
 class Command(QObject):
@@ -56,8 +59,15 @@ class Command(QObject):
             self._process.write(b"stop\n")
 
     def kill(self) -> None:
-        """End it at once, and wait until it has ended."""
-        if self.running:
+        """End it now, and wait until it has ended.
+
+        It is asked first: a run ends its own workers, which nobody else would.
+        """
+        if not self.running:
+            return
+        self.stop()
+        self._process.closeWriteChannel()
+        if not self._process.waitForFinished(ASK_MS):
             self._process.kill()
             self._process.waitForFinished(KILL_AFTER_MS)
 

@@ -30,6 +30,7 @@ from napari_fociquant._qt.keys import KeyBar, KeyButton, pressed
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
 from napari_fociquant._qt.parts import header_of, selection_of, side_header_of
+from napari_fociquant._qt.reason_box import ReasonBox
 from napari_fociquant._queue import count_open, places_of, renew, sides, state_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class QueueWidget(QWidget):
         self.table.setModel(self.model)
         self.title = QLabel()
         self.classes = QComboBox()
+        self.reason = ReasonBox()
         self.exclude = ExcludePanel(self.desk)
         self.buttons = {
             name: KeyButton(self.desk, name, text, self.act) for name, text in BUTTONS
@@ -101,6 +103,7 @@ class QueueWidget(QWidget):
         layout.addWidget(self.table, 1)
         layout.addLayout(grid)
         layout.addLayout(override)
+        layout.addWidget(self.reason)
         layout.addWidget(self.exclude)
         layout.addWidget(self.sign_off)
         layout.addWidget(Legend(self.desk))
@@ -226,7 +229,8 @@ class QueueWidget(QWidget):
         if not len(rows):
             self.desk.say("Select a focus first.")
             return
-        (self.desk.accept if accept else self.desk.reject)(rows)
+        decide = self.desk.accept if accept else self.desk.reject
+        decide(rows, reason=self.reason.take())
         self.next_item(1)
 
     def _merge(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,16 @@ from qtpy.QtCore import QObject, Signal
 from fociquant.errors import FociquantError
 from fociquant.review import (
     Blinding,
+    Reviewer,
     ReviewMark,
     is_blinded,
     open_blinding,
     review_marks,
+    stations_of,
     unblind,
 )
 from napari_fociquant._config import Config, load_config, save_config
+from napari_fociquant._history import forget_paths
 from napari_fociquant._keys import effective_keys
 from napari_fociquant._results import Results, plain
 
@@ -29,6 +32,12 @@ REPEATED_SECTIONS = 0.05
 
 MIN_PATH_PARTS = 2
 """Paths of more parts than this are hidden while blinded."""
+
+
+def spellings(paths: Iterable[Path]) -> set[str]:
+    """Paths as a message may write them: with either separator, or doubled as in a repr."""
+    texts = {str(path) for path in paths}
+    return texts | {t.replace("\\", "/") for t in texts} | {t.replace("\\", "\\\\") for t in texts}
 
 
 class ResultsDesk(QObject):
@@ -92,7 +101,7 @@ class ResultsDesk(QObject):
         """Text without names, groups and paths while blinded."""
         if not self.blinded or self.blinding is None or self.results is None:
             return text
-        for path in sorted({str(p) for p in self._paths()}, key=len, reverse=True):
+        for path in sorted(spellings(self._paths()), key=len, reverse=True):
             text = text.replace(path, "…")
         return self.blinding.redact(text)
 
@@ -155,6 +164,19 @@ class ResultsDesk(QObject):
         sections = len(results.record["sections"])
         self.blinding = open_blinding(results.root, repeats=round(REPEATED_SECTIONS * sections))
         self.blinded = is_blinded(results.root, self.reviewer) if self.reviewer else True
+        if self.blinded:
+            forget_paths(self._paths())
+        if self.reviewer:
+            self._say_namesakes(results.root)
+
+    def _say_namesakes(self, root: Path) -> None:
+        """Two people of one name are two reviewers; they should know."""
+        if stations_of(root, self.reviewer) - {Reviewer(self.reviewer).station}:
+            self.say(
+                f"Under the name {self.reviewer!r} decisions were made on another computer or "
+                "account. They are kept apart, as another reviewer's. If that is somebody else, "
+                "take another name."
+            )
 
     def unblind(self, reason: str) -> bool:
         """Show group, day and mouse; that is written down first and cannot be undone."""

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
+    QMessageBox,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -21,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fociquant.review import Reviewer, ReviewMark, View
+from fociquant.review import Entry, Reviewer, ReviewMark, View
 from napari_fociquant._qt.counts_table import CountsTable
 from napari_fociquant._qt.parts import header_of, side_header_of
 from napari_fociquant._qt.process import Command
@@ -59,6 +60,7 @@ class SectionsPanel(QWidget):
             "results": QPushButton("Open results …"), "open": QPushButton("Open section"),
             "images": QPushButton("Where are the images? …"), "unblind": QPushButton("Unblind …"),
             "recount": QPushButton("Recount"), "export": QPushButton("Export"),
+            "adopt": QPushButton("Decisions that are not trusted …"),
         }  # fmt: skip
         self.counts = CountsTable(desk)
         self._after = ""
@@ -74,6 +76,7 @@ class SectionsPanel(QWidget):
         grid = QGridLayout()
         for place, key in enumerate(("open", "images", "unblind", "recount")):
             grid.addWidget(self.buttons[key], place // 2, place % 2)
+        grid.addWidget(self.buttons["adopt"], 2, 0, 1, 2)
         export = QHBoxLayout()
         for box in self.formats.values():
             export.addWidget(box)
@@ -95,7 +98,7 @@ class SectionsPanel(QWidget):
         actions = {
             "results": self._ask_results, "open": lambda: self.open_row(self.table.currentRow()),
             "images": self._ask_images, "recount": self.recount, "export": self.export,
-            "unblind": lambda: ask_to_unblind(self.desk, self),
+            "unblind": lambda: ask_to_unblind(self.desk, self), "adopt": self._ask_to_adopt,
         }  # fmt: skip
         for name, action in actions.items():
             self.buttons[name].clicked.connect(lambda _=False, a=action: a())
@@ -120,12 +123,23 @@ class SectionsPanel(QWidget):
         self.table.setRowCount(len(views))
         marks = desk.marks()
         for place, view in enumerate(views):
+            why = self._why(view)
             for column, text in enumerate(self._texts(view, marks)[: len(columns)]):
-                self.table.setItem(place, column, QTableWidgetItem(text))
+                item = QTableWidgetItem(text)
+                item.setToolTip(why)
+                self.table.setItem(place, column, item)
         header = header_of(self.table)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
+        section = desk.section
+        self.buttons["adopt"].setVisible(section is not None and bool(section.session.adoptable))
         self._summarise(views, marks)
+
+    def _why(self, view: View) -> str:
+        """What the run has to say about a section, without words that unblind."""
+        row = self.desk.results.row(view.section) if self.desk.results else {}
+        said = [str(row.get(name, "")) for name in ("reason", "warnings")]
+        return self.desk.redact("\n".join(text for text in said if text and text != "nan"))
 
     def _summarise(self, views: list[View], marks: list[ReviewMark]) -> None:
         if not views:
@@ -170,6 +184,26 @@ class SectionsPanel(QWidget):
         )
         if chosen:
             self.desk.set_image_folder(Path(chosen))
+
+    def _ask_to_adopt(self) -> None:
+        """Show what a damaged log holds; adopted only if the reviewer says so."""
+        section = self.desk.section
+        if section is None:
+            return
+        entries = section.session.adoptable
+        box = QMessageBox(self)
+        box.setWindowTitle("Decisions that are not trusted")
+        box.setText(
+            f"{len(entries)} decisions of this section stand behind a place where the log was "
+            "changed. They are kept and not applied. Look through them: if they are yours, they "
+            "can be decided again."
+        )
+        box.setDetailedText("\n".join(in_words(entry) for entry in entries))
+        adopt = box.addButton("Decide them again", QMessageBox.ButtonRole.AcceptRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.exec()
+        if box.clickedButton() is adopt:
+            self.desk.adopt_untrusted()
 
     # Tables and files
 
@@ -216,6 +250,15 @@ class SectionsPanel(QWidget):
         self.desk.say("Written to the folder 'exports' of the results." if exported else
                       "Tables and report hold all decisions now.")  # fmt: skip
         self.desk.reread()
+
+
+def in_words(entry: Entry) -> str:
+    """A decision on one line."""
+    cells = entry.cells
+    place = f" at y {cells[0].y_um:.0f}, x {cells[0].x_um:.0f} µm" if cells else ""
+    more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+    reason = f" ({entry.reason})" if entry.reason else ""
+    return f"{entry.time}  {entry.action}{place}{more}{reason}"
 
 
 def _progress(mine: list[ReviewMark]) -> str:
