@@ -381,10 +381,9 @@ def _mouse(
 def _with_means(groups: pd.DataFrame, mice: pd.DataFrame) -> pd.DataFrame:
     """Means over the mice that are in ``mean``; reviewed only where all of them are."""
     used = mice[(mice["sections_failed"] == 0) & mice["cells"].notna() & (mice["control"] == "")]
-    by_arm = dict(used.groupby(["group", "dpi"]))
     found: dict[str, list[float]] = {name: [] for name in MEANS}
-    for key in zip(groups["group"], groups["dpi"], strict=True):
-        own = by_arm.get(key, used.iloc[:0])
+    for group, dpi in zip(groups["group"], groups["dpi"], strict=True):
+        own = used[(used["group"] == group) & (used["dpi"] == dpi)]
         for name in MEANS:
             counts = own[name.replace("mean", "cells")].astype("Float64")
             known = len(own) > 0 and bool(counts.notna().all())
