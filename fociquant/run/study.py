@@ -305,6 +305,10 @@ def redraw(root: Path) -> Path:
 def _opened(root: Path) -> tuple[ResultsFolder, dict[str, Any]]:
     folder = ResultsFolder(root)
     record = read_json(folder.run)
+    if record is None and folder.run.exists():
+        raise ResultsError(
+            f"{folder.run} is damaged. Run the study again; what is counted is kept."
+        )
     if record is None:
         raise ResultsError(f"{root} holds no run.json. Give the results folder of 'fociquant run'.")
     return folder, record

@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 
-from fociquant.atomic import cannot_write
 from fociquant.errors import ResultsError
 
 LOCK = ".lock"
@@ -42,9 +41,8 @@ def locked(folder: Path) -> Iterator[None]:
     Raises
     ------
     ResultsError
-        If another process is writing there.
-    DiskError
-        If the folder cannot be written.
+        If another process is writing there, or the folder cannot be written. Nothing was
+        started then.
     """
     path, token = folder / LOCK, uuid.uuid4().hex
     _take(path, token)
@@ -71,7 +69,10 @@ def _take(path: Path, token: str) -> None:
             _remove_left_over(path)
             continue
         except OSError as error:
-            raise cannot_write(path, error) from error
+            raise ResultsError(
+                f"{path.parent} cannot be written: {error.strerror or error}. Make it writable, or "
+                "work on a copy of it that is."
+            ) from error
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(me, file)
         return

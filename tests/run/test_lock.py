@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from fociquant.errors import DiskError, ResultsError
+from fociquant.errors import ResultsError
 from fociquant.store import lock
 from fociquant.store.lock import LOCK, locked
 from fociquant.testing.studies import write_study
@@ -77,7 +77,10 @@ def test_a_damaged_lock_counts_while_it_is_young(tmp_path, content):
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
-    with pytest.raises(DiskError, match="cannot be written"), locked(tmp_path / "absent"):
+    with (
+        pytest.raises(ResultsError, match=r"absent cannot be written.*Make it writable"),
+        locked(tmp_path / "absent"),
+    ):
         raise AssertionError
 
 

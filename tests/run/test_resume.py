@@ -148,6 +148,12 @@ def test_recount_of_an_older_or_damaged_record_is_refused(tmp_path, content, mat
         recount(tmp_path)
 
 
+def test_recount_of_half_a_record_says_that_it_is_damaged(tmp_path):
+    (tmp_path / "run.json").write_text('{"format": 1,')
+    with pytest.raises(ResultsError, match=r"run\.json is damaged\. Run the study again"):
+        recount(tmp_path)
+
+
 def test_recount_of_damaged_objects_names_the_file(run, study, tmp_path):
     run(study, tmp_path / "r")
     path = tmp_path / "r" / "sections" / "s0" / "objects.parquet"
