@@ -258,6 +258,43 @@ class MarkerMap:
     edge_um: tuple[float, float]
 
 
+SHADING_POWERS: tuple[tuple[int, int], ...] = (
+    (0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (0, 3), (4, 0), (2, 2), (0, 4),
+)  # fmt: skip
+"""Powers of y and x in the terms of :class:`Shading`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shading:
+    """How the light of one channel falls off within each camera field of a stitched section.
+
+    Parameters
+    ----------
+    period_px, origin_px : (float, float)
+        (y, x) width of a field and a border between two, full-resolution pixels from the image's
+        corner; a width of 0: the light does not change along that axis.
+    terms : tuple of float
+        Logarithm of the light at the place (y, x) in a field, each from -1 to 1: the sum of
+        ``term * y**i * x**j`` over :data:`SHADING_POWERS`; 0 where a field is brightest.
+    dark : float
+        Counts without any light.
+    top : float
+        Counts at which a pixel is saturated; ``inf`` if none.
+    loss : float
+        Light missing at the darkest place of a field, 0-1.
+    corrected : bool
+        Whether pixels are evened out before anything is found or measured in them.
+    """
+
+    period_px: tuple[float, float]
+    origin_px: tuple[float, float]
+    terms: tuple[float, ...]
+    dark: float
+    top: float
+    loss: float
+    corrected: bool
+
+
 @dataclass(frozen=True, slots=True)
 class SectionFacts:
     """What was found once for a whole section, at low resolution.
@@ -286,6 +323,8 @@ class SectionFacts:
         Wide, lined holes (airways, empty vessels), on the overview grid; None: not looked for.
     region : numpy.ndarray of bool, shape (h, w), or None
         The part of the slide that is this section, on the overview grid; None: all of it.
+    shading : mapping of str to Shading
+        Role to the shading of its channel; only those in which it can be shown.
     """
 
     stats: Mapping[str, ChannelStats]
@@ -299,6 +338,7 @@ class SectionFacts:
     artefact_mm2: float = 0.0
     lumen: np.ndarray | None = None
     region: np.ndarray | None = None
+    shading: Mapping[str, Shading] = field(default_factory=dict)
 
     @property
     def marker_unit(self) -> float:

@@ -57,6 +57,9 @@ class PrepareSettings(_Frozen):
     become its channels. Empty: the image has fluorescence channels."""
     white_rgb: list[float] = Field(default_factory=list, max_length=3)
     """Red, green and blue of the glass in a colour image, counts; empty: found in each image."""
+    correct_shading: bool = True
+    """Even out the light of the camera fields that a fluorescence section was stitched from, where
+    it repeats from field to field and 15 % or more of it are missing at their borders."""
     mask_out_of_focus: bool = True
     """Leave out places that are out of focus."""
     mask_fold: bool = True
@@ -183,9 +186,6 @@ class FociSettings(_Frozen):
     """Named profile of ``configs/foci/``, or the path of one."""
 
 
-class ReviewSettings(_Frozen):
-    """How decisions of reviewers are applied, and how an audit is drawn."""
-
 class ImmuneSettings(_Frozen):
     """Which immune cells are counted around foci, and how far."""
 
@@ -209,6 +209,9 @@ class ImmuneSettings(_Frozen):
             raise ValueError("reach_um must be a whole number of bands, such as 100 for 20")
         return self
 
+
+class ReviewSettings(_Frozen):
+    """How decisions of reviewers are applied, and how an audit is drawn."""
 
     combine_rule: Literal["latest", "majority"] = "latest"
     """Reviewers who disagree: the latest decision holds, or that of most of them.
@@ -237,10 +240,10 @@ class Settings(_Frozen):
     measure: MeasureSettings = MeasureSettings()
     gate: GateSettings = GateSettings()
     foci: FociSettings = FociSettings()
+    immune: ImmuneSettings = ImmuneSettings()
     review: ReviewSettings = ReviewSettings()
 
     def fingerprint(self, *rooms: Room) -> str:
-    immune: ImmuneSettings = ImmuneSettings()
         """sha256 (hex) of the settings of these rooms; default: all."""
         chosen = rooms or ROOMS
         content = {room: getattr(self, room).model_dump(mode="json") for room in chosen}

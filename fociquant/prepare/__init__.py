@@ -8,6 +8,7 @@ crops as a section would be scaled.
 from __future__ import annotations
 
 from fociquant.prepare.compartments import COMPARTMENTS, locate
+from fociquant.prepare.flatfield import corrected
 from fociquant.prepare.regions import Piece, find_pieces, region_mask
 from fociquant.prepare.scale import channel_scale, pixel_noise
 from fociquant.prepare.section import Prepared, find_outline, prepare_section
@@ -17,6 +18,7 @@ __all__ = [
     "Piece",
     "Prepared",
     "channel_scale",
+    "corrected",
     "find_outline",
     "find_pieces",
     "locate",

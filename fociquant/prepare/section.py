@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from fociquant.model import Box, ChannelStats, SectionFacts
+from fociquant.model import Box, ChannelStats, SectionFacts, Shading
 from fociquant.prepare.artefacts import Scene, artefact_warnings, find_artefacts
 from fociquant.prepare.compartments import find_lumens
 from fociquant.prepare.detail import Detail, Levels, look_closely
+from fociquant.prepare.flatfield import corrected
 from fociquant.prepare.focus import FOCUS_REACH_UM
 from fociquant.prepare.grids import coarser, pixels_under, share_of_blocks, tissue_factor
 from fociquant.prepare.overview import Overview, PixelReader, make_overview
@@ -21,6 +22,7 @@ from fociquant.prepare.regions import pieces_warning, region_mask
 from fociquant.prepare.sampling import TILE_PX, grid_shape, lattice, tissue_tiles
 from fociquant.prepare.scale import channel_stats, pixel_noise
 from fociquant.prepare.screening import map_marker
+from fociquant.prepare.shading import find_shading, shading_warnings
 from fociquant.prepare.slope import autofluorescence_slope
 from fociquant.prepare.soundness import ProbedReader
 from fociquant.prepare.tissue import Textures, Tissue, find_tissue, texture, texture_of_noise
@@ -128,8 +130,7 @@ def prepare_section(
         If the slide has no such region.
     """
     channels, shape = list(roles.values()), _shape(reader)
-    reader = ProbedReader(reader)
-    look = _first_look(reader, roles, pixel_size, settings)
+    reader, look, shading = _evenly_lit(ProbedReader(reader), roles, pixel_size, settings)
     overview, anywhere, noises, tissue = look.overview, look.anywhere, look.noises, look.tissue
     overview_px = look.pixel
     inside, bright = (share_of_blocks(mask, look.n) for mask in (tissue.outline, tissue.parenchyma))
@@ -160,6 +161,7 @@ def prepare_section(
         artefact_mm2=float((mm2 * lung.inside)[masked].sum()),
         lumen=(share_of_blocks(lumen, look.n) >= 0.5) & lung.outline,
         region=here if region else None,
+        shading=shading,
     )
     if "marker" in roles:
         facts = replace(facts, marker_map=map_marker(reader, roles, facts, pixel_size=pixel_size))
@@ -168,6 +170,7 @@ def prepare_section(
     if not region:
         warnings += pieces_warning(lung.outline, overview_px)
     warnings += artefact_warnings(artefacts, scene, mm2 * lung.inside)
+    warnings += shading_warnings(shading, pixel_size)
     return Prepared(facts, tuple(warnings), planes)
 
 
@@ -223,6 +226,33 @@ def _first_look(
         fine_pixel=pixel_size.scaled(fine.factor, fine.factor),
         pixel=pixel_size.scaled(fine.factor * n, fine.factor * n),
     )
+
+
+def _evenly_lit(
+    reader: PixelReader,
+    roles: Mapping[str, int],
+    pixel_size: PixelSize,
+    settings: PrepareSettings,
+) -> tuple[PixelReader, _FirstLook, dict[str, Shading]]:
+    """The section as it would be if its camera fields were lit evenly, and how they are lit."""
+    look = _first_look(reader, roles, pixel_size, settings)
+    # Of a colour image channels are densities, to which shading adds.
+    if settings.stains or not settings.correct_shading:
+        return reader, look, {}
+    dtype = np.dtype(reader.levels[0].dtype)
+    largest = float(np.iinfo(dtype).max) if dtype.kind in "iu" else math.inf
+    tops = {
+        role: _top(tiles, largest) for role, tiles in zip(roles, look.anywhere.tiles, strict=True)
+    }
+    planes = dict(zip(roles, look.overview.image, strict=True))
+    outline = share_of_blocks(look.tissue.outline, look.n) >= 0.5
+    shading = find_shading(
+        planes, outline, pixel_um=look.pixel.mean, factor=look.overview.factor, tops=tops
+    )
+    if any(one.corrected for one in shading.values()):
+        reader = ProbedReader(corrected(reader, roles, shading))
+        look = _first_look(reader, roles, pixel_size, settings)
+    return reader, look, shading
 
 
 def _overview_factor(pixel_size: PixelSize, settings: PrepareSettings) -> int:

@@ -202,7 +202,10 @@ def segment_image(
         roles = _roles(image, request)
         pixel_size = image.pixel_size
         stats = prepare_section(
-            image, roles, pixel_size or PixelSize.square(0.5), PrepareSettings()
+            image,
+            roles,
+            pixel_size or PixelSize.square(0.5),
+            PrepareSettings(correct_shading=False),
         ).facts.stats
         cores = threads or os.cpu_count() or 1
         scene = Scene(image, roles, stats, request.settings, segmenter, cores, check)

@@ -10,23 +10,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from fociquant.errors import FociquantError, ImageError
 from fociquant.io import SectionImage
-from fociquant.model import Box, ChannelStats, SectionFacts
-from fociquant.prepare import prepare_section
+from fociquant.model import Box, ChannelStats, SectionFacts, Shading
+from fociquant.prepare import corrected, prepare_section
 from fociquant.report import write_overview
 from fociquant.run.blocks import count_cell, flow_field
 from fociquant.run.opened import OpenImages
 from fociquant.run.plan import PlannedSection, SectionPlan, screening_settings
-from fociquant.run.screening import cells_worth_counting
+from fociquant.run.screening import Places, cells_worth_counting
 from fociquant.segment.contract import Segmenter
 from fociquant.segment.windows import WindowCache
 from fociquant.settings import Settings
@@ -113,7 +113,7 @@ class Prepare:
                 reader, plan.roles, plan.pixel_size, self.settings.prepare,
                 region=plan.section.region,
             )  # fmt: skip
-            picture = _picture(plan, found.facts, found.overview)
+            picture = _picture(_evened(plan, found.facts.shading), found.facts, found.overview)
         return Prepared(found.facts, found.warnings, picture)
 
 
@@ -145,18 +145,25 @@ class Count:
     cells : tuple of (int, int)
         Sorted.
     settings : Settings
+    shading : mapping of str to Shading
+        Of the same section.
+    places : Places or None
+        Only objects near these are reported; None: all.
     """
 
     planned: PlannedSection
     stats: Mapping[str, ChannelStats]
     cells: tuple[Index, ...]
     settings: Settings
+    shading: Mapping[str, Shading] = field(default_factory=dict)
+    places: Places | None = None
 
     @property
     def key(self) -> str:
         """Of what made the rows; blocks of another size may share a name but not this."""
         numbers = "-".join(str(self.planned.lattice.cell_number(cell)) for cell in self.cells)
-        return f"{self.planned.keys.cells}:{numbers}"
+        places = "" if self.places is None else f":{self.places.key}"
+        return f"{self.planned.keys.cells}:{numbers}{places}"
 
     @property
     def pixels(self) -> int:
@@ -165,13 +172,16 @@ class Count:
 
     def on(self, desk: Desk) -> bytes:
         """Do it: the content of the block's file."""
-        with _opened(self.planned, desk) as plan:
+        with _opened(self.planned, desk) as opened:
+            plan = _evened(opened, self.shading)
             flows = flow_field(plan, self.stats, desk.segmenter, desk.cache, check=desk.check)
             parts = []
             for cell in self.cells:
                 desk.check()
                 try:
-                    parts.append(count_cell(plan, self.stats, flows, cell, self.settings))
+                    parts.append(
+                        count_cell(plan, self.stats, flows, cell, self.settings, places=self.places)
+                    )
                 except (FociquantError, OSError) as error:
                     raise _AtCell(plan.lattice.cell_number(cell)) from error
         filled = [part for part in parts if len(part)]
@@ -224,6 +234,12 @@ def reason_of(error: BaseException) -> str:
 def _opened(planned: PlannedSection, desk: Desk) -> Iterator[SectionPlan]:
     with desk.images.use(planned.section.image, planned.fingerprint, planned.stains) as image:
         yield planned.with_image(image)
+
+
+def _evened(plan: SectionPlan, shading: Mapping[str, Shading]) -> SectionPlan:
+    """The plan with an image whose camera fields are lit evenly."""
+    image = corrected(plan.image, plan.roles, shading)
+    return replace(plan, image=cast(SectionImage, image))
 
 
 class _Stoppable:

@@ -16,8 +16,9 @@ from fociquant.model import Section, SectionFacts
 from fociquant.run.blocks import no_rows
 from fociquant.run.jobs import Count, Prepared, reason_of
 from fociquant.run.merging import merge
-from fociquant.run.plan import EXHAUSTIVE, PlannedSection
+from fociquant.run.plan import EXHAUSTIVE, PlannedSection, screening_settings
 from fociquant.run.progress import Progress
+from fociquant.run.screening import asked_places, places_key, places_of
 from fociquant.run.seams import seam_report
 from fociquant.settings import Settings
 from fociquant.store import (
@@ -85,11 +86,20 @@ class Ledger:
             str(state.get("objects_key"))
         )
 
-    def has_objects(self, mask: np.ndarray) -> bool:
-        """Whether an earlier run counted the same decode cells in the same way."""
-        key = self.planned.keys.objects(mask)
+    def has_objects(self, facts: SectionFacts, mask: np.ndarray) -> bool:
+        """Whether an earlier run counted the same places of the same decode cells alike."""
+        key = self._objects_key(facts, mask)
         state = read_json(self._folder.state(self.planned.name)) or {}
         return state.get("objects_key") == key and self._objects_are(key)
+
+    def _objects_key(self, facts: SectionFacts, mask: np.ndarray) -> str:
+        return places_key(self._asked(facts), self.planned.keys.objects(mask))
+
+    def _asked(self, facts: SectionFacts) -> np.ndarray | None:
+        """Where objects are asked for, on the marker map; None: everywhere."""
+        if self.planned.keys.screen == EXHAUSTIVE:
+            return None
+        return asked_places(facts, screening_settings(self._settings))
 
     def _objects_are(self, key: str) -> bool:
         name = self.planned.name
@@ -136,11 +146,15 @@ class Ledger:
 
     def parts(self, facts: SectionFacts, mask: np.ndarray, block_px: int) -> list[Part]:
         """The blocks with anything to count, in the order in which they are best visited."""
-        parts = []
-        for block in self.planned.lattice.blocks(block_px):
+        parts, lattice, near = [], self.planned.lattice, self._asked(facts)
+        for block in lattice.blocks(block_px):
             cells = tuple(cell for cell in block.cells if mask[cell])
             if cells:
-                job = Count(self.planned, dict(facts.stats), cells, self._settings)
+                places = places_of(near, facts, lattice, cells, pixel=self.planned.analysis_pixel)
+                job = Count(
+                    self.planned, dict(facts.stats), cells, self._settings, dict(facts.shading),
+                    places=places,
+                )  # fmt: skip
                 parts.append(Part(block, job))
         return parts
 
@@ -161,8 +175,8 @@ class Ledger:
         Objects of an earlier run stay where they are those of the same decode cells.
         """
         planned, folder = self.planned, self._folder
-        key = planned.keys.objects(mask)
-        if self.has_objects(mask):
+        key = self._objects_key(known.facts, mask)
+        if self.has_objects(known.facts, mask):
             seams = (read_json(folder.state(planned.name)) or {})["seams"]
         else:
             # Without its state the section is not counted: no state stands beside other objects.

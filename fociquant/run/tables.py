@@ -278,6 +278,7 @@ def _count_section(
         "parenchyma_mm2": reviewed.parenchyma_mm2,
         "artefact_mm2": facts.artefact_mm2,
         "artefact_pct": _masked_pct(facts),
+        "shading_pct": _shading_pct(facts),
         "cells": int(gated["positive"].sum()),
         "foci": len(foci),
         "candidates": len(judged),
@@ -301,6 +302,11 @@ def _masked_pct(facts: SectionFacts) -> float:
     return 100.0 * facts.artefact_mm2 / whole if whole > 0 else np.nan
 
 
+def _shading_pct(facts: SectionFacts) -> float:
+    """Light missing at the darkest place of a camera field, worst channel; unknown: none shows."""
+    return 100.0 * max((one.loss for one in facts.shading.values()), default=np.nan)
+
+
 def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.DataFrame:
     """From names by role to names by channel, with the columns of the contract."""
     renamed = {"score_mean": "score"}
@@ -316,8 +322,8 @@ def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.Da
 
 
 def _uncounted(inputs: TableInputs, section: Section, reason: str, gating: Gating) -> _Counted:
-    unknown = ("tissue_mm2", "parenchyma_mm2", "artefact_mm2", "artefact_pct", "cells", "foci",
-               "candidates", *compartment_counts([]))  # fmt: skip
+    unknown = ("tissue_mm2", "parenchyma_mm2", "artefact_mm2", "artefact_pct", "shading_pct",
+               "cells", "foci", "candidates", *compartment_counts([]))  # fmt: skip
     counts = {
         "status": FAILED, "reason": reason, **dict.fromkeys(unknown, np.nan), "warnings": "",
         **seam_columns(None),

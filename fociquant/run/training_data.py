@@ -271,7 +271,8 @@ def _planes(image: SectionImage, request: TrainingRequest) -> np.ndarray:
     if request.nucleus is not None:
         roles["nucleus"] = image.channel_index(request.nucleus)
     size = image.pixel_size or PixelSize.square(0.5)
-    stats = prepare_section(image, roles, size, PrepareSettings()).facts.stats
+    as_it_is = PrepareSettings(correct_shading=False)
+    stats = prepare_section(image, roles, size, as_it_is).facts.stats
     pixels = image.read(Box.of_shape(image.shape[1:]), list(roles.values()))
     planes = np.zeros((2, *image.shape[1:]), np.float32)
     for index, (role, plane) in enumerate(zip(roles, pixels, strict=True)):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fociquant.model import ChannelStats, MarkerMap, SectionFacts
+from fociquant.model import ChannelStats, MarkerMap, SectionFacts, Shading
 from fociquant.units import PixelSize
 
 
@@ -25,6 +25,7 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
         "overview_pixel_um": [facts.overview_px.y, facts.overview_px.x],
         "masks": masks_to_json(_masks(facts)),
         "marker_map": _map_to_json(facts.marker_map),
+        "shading": {role: _shading_to_json(one) for role, one in facts.shading.items()},
     }
 
 
@@ -43,6 +44,9 @@ def facts_of(state: Mapping[str, Any]) -> SectionFacts:
         overview_px=PixelSize(*state["overview_pixel_um"]),
         autofluorescence_slope=state["autofluorescence_slope"],
         marker_map=_map_from_json(state.get("marker_map")),
+        shading={
+            role: _shading_from_json(one) for role, one in (state.get("shading") or {}).items()
+        },
     )
 
 
@@ -62,6 +66,31 @@ def _stats_to_json(stats: ChannelStats) -> dict[str, float | None]:
 def _stats_from_json(stats: Mapping[str, float | None]) -> ChannelStats:
     # Only the saturation of float images has no finite value.
     return ChannelStats(**{k: math.inf if v is None else v for k, v in stats.items()})
+
+
+def _shading_to_json(found: Shading) -> dict[str, Any]:
+    return {
+        "period_px": list(found.period_px),
+        "origin_px": list(found.origin_px),
+        "terms": list(found.terms),
+        "dark": found.dark,
+        "top": found.top if math.isfinite(found.top) else None,
+        "loss": found.loss,
+        "corrected": found.corrected,
+    }
+
+
+def _shading_from_json(content: Mapping[str, Any]) -> Shading:
+    (py, px), (oy, ox) = content["period_px"], content["origin_px"]
+    return Shading(
+        period_px=(float(py), float(px)),
+        origin_px=(float(oy), float(ox)),
+        terms=tuple(float(term) for term in content["terms"]),
+        dark=float(content["dark"]),
+        top=math.inf if content["top"] is None else float(content["top"]),
+        loss=float(content["loss"]),
+        corrected=bool(content["corrected"]),
+    )
 
 
 def _map_to_json(found: MarkerMap | None) -> dict[str, Any] | None:
