@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import dask.config
 from distributed import Client, LocalCluster
 
 from fociquant.errors import ClusterError
@@ -23,15 +24,16 @@ from fociquant.run.acquaintance import different_versions
 from fociquant.run.jobqueue import read_batch_jobs, start_jobs
 from fociquant.run.memory import WINDOWS_BYTES, shares
 from fociquant.run.progress import Progress
-from fociquant.run.worker_lanes import NETWORK_ERRORS, ClusterLanes
+from fociquant.run.worker_lanes import NETWORK_ERRORS, START_S, ClusterLanes
 from fociquant.segment import check_model_name
 from fociquant.settings import ComputeSettings
 
 CONNECT_S = 10.0
 """How long a scheduler may take to answer, s."""
 
-START_S = 600.0
-"""How long workers of this computer may take to start and load the network, s."""
+LOST_WORKER = "distributed.deploy.lost-worker-timeout"
+"""How long Dask gives a worker that died to be back, before it is given up for good: 15 s, in
+which a busy computer has not loaded the network. Ours may take :data:`START_S`."""
 
 CLOSE_S = 5.0
 """How long letting go of them may take, s."""
@@ -99,6 +101,7 @@ def _of_this_computer(
     scratch = cleaning.enter_context(
         tempfile.TemporaryDirectory(prefix="fociquant-", ignore_cleanup_errors=True)
     )
+    cleaning.enter_context(dask.config.set({LOST_WORKER: START_S}))
     try:
         cluster = LocalCluster(
             n_workers=how.workers,
@@ -127,6 +130,7 @@ def _of_batch_jobs(
     model: str, how: ComputeSettings, file: str, images: Sequence[Path], cleaning: ExitStack
 ) -> tuple[ClusterLanes, float]:
     asked = read_batch_jobs(Path(file))
+    cleaning.enter_context(dask.config.set({LOST_WORKER: START_S}))
     cluster = start_jobs(asked)
     cleaning.callback(_close, cluster.close, timeout=CLOSE_S)
     client = Client(cluster, timeout=CONNECT_S, set_as_default=False)

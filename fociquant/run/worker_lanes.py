@@ -30,6 +30,9 @@ GATHER_S = 20.0
 IMAGES_LOOKED_FOR = 20
 """Images of which a worker must see the files before anything is started."""
 
+START_S = 600.0
+"""How long workers of this computer may take to start and load the network, s."""
+
 SILENCE_S, FIRST_WORD_S = 60.0, 10.0
 """How often it is said that there is no worker, and when for the first time, s."""
 
@@ -62,6 +65,7 @@ class ClusterLanes:
         self._notes: list[str] = []
         self._asked = 0.0
         self._told = time.monotonic() - SILENCE_S + FIRST_WORD_S
+        self._seen = time.monotonic()
         self._closed = False
 
     @property
@@ -107,7 +111,7 @@ class ClusterLanes:
     def _refresh(self) -> None:
         """Who has come, who is gone."""
         now = self._workers()
-        self._asked = time.monotonic()
+        self._asked = now_s = time.monotonic()
         for address in [address for address in self._usable if address not in now]:
             del self._usable[address]
             self._notes.append(f"worker {address} is gone; its blocks are done again")
@@ -119,10 +123,24 @@ class ClusterLanes:
         for address in sorted(self._greeted):
             if self._greeted[address].done():
                 self._get_to_know(address, now[address], self._greeted.pop(address))
-        if not self._usable and time.monotonic() - self._told > SILENCE_S:
-            self._told = time.monotonic()
+        if self._usable:
+            self._seen = now_s
+        else:
+            self._wait_on(now_s)
+
+    def _wait_on(self, now_s: float) -> None:
+        """Nobody is there: say so now and then; worker processes of our own must come back."""
+        if self._order.own and self._info is not None and now_s - self._seen > START_S:
+            raise ClusterLostError(
+                "no worker process could be started again. What was done is kept; the same command "
+                "continues. With fewer --workers each has more memory."
+            )
+        if now_s - self._told > SILENCE_S:
+            self._told = now_s
             if not self._order.own:
                 self._notes.append(f"waiting for workers. {_start_workers(self._client)}")
+            elif self._info is not None:
+                self._notes.append("waiting for worker processes to start again")
 
     def _workers(self) -> dict[str, int]:
         try:

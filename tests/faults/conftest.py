@@ -50,10 +50,10 @@ class Processes:
         self.wait_until(file.exists, process)
         return json.loads(file.read_text())["address"], process
 
-    def worker(self, address: str, **environment: str) -> subprocess.Popen:
+    def worker(self, address: str, preload: Path = SCRIPT, **environment: str) -> subprocess.Popen:
         return self.start(
             "-m", "distributed.cli.dask_worker", address, "--host", "127.0.0.1", "--no-nanny",
-            "--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--preload", SCRIPT,
+            "--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--preload", preload,
             "--local-directory", self._folder, "--death-timeout", "60", **environment,
         )  # fmt: skip
 

@@ -1,13 +1,15 @@
 """The command line with small lattices and a stand-in for the network; workers load it too.
 
 As a script it is ``fociquant``; worker processes of ``--workers`` import it again under another
-name, those of ``dask worker`` with ``--preload``. The environment says how slow it is: SLOW, s per
-window.
+name, those of ``dask worker`` with ``--preload``. The environment says how slow it is (SLOW, s per
+window), and which decode cell ends the process that counts it (POISON, ``section:row,column``), as
+the system does for want of memory.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +25,13 @@ def load(*_, **__):
     return UphillSegmenter(window_core_px=64, delay_s=float(os.environ.get("SLOW", "0")))
 
 
+def count_cell(plan, stats, flows, cell, settings, original=jobs.count_cell):
+    if os.environ.get("POISON") == f"{plan.section.name}:{cell[0]},{cell[1]}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(plan, stats, flows, cell, settings)
+
+
+jobs.count_cell = count_cell
 corridor.load_segmenter = desk.load_segmenter = load
 corridor.report = lambda *_: None
 jobs.write_overview = lambda path, *_, **__: Path(path).write_bytes(b"PNG")

@@ -6,13 +6,15 @@ import dataclasses
 import sys
 import types
 
+import dask
 import pytest
 
 from fociquant import __version__
-from fociquant.errors import ClusterError, SettingsError
+from fociquant.errors import ClusterError, ClusterLostError, SettingsError
+from fociquant.run import cluster, worker_lanes
 from fociquant.run.acquaintance import different_versions, stranger
 from fociquant.run.cluster import open_cluster
-from fociquant.run.desk import Description
+from fociquant.run.desk import Description, Order
 from fociquant.run.jobqueue import read_batch_jobs, start_jobs
 from fociquant.run.progress import Progress
 from fociquant.settings import ComputeSettings, configs_dir
@@ -97,6 +99,42 @@ def test_a_scheduler_that_is_not_there(monkeypatch, address, expected):
 def test_an_unknown_model_starts_no_worker():
     with pytest.raises(SettingsError, match="unknown model 'cyto3'"):
         open_cluster("cyto3", ComputeSettings(workers=2), images=[], progress=Progress())
+
+
+def test_a_worker_that_died_has_as_long_as_at_the_start_to_be_back(monkeypatch):
+    seen, name = [], cluster.LOST_WORKER
+    before = dask.config.get(name)
+
+    def start(**_):
+        seen.append(dask.config.get(name))
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(cluster, "LocalCluster", start)
+    with pytest.raises(ClusterError, match=r"cannot be started: no more processes.*--workers"):
+        open_cluster("compact", ComputeSettings(workers=1), images=[], progress=Progress())
+    assert seen == [worker_lanes.START_S] and dask.config.get(name) == before
+
+
+class Deserted:
+    """A client of a scheduler that no worker comes back to."""
+
+    status, scheduler = "running", None
+
+    def nthreads(self):
+        return {}
+
+
+def test_worker_processes_that_never_come_back_end_the_run(monkeypatch):
+    order = Order("run", "compact", "cpu", 0, own=True)
+    lanes = worker_lanes.ClusterLanes(Deserted(), order, [])
+    lanes._info = INFO
+    monkeypatch.setattr(worker_lanes, "REFRESH_S", -1.0)
+    monkeypatch.setattr(worker_lanes, "SILENCE_S", -1.0)
+    assert lanes.places() == {}
+    assert lanes.notes() == ["waiting for worker processes to start again"]
+    monkeypatch.setattr(worker_lanes, "START_S", -1.0)
+    with pytest.raises(ClusterLostError, match=r"What was done is kept.*fewer --workers"):
+        lanes.places()
 
 
 class Recorder:
