@@ -25,10 +25,10 @@ def load(*_, **__):
     return UphillSegmenter(window_core_px=64, delay_s=float(os.environ.get("SLOW", "0")))
 
 
-def count_cell(plan, stats, flows, cell, settings, original=jobs.count_cell):
+def count_cell(plan, stats, flows, cell, *rest, original=jobs.count_cell, **named):
     if os.environ.get("POISON") == f"{plan.section.name}:{cell[0]},{cell[1]}":
         os.kill(os.getpid(), signal.SIGKILL)
-    return original(plan, stats, flows, cell, settings)
+    return original(plan, stats, flows, cell, *rest, **named)
 
 
 jobs.count_cell = count_cell
