@@ -201,8 +201,8 @@ class _Sums:
         wanted = self._wanted[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
         if not wanted.any():
             return Box(place.y0, place.x0, place.y0, place.x0)
-        rows = np.flatnonzero(wanted.any(axis=1)[y - y[0]])
-        columns = np.flatnonzero(wanted.any(axis=0)[x - x[0]])
+        rows = np.flatnonzero(np.asarray(wanted.any(axis=1))[y - y[0]])
+        columns = np.flatnonzero(np.asarray(wanted.any(axis=0))[x - x[0]])
         part = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
         return part.shift(place.y0, place.x0)
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from fociquant.foci import FociResult, Tissue, focus_bands, shapes_of
 from fociquant.io import SectionImage, Stains, open_image
 from fociquant.measure.immune import find_immune_cells, reach_px, reduced, work_factor
 from fociquant.model import Box, Section, SectionFacts
+from fociquant.prepare import corrected
 from fociquant.run.progress import Progress
 from fociquant.run.review import ReviewedSection, counted_tissue, extent_of
 from fociquant.store import (
@@ -104,7 +105,9 @@ def _in_section(
         return pd.DataFrame({"y_um": [], "x_um": []}, dtype=np.float64)
     with open_image(section.image, stains=stains) as image:
         channels = [image.channel_index(roles[role]) for role in ("nucleus", *names)]
-        look = _Look(image, channels, names, facts, pixel, inputs)
+        used = dict(zip(("nucleus", *names), channels, strict=True))
+        even = cast(SectionImage, corrected(image, used, facts.shading))
+        look = _Look(even, channels, names, facts, pixel, inputs)
         with ThreadPoolExecutor(MOST_THREADS) as pool:
             parts = list(pool.map(look.tile, look.tiles()))
     found = pd.concat(parts, ignore_index=True) if parts else look.nothing()

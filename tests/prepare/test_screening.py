@@ -13,9 +13,9 @@ from fociquant.io.pyramid_writer import halve
 from fociquant.model import MAP_STEPS, ChannelStats, MarkerMap, SectionFacts
 from fociquant.prepare import screening
 from fociquant.prepare.linings import remove_linings
-from fociquant.prepare.soundness import PROBE_TILES
 from fociquant.prepare.sampling import lattice
 from fociquant.prepare.screening import map_factor, map_marker
+from fociquant.prepare.soundness import PROBE_TILES
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
 
