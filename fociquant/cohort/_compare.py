@@ -13,6 +13,7 @@ import pandas as pd
 from fociquant.cohort._likelihood import Arm, SharedSpread
 from fociquant.cohort._order import sort_mice
 from fociquant.cohort._ranks import rank_test, smallest_p
+from fociquant.cohort._zero import nothing_seen
 from fociquant.errors import InputError
 
 COMPARISON_COLUMNS: tuple[str, ...] = (
@@ -54,7 +55,8 @@ def compare_groups(
 ) -> pd.DataFrame:
     """Compare each group with the reference group of the same day.
 
-    Negative-control mice and mice with a failed section (or no count) are left out;
+    Negative-control mice, mice with a failed section (or no count) and those without any tissue
+    are left out;
     ``mice_excluded`` counts those of the two groups. The rate ratio is that of a negative
     binomial model with the log of ``tissue_mm2`` as offset; how much mice differ
     (``cv_between_mice``) is estimated from all groups and days together, and the uncertainty of
@@ -151,7 +153,8 @@ def _without_controls(mice: pd.DataFrame) -> pd.DataFrame:
 
 
 def _usable(counted: pd.DataFrame, value: str) -> pd.Series:
-    return (counted["sections_failed"] == 0) & counted[value].notna()
+    seen = (counted["sections_failed"] == 0) & counted[value].notna()
+    return seen & ~nothing_seen(counted, value)
 
 
 def _offset(used: pd.DataFrame) -> tuple[bool, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fociquant.cohort._order import sort_mice
-from fociquant.cohort._zero import poisson_upper, zero_note
+from fociquant.cohort._zero import nothing_seen, poisson_upper, zero_note
 
 GROUP_COLUMNS: tuple[str, ...] = (
     "group", "dpi", "mice", "mice_incomplete", "mean", "median", "min", "max",
@@ -26,7 +26,8 @@ def group_table(
     """Describe each group at each time point, with the mouse as the unit.
 
     A mouse with a failed section has a smaller sum than it should, so it is not
-    averaged: ``mice_incomplete`` counts such mice, ``mice`` those described.
+    averaged, and neither is one without any tissue: ``mice_incomplete`` counts such mice,
+    ``mice`` those described.
     Negative-control mice are left out altogether.
 
     Parameters
@@ -64,7 +65,7 @@ def group_table(
 
 def _describe(own: pd.DataFrame, value: str) -> dict[str, Any]:
     """n, mean, median and range of the complete mice of one group and dpi."""
-    usable = (own["sections_failed"] == 0) & own[value].notna()
+    usable = (own["sections_failed"] == 0) & own[value].notna() & ~nothing_seen(own, value)
     numbers = own.loc[usable, value].astype("float64")
     return {
         "mice": len(numbers),

@@ -24,6 +24,9 @@ NEGATIVE = "negative"
 CONTRACT_CLASSES = ("solitary", "clusters", "micrometastases", "macrometastases")
 """Class columns that are always there; empty under a profile that does not define them."""
 
+NO_TISSUE = "no tissue in its sections: nothing was looked at, so the 0 is no observation"
+"""``zero_note`` of such mice; they are in no mean and no comparison."""
+
 BOUNDS = ("cells_per_mm2_upper", "zero_note")
 """What the count still allows."""
 
@@ -184,7 +187,7 @@ def _sums(
     upper = poisson_upper(cells, tissue)
     row: dict[str, object] = {
         "cells_per_mm2_upper": round(upper, RATE_DECIMALS),
-        "zero_note": "" if cells else zero_note(len(done), 1, upper),
+        "zero_note": "" if cells else zero_note(len(done), 1, upper) if tissue > 0 else NO_TISSUE,
         "tissue_mm2": round(tissue, MM2_DECIMALS),
         "parenchyma_mm2": round(math.fsum(done["parenchyma_mm2"]), MM2_DECIMALS),
         "cells": cells,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 from scipy.special import gammaincinv
 
 CONFIDENCE = 0.95
@@ -30,6 +31,17 @@ def poisson_upper(count: int, exposure: float) -> float:
         return math.nan
     # Half of the chi-squared quantile with 2 (count + 1) degrees of freedom.
     return float(gammaincinv(count + 1, CONFIDENCE)) / exposure
+
+
+def nothing_seen(mice: pd.DataFrame, value: str = "cells") -> pd.Series:
+    """Mice without a count because there was no tissue to count in; bool, aligned to `mice`.
+
+    Their 0 is no observation. A count above 0 is one, also where no tissue was found.
+    """
+    if "tissue_mm2" not in mice.columns:
+        return pd.Series(False, index=mice.index)
+    area, count = mice["tissue_mm2"].astype("float64"), mice[value].astype("float64")
+    return (area == 0) & (count == 0)
 
 
 def zero_note(sections: int, mice: int, per_mm2: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from fociquant.report._dots import is_complete, is_control
+from fociquant.report._html import several
 
 SMALLEST_GROUP = 4
 """With 4 and 3 mice an exact Mann-Whitney test cannot go below P = 0.057."""
@@ -21,6 +22,7 @@ def caveats(
     *,
     has_autofluorescence: bool,
     profile_name: str,
+    thresholds: pd.DataFrame | None = None,
 ) -> list[str]:
     """Sentences that apply to this study, the most general first.
 
@@ -32,6 +34,8 @@ def caveats(
         Whether the study named an autofluorescence channel.
     profile_name : str
         The foci profile.
+    thresholds : pandas.DataFrame, optional
+        As in ``thresholds.csv``.
     """
     lines = [
         "The mouse is the unit: n is the number of mice. Cells, foci and sections of one mouse "
@@ -39,7 +43,9 @@ def caveats(
     ]
     lines += _about_review(mice)
     lines += _about_sections(mice, sections)
+    lines += _about_tissue(sections)
     lines += _about_controls(mice, sections, has_autofluorescence=has_autofluorescence)
+    lines += _about_thresholds(thresholds)
     lines += _about_numbers(mice)
     lines += [
         f"The classes of foci are those of the profile '{profile_name}'. No definition of a "
@@ -75,6 +81,21 @@ def _about_sections(mice: pd.DataFrame, sections: pd.DataFrame) -> Iterator[str]
         )
 
 
+def _about_tissue(sections: pd.DataFrame) -> Iterator[str]:
+    """Sections in which there was nothing to look at."""
+    if "tissue_mm2" not in sections:
+        return
+    bare = sections[(sections["status"] == "done") & (sections["tissue_mm2"].astype(float) == 0)]
+    if not len(bare):
+        return
+    names = ", ".join(bare["section"].astype(str))
+    yield (
+        f"No tissue was found in {several(len(bare), 'section')} ({names}), so nothing was looked "
+        "at there. Mice without any tissue are in no mean and no comparison; sums of the others "
+        "are from fewer sections: compare cells per mm²."
+    )
+
+
 def _about_controls(
     mice: pd.DataFrame, sections: pd.DataFrame, *, has_autofluorescence: bool
 ) -> Iterator[str]:
@@ -92,13 +113,36 @@ def _about_controls(
         yield "Negative-control mice are listed and drawn, but are in no mean."
 
 
+def _about_thresholds(thresholds: pd.DataFrame | None) -> Iterator[str]:
+    """Controls that could not be used, and batches without any."""
+    if thresholds is None or not len(thresholds):
+        return
+    refused = thresholds["control_sections_refused"].fillna("").astype(str)
+    names = [name for cell in refused for name in cell.split("|") if name]
+    if names:
+        yield (
+            f"Marked as negative control and not used as one: {', '.join(names)}. The reason is "
+            "under 'Thresholds by batch'; most often such a section holds labelled cells. Check "
+            "the sample sheet."
+        )
+    if set(thresholds["threshold_source"]) == {"controls", "section"}:
+        bare = thresholds.loc[thresholds["threshold_source"] == "section", "batch"]
+        batches = ", ".join(repr(name) for name in bare.fillna("").astype(str))
+        yield (
+            f"Batches without usable controls: {batches}. "
+            "Their thresholds rest on each section's own background, and their rate of false "
+            "cells is not known."
+        )
+
+
 def _about_numbers(mice: pd.DataFrame) -> Iterator[str]:
     counted = mice[is_complete(mice) & ~is_control(mice)]
     sizes = counted.groupby(["dpi", "group"]).size()
     if len(sizes) and int(sizes.min()) < SMALLEST_GROUP:
         yield (
-            f"Some groups have {int(sizes.min())} mice. With 4 and 3 mice an exact rank test "
-            "cannot give P below 0.057, whatever the difference."
+            f"Some groups have {several(int(sizes.min()), 'mouse', 'mice')} on a day. With 4 and "
+            "3 mice an exact rank test cannot give P below 0.057, whatever the difference; one "
+            "mouse does not show how mice differ."
         )
     if (counted["cells"] == 0).any():
         yield (

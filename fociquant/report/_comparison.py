@@ -19,6 +19,9 @@ SHOWN = (
 P_FLOOR = 1e-4
 """At or below it a P value is printed as an upper limit, as the table has it."""
 
+USEFUL = 1e4
+"""An upper bound beyond it excludes nothing that anybody expects."""
+
 HOW = (
     "Rate ratio: negative binomial model, mice as the unit, spread between mice shared by all "
     "groups and days; its uncertainty is in the 95 % interval. p_model is its two-sided P, "
@@ -95,6 +98,8 @@ def _finding(row: Mapping[str, Any]) -> str:
     mice = f"{row['mice']} and {row['mice_reference']} mice"
     if math.isnan(ratio) and not math.isnan(low):
         return f"at least {_times(low)} times {what} (one-sided 95 % bound; {mice})."
+    if math.isnan(ratio) and high > USEFUL:
+        return f"too few cells to bound the ratio to {what} ({mice})."
     if math.isnan(ratio) and not math.isnan(high):
         return f"at most {_times(high)} times {what} (one-sided 95 % bound; {mice})."
     if math.isnan(ratio):

@@ -29,8 +29,12 @@ def is_control(mice: pd.DataFrame) -> pd.Series:
 
 
 def is_complete(mice: pd.DataFrame) -> pd.Series:
-    """Which mice have every section counted; bool, aligned to `mice`."""
-    return (mice["sections_failed"] == 0) & mice["cells"].notna()
+    """Which mice have every section counted, and tissue in them; bool, aligned to `mice`."""
+    complete = (mice["sections_failed"] == 0) & mice["cells"].notna()
+    if "tissue_mm2" not in mice.columns:
+        return complete
+    bare = (mice["tissue_mm2"].astype("float64") == 0) & (mice["cells"].astype("float64") == 0)
+    return complete & ~bare
 
 
 Scale = Literal["count", "rate", "linear", "percent"]
@@ -179,7 +183,8 @@ def legend_entries(mice: pd.DataFrame, styles: Styles) -> tuple[list[Line2D], li
     """Handles and labels for what the panels of these mice show."""
     kinds = [(colour, marker, colour, group) for group, (colour, marker) in styles.items()]
     if (~is_complete(mice) & mice["cells"].notna() & ~is_control(mice)).any():
-        kinds.append(("#000000", "o", "white", "a section failed; not in the mean"))
+        reason = "a section failed, or no tissue; not in the mean"
+        kinds.append(("#000000", "o", "white", reason))
     if is_control(mice).any():
         kinds.append((CONTROL_COLOUR, "x", CONTROL_COLOUR, "negative control; not in the mean"))
     handles = [

@@ -101,8 +101,8 @@ def _panel(ax: Axes, mice: pd.DataFrame, styles: Styles) -> None:
         middle = (bands["inner_um"] + bands["outer_um"]) / 2
         ax.plot(middle, bands["cells_per_mm2"], color=colour, marker=marker, ms=3, lw=1.0)
         beyond = own.loc[own["outer_um"].isna(), "cells_per_mm2"]
-        ax.plot([last + APART * width] * len(beyond), beyond, color=colour, marker=marker, ms=4, ls="",
-                markerfacecolor="white")  # fmt: skip
+        ax.plot([last + APART * width] * len(beyond), beyond, color=colour, marker=marker, ms=4,
+                ls="", markerfacecolor="white")  # fmt: skip
     ax.axvline(last + width / 2, color="#C8C8C8", lw=0.8, ls=":")
     ticks = [0.0, last / 2, last, last + APART * width]
     ax.set_xticks(ticks, [*(f"{tick:g}" for tick in ticks[:-1]), "beyond"], fontsize=7)

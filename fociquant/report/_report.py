@@ -89,7 +89,7 @@ def write_report(
         classes=classes, class_columns=columns, run=run, extras=beside,
     )  # fmt: skip
     body = _Body()
-    _top(body, run, mice, sections, str(profile.get("name", "unknown")))
+    _top(body, run, mice, sections, str(profile.get("name", "unknown")), beside)
     _counts(body, drawn, mice, groups, comparisons, power)
     _foci(body, drawn)
     _phenotypes(body, drawn, mice, list(run.get("phenotypes") or ()))
@@ -139,11 +139,17 @@ def _panel(one: Panel) -> str:
 
 
 def _top(
-    body: _Body, run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame, profile: str
+    body: _Body,
+    run: Mapping[str, Any],
+    mice: pd.DataFrame,
+    sections: pd.DataFrame,
+    profile: str,
+    extras: ReportExtras,
 ) -> None:
     study = run.get("study") or {}
     has = "autofluorescence" in (study.get("channels") or {})
-    remarks = caveats(mice, sections, has_autofluorescence=has, profile_name=profile)
+    remarks = caveats(mice, sections, has_autofluorescence=has, profile_name=profile,
+                      thresholds=extras.tables.get("thresholds"))  # fmt: skip
     body.top = [
         f"<h1>{html.text(study.get('name', 'study'))}</h1>",
         f'<p class="lead">{_summary(mice, sections)}</p>',
@@ -215,10 +221,10 @@ def _quality(body: _Body, drawn: Drawn, extras: ReportExtras) -> None:
     body.add("<h3>Negative controls</h3>")
     if len(quality.controls):
         body.add(
-            html.table(quality.controls),
-            "<p>Every cell counted in a negative control is false. The last column is what the "
-            "area looked at cannot exclude: with none found in a small area the rate may still "
-            "be high.</p>",
+            html.table(_controls_used(quality.controls, extras.tables.get("thresholds"))),
+            "<p>Every cell counted in a negative control is false, unless the section is none (see "
+            "below for those that are not used). The upper limit is what the area looked at "
+            "cannot exclude: with none found in a small area the rate may still be high.</p>",
         )
     else:
         body.add(html.absent(
@@ -234,6 +240,15 @@ def _quality(body: _Body, drawn: Drawn, extras: ReportExtras) -> None:
         if isinstance(row.get("warnings"), str) and row["warnings"]
     ]
     body.add("<h3>Warnings</h3>", html.items(warned) if warned else html.absent("None."))
+
+
+def _controls_used(controls: pd.DataFrame, thresholds: pd.DataFrame | None) -> pd.DataFrame:
+    """Whether each control section set the thresholds of its batch."""
+    if thresholds is None or not len(thresholds):
+        return controls
+    used = {n for cell in thresholds["control_sections"].fillna("") for n in str(cell).split("|")}
+    words = {name: "yes" if name in used else "no" for name in controls["section"].astype(str)}
+    return controls.assign(used=controls["section"].astype(str).map(words | {"all": ""}))
 
 
 def _cells(body: _Body, drawn: Drawn) -> None:

@@ -19,6 +19,7 @@ from statsmodels.stats.multitest import multipletests
 from fociquant.cohort import (
     COMPARISON_COLUMNS,
     compare_groups,
+    group_table,
     power_table,
     rank_test,
     smallest_p,
@@ -331,3 +332,15 @@ def test_the_pages_list_the_columns():
     text = (ROOT / "docs" / "results_folder.md").read_text(encoding="utf-8")
     part = text.split("\n## `comparisons.csv`\n")[1].split("\n## ")[0]
     assert tuple(re.findall(r"^\| `(\w+)` \|", part, flags=re.MULTILINE)) == COMPARISON_COLUMNS
+
+
+def test_a_mouse_without_tissue_is_in_no_comparison_and_no_mean():
+    mice = study({("PBS", 3): [4, 6, 0], ("IAV", 3): [40, 60, 50]})
+    mice.loc[2, "tissue_mm2"] = 0.0
+    row = compare_groups(mice, reference_group="PBS").iloc[0]
+    assert (row["mice_reference"], row["mice_excluded"], row["offset"]) == (2, 1, "tissue_mm2")
+    groups = group_table(mice, reference_group="PBS").set_index("group")
+    assert groups.loc["PBS", ["mice", "mice_incomplete", "mean"]].tolist() == [2, 1, 5]
+    mice.loc[2, "cells"] = 3  # counted where no tissue was seen: an observation without an area
+    row = compare_groups(mice, reference_group="PBS").iloc[0]
+    assert (row["mice_reference"], row["offset"]) == (3, "none")

@@ -107,7 +107,7 @@ def test_zero_says_what_it_still_allows():
         "(one-sided 95 %)"
     )
     bare = mice([section("a", "m1", tissue_mm2=0.0, **empty)]).iloc[0]
-    assert math.isnan(bare["cells_per_mm2_upper"]) and "3 per section cannot" in bare["zero_note"]
+    assert math.isnan(bare["cells_per_mm2_upper"]) and "no observation" in bare["zero_note"]
 
 
 def test_no_tissue_leaves_the_density_empty_not_infinite():

@@ -159,8 +159,22 @@ def test_caveats_follow_from_the_study():
     assert "1 of 2 sections could not be counted" in found
     assert "no autofluorescence channel" in found
     assert "no negative-control sections" in found
-    assert "Some groups have 1 mice" in found
+    assert "Some groups have 1 mouse on a day" in found
     assert "A count of 0 is not proof of absence" in found
+
+
+def test_caveats_name_what_cannot_be_trusted_among_controls_and_tissue():
+    thresholds = pd.DataFrame({
+        "batch": ["A", "B"], "threshold_source": ["controls", "section"],
+        "control_sections_refused": ["w1|w2", None],
+    })  # fmt: skip
+    found = "\n".join(caveats(
+        mice(), sections(tissue_mm2=[0.0, None]), has_autofluorescence=True,
+        profile_name="chia2025", thresholds=thresholds,
+    ))  # fmt: skip
+    assert "not used as one: w1, w2" in found
+    assert "Batches without usable controls: 'B'" in found
+    assert "No tissue was found in 1 section (s1)" in found
 
 
 def test_caveats_that_do_not_apply_are_not_there():
