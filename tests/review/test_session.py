@@ -13,7 +13,15 @@ import pandas as pd
 import pytest
 
 from fociquant.errors import InputError, ResultsError
-from fociquant.review import Action, Reviewer, ReviewFolder, ReviewSession, read_log, review_marks
+from fociquant.review import (
+    Action,
+    Reviewer,
+    ReviewFolder,
+    ReviewSession,
+    read_log,
+    review_marks,
+    stations_of,
+)
 
 SQUARE = np.array([(200.0, 200.0), (200.0, 212.0), (212.0, 212.0), (212.0, 200.0)])
 EVERYTHING = np.array([(-10.0, -10.0), (-10.0, 900.0), (900.0, 900.0), (900.0, -10.0)])
@@ -353,3 +361,10 @@ def test_the_log_is_plain_json(opened, made):
     opened.reject(1, reason="Ähnlich wie Zelle 4")
     line = ReviewFolder(made).all_logs()[0].read_text(encoding="utf-8").splitlines()[1]
     assert json.loads(line)["reason"] == "Ähnlich wie Zelle 4"
+
+
+def test_people_of_one_name_are_told_apart_by_their_computers(made):
+    for name, station in (("Ana", "x"), ("ana", "y"), ("bo", "z")):
+        with ReviewSession.open(made, "s1", Reviewer(name, station)) as session:
+            session.reject(1)
+    assert stations_of(made, "ANA") == {"x", "y"} and stations_of(made, "cy") == set()

@@ -99,7 +99,7 @@ def test_files_that_were_opened_are_forgotten_while_blinded(bench, results, qtbo
 
 
 def test_a_failed_section_says_why_without_names(bench, results, qtbot):
-    table = pd.read_csv(results / "sections.csv")
+    table = pd.read_csv(results / "sections.csv", dtype=str)
     table.loc[table["section"] == BUSY, ["status", "reason"]] = [
         "failed",
         f"{results.parent}/pixels/scan-mouse-bravo.ome.tif of mouse-bravo is torn",

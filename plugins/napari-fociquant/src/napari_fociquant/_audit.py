@@ -26,6 +26,10 @@ WIDE = 3.0
 MARGIN = 1.15
 """A field is shown with so much around it."""
 
+BRIGHT = 99.5
+"""Percentile of a picture that is full: in a section with hardly a cell the section's own limits
+would show every bright object as a white spot without a membrane."""
+
 IMAGES = 6
 """Images held open: neighbouring items lie in different sections."""
 
@@ -68,6 +72,7 @@ class AuditPictures:
     def __init__(self, results: Results, folders: Sequence[Path]) -> None:
         self._results, self._folders = results, list(folders)
         self._images: OrderedDict[str, SectionImage] = OrderedDict()
+        self._limits: dict[str, list[tuple[float, float]]] = {}
 
     def read(self, item: AuditItem, wide: bool) -> Picture:
         """The picture of one item.
@@ -84,15 +89,25 @@ class AuditPictures:
         roles = {
             role: image.channel_index(name) for role, name in results.channel_names.items()
         }  # fmt: skip
-        stats = results.facts(section).stats
         reader = CropReader(
             image, list(roles.values()), results.pixel_size(section), edge_um=edge_of(item, wide),
             edge_px=PICTURE_PX,
         )  # fmt: skip
         place = item.centre_um
-        limits = [contrast(stats[role]) for role in roles]
         colours = list(role_colours(roles).values())
-        return Picture(reader.read(*place), reader.frame_um(*place), limits, colours)
+        pixels = reader.read(*place)
+        limits = [
+            (low, max(high, float(np.percentile(plane, BRIGHT))))
+            for (low, high), plane in zip(self._contrast(section), pixels, strict=True)
+        ]
+        return Picture(pixels, reader.frame_um(*place), limits, colours)
+
+    def _contrast(self, section: str) -> list[tuple[float, float]]:
+        """Limits of each role: those that the slide is shown with."""
+        if section not in self._limits:
+            stats = self._results.facts(section).stats
+            self._limits[section] = [contrast(stats[role]) for role in self._results.channel_names]
+        return self._limits[section]
 
     def _image(self, section: str) -> SectionImage:
         image = self._images.get(section)

@@ -20,14 +20,24 @@ LINE, FIELD_LINE, LEFT_OUT = "#FFFFFF", "#F0E442", "#7A6FB0"
 """Outlines of candidates, border of a field, what is excluded of it."""
 
 
+STRIP = 0.26
+"""Height of the channels below the picture, as a share of the widget's."""
+
+GAP_PX = 4
+"""Between pictures, px."""
+
+
 class AuditCanvas(QWidget):
-    """A square picture that fills the widget."""
+    """A square picture in colours, and each channel alone below it: colours that are added up
+    turn white where several are bright, as autofluorescence is.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._item: AuditItem | None = None
         self._picture: Picture | None = None
         self._pixmap: QPixmap | None = None
+        self._alone: list[QPixmap] = []
         self._words = ""
         self._outlines = True
         self.setMinimumSize(LEAST_PX, LEAST_PX)
@@ -48,6 +58,8 @@ class AuditCanvas(QWidget):
         """A place, with the channels that are switched on."""
         self._item, self._picture = item, picture
         self._pixmap = to_pixmap(picture.coloured(shown))
+        roles = range(len(picture.colours))
+        self._alone = [to_pixmap(picture.coloured([i == one for i in roles])) for one in roles]
         self.update()
 
     def set_outlines(self, on: bool) -> None:
@@ -72,14 +84,31 @@ class AuditCanvas(QWidget):
         square = self._square()
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawPixmap(square, self._pixmap, QRectF(self._pixmap.rect()))
+        self._draw_strip(painter, self._picture.colours)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setClipRect(square)
         self._draw_lines(painter, self._item, self._picture.frame_um, square)
         painter.end()
 
+    def _strip_px(self) -> float:
+        """Edge of the picture of one channel."""
+        number = max(len(self._alone), 1)
+        return min(self.width() / number - GAP_PX, STRIP * self.height())
+
     def _square(self) -> QRectF:
-        edge = min(self.width(), self.height())
-        return QRectF((self.width() - edge) / 2, (self.height() - edge) / 2, edge, edge)
+        edge = min(float(self.width()), self.height() - self._strip_px() - GAP_PX)
+        return QRectF((self.width() - edge) / 2, 0.0, edge, edge)
+
+    def _draw_strip(self, painter: QPainter, colours: Sequence[str]) -> None:
+        """Each channel alone, in white, framed in its colour."""
+        edge, top = self._strip_px(), self._square().bottom() + GAP_PX
+        left = (self.width() - len(self._alone) * (edge + GAP_PX)) / 2
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        for number, (pixmap, colour) in enumerate(zip(self._alone, colours, strict=True)):
+            place = QRectF(left + number * (edge + GAP_PX), top, edge, edge)
+            painter.drawPixmap(place, pixmap, QRectF(pixmap.rect()))
+            painter.setPen(QPen(QColor(colour), 2))
+            painter.drawRect(place.adjusted(1, 1, -1, -1))
 
     def _draw_lines(
         self, painter: QPainter, item: AuditItem, frame: tuple[float, float, float, float],

@@ -48,10 +48,12 @@ class Judging(QObject):
         self.wide = False
         self._pictures: OrderedDict[int, Picture] = OrderedDict()
         self._source: AuditPictures | None = None
+        self._unseen: set[int] = set()
         self._told = 0
         self.loader = CropLoader(self)
         self.loader.loaded.connect(self._take)
         self.loader.failed.connect(desk.say)
+        self.loader.missed.connect(self._miss)
 
     # The sample
 
@@ -68,8 +70,7 @@ class Judging(QObject):
         if self.session is None:
             return False
         self._told, self.root = 0, root
-        self._source = AuditPictures(results, self._desk.image_folders)
-        self.loader.set_reader(self._source)
+        self.look_again()
         self._tell()
         self.place = -1
         self.go_on()
@@ -81,8 +82,22 @@ class Judging(QObject):
             self.session.close()
         self.session = None
         self._pictures.clear()
+        self._let_go()
+
+    def _let_go(self) -> None:
         source, self._source = self._source, None
         self.loader.pause(source.close if source is not None else None)
+
+    def look_again(self) -> None:
+        """Look for images anew: their folder may be known by now."""
+        results = self._desk.results
+        if results is None or self.session is None:
+            return
+        self._let_go()
+        self._unseen.clear()
+        self._source = AuditPictures(results, self._desk.image_folders)
+        self.loader.set_reader(self._source)
+        self._wish()
 
     def leave(self) -> None:
         """The window goes."""
@@ -130,6 +145,16 @@ class Judging(QObject):
         """The picture of the item; None while it is being read."""
         return self._pictures.get(self._key(self.place))
 
+    @property
+    def unseen(self) -> bool:
+        """Whether the item cannot be shown at all."""
+        return self._key(self.place) in self._unseen
+
+    def _miss(self, key: int) -> None:
+        self._unseen.add(key)
+        if key == self._key(self.place):
+            self.pictured.emit()
+
     def _key(self, place: int) -> int:
         return 2 * place + self.wide
 
@@ -156,13 +181,14 @@ class Judging(QObject):
         Returns
         -------
         bool
-            False if it was refused, or if there is nothing to be seen that could be judged.
+            False if it was refused, or if there is nothing to be seen that could be judged: of
+            a place that cannot be shown, only that it cannot be said.
         """
         item, session = self.item, self.session
         if item is None or session is None:
             return False
-        if self.picture() is None:
-            self._desk.say("Wait until the place is shown; what is not seen cannot be judged.")
+        if self.picture() is None and not (self.unseen and value is None):
+            self._desk.say("What is not seen cannot be judged: wait until the place is shown.")
             return False
         done = self._desk.attempt(lambda: session.judge(item.id, value)) is not None
         self._tell()

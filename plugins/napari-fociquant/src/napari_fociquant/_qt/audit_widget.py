@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from fociquant.review.audit_verdicts import MAX_CELLS
+from napari_fociquant._layers import SHOWN_ROLES
 from napari_fociquant._qt.audit_canvas import AuditCanvas
 from napari_fociquant._qt.audit_judging import Judging
 from napari_fociquant._qt.audit_sample import SamplePanel
@@ -158,6 +159,7 @@ class AuditWidget(QWidget):
         self.page.setVisible(on and self.judging.item is not None)
         self.sample.show_state(self.judging.session)
         if on:
+            self.judging.look_again()
             self._show_item()
 
     def _is_of_these_results(self) -> bool:
@@ -170,9 +172,9 @@ class AuditWidget(QWidget):
         while self.boxes:
             self.boxes.pop().deleteLater()
         results = self.desk.results
-        for name in results.channel_names.values() if results is not None else ():
+        for role, name in results.channel_names.items() if results is not None else ():
             box = QCheckBox(name)
-            box.setChecked(True)
+            box.setChecked(role in SHOWN_ROLES)
             box.toggled.connect(lambda _: self._show_picture())
             self.channels.addWidget(box)
             self.boxes.append(box)
@@ -206,6 +208,8 @@ class AuditWidget(QWidget):
 
     def _show_picture(self) -> None:
         item, picture = self.judging.item, self.judging.picture()
+        if picture is None and self.judging.unseen:
+            self.canvas.show_words("This place cannot be shown. Go on, or say 'cannot say'.")
         if item is not None and picture is not None:
             shown = [box.isChecked() for box in self.boxes]
             for box, colour in zip(self.boxes, picture.colours, strict=False):

@@ -31,11 +31,14 @@ class CropLoader(QObject):
     loaded : Signal(int, object)
         Number of the wish, and its crop.
     failed : Signal(str)
-        Once, if the image cannot be read.
+        Why a crop cannot be read.
+    missed : Signal(int)
+        Number of the wish that cannot be read.
     """
 
     loaded = Signal(int, object)
     failed = Signal(str)
+    missed = Signal(int)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -114,6 +117,7 @@ class CropLoader(QObject):
             crop = reader.read(*where)
         except FociquantError as error:
             self.failed.emit(" ".join(str(error).split()))
+            self.missed.emit(row)
             return
         except ValueError:  # the image was closed while the wish was waiting
             return

@@ -140,6 +140,7 @@ class Desk(ResultsDesk):
         self.image_folders = [folder]
         if self.section is not None:
             self.open_section(self._code)
+        self.results_changed.emit()
 
     def leave(self) -> None:
         """Close the files without touching a viewer that may be half gone."""
