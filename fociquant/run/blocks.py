@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fociquant.measure import measure_cells
-from fociquant.model import ChannelStats
+from fociquant.model import Box, ChannelStats
 from fociquant.run.plan import SectionPlan
+from fociquant.run.screening import SLACK_PX, Places
 from fociquant.segment.contract import Segmenter
 from fociquant.segment.objects import decode_cell, min_area_px
 from fociquant.segment.windows import FlowField, WindowCache
@@ -58,7 +60,13 @@ def flow_field(
 
 
 def count_cell(
-    plan: SectionPlan, stats: Stats, field: FlowField, cell: Index, settings: Settings
+    plan: SectionPlan,
+    stats: Stats,
+    field: FlowField,
+    cell: Index,
+    settings: Settings,
+    *,
+    places: Places | None = None,
 ) -> pd.DataFrame:
     """Measured objects of one decode cell, one row each, before duplicates are resolved.
 
@@ -70,6 +78,8 @@ def count_cell(
     field : FlowField
     cell : (int, int)
     settings : Settings
+    places : Places, optional
+        Only objects near these are reported; default all.
 
     Returns
     -------
@@ -79,8 +89,9 @@ def count_cell(
         grid, and ``mask_bits``).
     """
     smallest = min_area_px(settings.segment, plan.analysis_pixel)
+    asked = None if places is None else partial(_are_near, places)
     decoded = decode_cell(
-        field, plan.lattice, cell, settings=settings.segment, min_area_px=smallest
+        field, plan.lattice, cell, settings=settings.segment, min_area_px=smallest, asked=asked
     )
     region, labels = decoded.region, decoded.labels
     roles = tuple(plan.roles)
@@ -100,6 +111,11 @@ def count_cell(
     )
     masks = mask_columns(labels, decoded.reported, (region.y0, region.x0))
     return _with_place(rows, plan.lattice.cell_number(cell), masks)
+
+
+def _are_near(places: Places, box: Box) -> bool:
+    """Whether objects with their centre in a box may be counted, or settle which one is."""
+    return bool(box.area) and places.meet(box.expand(SLACK_PX))
 
 
 def no_rows(roles: Mapping[str, int], pixel_size: PixelSize, settings: Settings) -> pd.DataFrame:

@@ -211,7 +211,7 @@ class Corridor:
 
     def _count(self, section: _Section, known: Known, mask: np.ndarray) -> None:
         section.mask = mask
-        if not section.ledger.has_objects(mask):
+        if not section.ledger.has_objects(known.facts, mask):
             section.parts = section.ledger.parts(known.facts, mask, self._block_px)
         there = [part for part in section.parts if section.ledger.has(part)]
         done = {part.block.name for part in there}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from fociquant.model import Box
 from fociquant.segment.windows import FlowField
 from fociquant.settings import SegmentSettings
 from fociquant.tiling import Lattice, reported_labels
 from fociquant.tiling.lattice import Index
+from fociquant.tiling.ownership import BAND_PX, integer_centres
 from fociquant.units import PixelSize
 
 
@@ -42,9 +45,19 @@ def min_area_px(settings: SegmentSettings, pixel_size: PixelSize) -> int:
 
 
 def decode_cell(
-    field: FlowField, lattice: Lattice, cell: Index, *, settings: SegmentSettings, min_area_px: int
+    field: FlowField,
+    lattice: Lattice,
+    cell: Index,
+    *,
+    settings: SegmentSettings,
+    min_area_px: int,
+    asked: Callable[[Box], bool] | None = None,
 ) -> DecodedCell:
     """Objects of one decode cell; depends on nothing but the section and the settings.
+
+    Where objects are asked for at some places only, windows farther from these than the halo
+    are not computed. An object at the end of what was computed has the rest computed too: what
+    is reported is what the whole decode cell would show there.
 
     Parameters
     ----------
@@ -54,11 +67,36 @@ def decode_cell(
     settings : SegmentSettings
     min_area_px : int
         Smaller objects are dropped.
+    asked : callable, optional
+        Whether an object with its centre in a box (inside the core and the band around it, on the
+        analysis grid) is wanted; default every one is.
     """
+    region, core = lattice.cell_region(cell), lattice.cell_core(cell)
+    windows = every = lattice.windows_over(region)
+    if asked is not None and not settings.flow_threshold:
+        # The flow check's outcome for one object depends on the others.
+        windows = [window for window in every if _is_near(window, lattice, core, asked)]
+    decoded = _decoded(field, region, core, windows, settings, min_area_px)
+    reported = decoded.reported if asked is None else _asked_for(decoded, core, asked)
+    if len(windows) < len(every) and _reach_the_end(
+        decoded.labels, reported, region, windows, lattice
+    ):
+        decoded = _decoded(field, region, core, every, settings, min_area_px)
+        reported = decoded.reported if asked is None else _asked_for(decoded, core, asked)
+    return replace(decoded, reported=reported)
+
+
+def _decoded(
+    field: FlowField,
+    region: Box,
+    core: Box,
+    windows: list[Index],
+    settings: SegmentSettings,
+    min_area_px: int,
+) -> DecodedCell:
     from fociquant.segment.decode import decode  # torch: not before there is something to count
 
-    region = lattice.cell_region(cell)
-    output = field.over(region)
+    output = field.over(region, windows)
     labels = decode(
         output,
         cellprob_threshold=settings.cellprob_threshold,
@@ -66,5 +104,33 @@ def decode_cell(
         min_area_px=min_area_px,
         steps=settings.flow_steps,
     )
-    reported = reported_labels(labels, region, lattice.cell_core(cell))
-    return DecodedCell(region, labels, reported, output[2])
+    return DecodedCell(region, labels, reported_labels(labels, region, core), output[2])
+
+
+def _is_near(window: Index, lattice: Lattice, core: Box, asked: Callable[[Box], bool]) -> bool:
+    """Whether a window can hold a pixel of an object that is asked for."""
+    halo = lattice.decode_halo_px
+    return asked(lattice.window_core(window).expand(halo).intersect(core.expand(BAND_PX)))
+
+
+def _asked_for(decoded: DecodedCell, core: Box, asked: Callable[[Box], bool]) -> np.ndarray:
+    """Of the reported objects those whose centre is asked for."""
+    region = decoded.region
+    centres = integer_centres(decoded.labels) + np.array([region.y0, region.x0])
+    wanted = [
+        asked(Box(y, x, y + 1, x + 1).intersect(core.expand(BAND_PX)))
+        for y, x in centres[decoded.reported - 1].tolist()
+    ]
+    return decoded.reported[np.array(wanted, bool)]
+
+
+def _reach_the_end(
+    labels: np.ndarray, reported: np.ndarray, region: Box, windows: list[Index], lattice: Lattice
+) -> bool:
+    """Whether a reported object has a pixel beside one that was not computed."""
+    unknown = np.ones(labels.shape, np.uint8)
+    for window in windows:
+        part = lattice.window_core(window).intersect(region)
+        unknown[part.shift(-region.y0, -region.x0).slices] = 0
+    beside = ndimage.maximum_filter(unknown, size=3, mode="nearest") > 0
+    return bool(np.isin(labels[beside], reported).any())

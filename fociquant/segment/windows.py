@@ -18,6 +18,9 @@ from fociquant.tiling.lattice import Index, Lattice
 Scale = tuple[float, float]
 """(low, high): raw counts that become 0 and 1."""
 
+BACKGROUND_LOGIT = -100.0
+"""Cell logit where nothing was computed."""
+
 STORED = np.float16
 """Windows are kept at this precision, whether or not they come from the cache."""
 
@@ -157,11 +160,20 @@ class FlowField:
         self._scales, self._segmenter, self._cache = tuple(scales), segmenter, cache
         self._check = check
 
-    def over(self, box: Box) -> np.ndarray:
-        """Flows and cell logit of `box`, float32 (3, h, w); the box lies inside the section."""
+    def over(self, box: Box, windows: Sequence[Index] | None = None) -> np.ndarray:
+        """Flows and cell logit of `box`, float32 (3, h, w); the box lies inside the section.
+
+        Parameters
+        ----------
+        box : Box
+        windows : sequence of (int, int), optional
+            Of those over the box; the others are not computed and show background.
+        """
         self._check()
         out = np.zeros((3, *box.shape), np.float32)
-        windows = self._lattice.windows_over(box)
+        out[2] = BACKGROUND_LOGIT
+        if windows is None:
+            windows = self._lattice.windows_over(box)
         for window, values in zip(windows, self._outputs(windows), strict=True):
             core = self._lattice.window_core(window)
             part = core.intersect(box)
@@ -170,7 +182,7 @@ class FlowField:
             out[:, rows, columns] = values[:, source[0], source[1]]
         return out
 
-    def _outputs(self, windows: list[Index]) -> list[np.ndarray]:
+    def _outputs(self, windows: Sequence[Index]) -> list[np.ndarray]:
         batch = self._segmenter.info.batch
         return self._cache.get(self._section, windows, self._compute, at_once=batch)
 

@@ -18,7 +18,7 @@ from fociquant.prepare import prepare_section
 from fociquant.run.blocks import count_cell, flow_field, no_rows
 from fociquant.run.merging import merge
 from fociquant.run.plan import Keys, SectionPlan, screening_settings
-from fociquant.run.screening import cells_worth_counting
+from fociquant.run.screening import asked_places, cells_worth_counting, places_of
 from fociquant.segment.windows import WindowCache
 from fociquant.settings import Settings
 from fociquant.testing.segmenters import UphillSegmenter
@@ -118,14 +118,20 @@ def planned(planes: np.ndarray, *, unstained: bool) -> SectionPlan:
     )  # fmt: skip
 
 
-def rows_of(plan: SectionPlan, facts, segmenter) -> dict[tuple[int, int], pd.DataFrame]:
-    """Measured objects of every decode cell."""
+def rows_of(
+    plan: SectionPlan, facts, segmenter, *, near: np.ndarray | None = None
+) -> dict[tuple[int, int], pd.DataFrame]:
+    """Measured objects of every decode cell, those near the places that are asked for."""
     cache = WindowCache(2**26)
     flows = flow_field(plan, facts.stats, segmenter, cache, check=lambda: None)
+    lattice = plan.lattice
     return {
-        cell: count_cell(plan, facts.stats, flows, cell, SETTINGS)
-        for cell in np.ndindex(*plan.lattice.cells)
-    }
+        cell: count_cell(
+            plan, facts.stats, flows, cell, SETTINGS,
+            places=places_of(near, facts, lattice, [cell], pixel=PIXEL),
+        )
+        for cell in np.ndindex(*lattice.cells)
+    }  # fmt: skip
 
 
 def counted(plan: SectionPlan, facts, rows, mask: np.ndarray) -> pd.DataFrame:
@@ -147,10 +153,12 @@ def compare(scene: Scene) -> tuple[np.ndarray, pd.DataFrame]:
     assert facts.marker_map is not None
     segmenter = UphillSegmenter(level=scene.level, window_core_px=64)
     rows = rows_of(plan, facts, segmenter)
-    mask = cells_worth_counting(plan, facts, screening_settings(SETTINGS), check=lambda: None)
+    seen = screening_settings(SETTINGS)
+    mask = cells_worth_counting(plan, facts, seen, check=lambda: None)
     every = np.ones(plan.lattice.cells, bool)
     exhaustive = counted(plan, facts, rows, every)
-    screened = counted(plan, facts, rows, mask)
+    near = asked_places(facts, seen)
+    screened = counted(plan, facts, rows_of(plan, facts, segmenter, near=near), mask)
     same_kinds = len(exhaustive) > 0  # a column of no values has no kind
     pd.testing.assert_frame_equal(screened, exhaustive, check_exact=True, check_dtype=same_kinds)
     return mask, exhaustive
