@@ -56,8 +56,8 @@ def decode_cell(
     """Objects of one decode cell; depends on nothing but the section and the settings.
 
     Where objects are asked for at some places only, windows farther from these than the halo
-    are not computed. An object at the end of what was computed has the rest computed too: what
-    is reported is what the whole decode cell would show there.
+    are not computed, unless a large object reaches the end of what is: what is reported is what
+    the whole decode cell would show there.
 
     Parameters
     ----------
@@ -77,13 +77,9 @@ def decode_cell(
         # The flow check's outcome for one object depends on the others.
         windows = [window for window in every if _is_near(window, lattice, core, asked)]
     decoded = _decoded(field, region, core, windows, settings, min_area_px)
-    reported = decoded.reported if asked is None else _asked_for(decoded, core, asked)
-    if len(windows) < len(every) and _reach_the_end(
-        decoded.labels, reported, region, windows, lattice
-    ):
+    if len(windows) < len(every) and _large_at_the_end(decoded.labels, region, windows, lattice):
         decoded = _decoded(field, region, core, every, settings, min_area_px)
-        reported = decoded.reported if asked is None else _asked_for(decoded, core, asked)
-    return replace(decoded, reported=reported)
+    return decoded if asked is None else _asked_for(decoded, core, asked)
 
 
 def _decoded(
@@ -113,24 +109,33 @@ def _is_near(window: Index, lattice: Lattice, core: Box, asked: Callable[[Box], 
     return asked(lattice.window_core(window).expand(halo).intersect(core.expand(BAND_PX)))
 
 
-def _asked_for(decoded: DecodedCell, core: Box, asked: Callable[[Box], bool]) -> np.ndarray:
-    """Of the reported objects those whose centre is asked for."""
+def _asked_for(decoded: DecodedCell, core: Box, asked: Callable[[Box], bool]) -> DecodedCell:
+    """Only the reported objects whose centre is asked for."""
     region = decoded.region
     centres = integer_centres(decoded.labels) + np.array([region.y0, region.x0])
     wanted = [
         asked(Box(y, x, y + 1, x + 1).intersect(core.expand(BAND_PX)))
         for y, x in centres[decoded.reported - 1].tolist()
     ]
-    return decoded.reported[np.array(wanted, bool)]
+    return replace(decoded, reported=decoded.reported[np.array(wanted, bool)])
 
 
-def _reach_the_end(
-    labels: np.ndarray, reported: np.ndarray, region: Box, windows: list[Index], lattice: Lattice
+def _large_at_the_end(
+    labels: np.ndarray, region: Box, windows: list[Index], lattice: Lattice
 ) -> bool:
-    """Whether a reported object has a pixel beside one that was not computed."""
+    """Whether an object beside what was not computed is so large that it can be asked for.
+
+    The end of what was computed is farther than the halo from every centre that is asked for.
+    """
     unknown = np.ones(labels.shape, np.uint8)
     for window in windows:
         part = lattice.window_core(window).intersect(region)
         unknown[part.shift(-region.y0, -region.x0).slices] = 0
     beside = ndimage.maximum_filter(unknown, size=3, mode="nearest") > 0
-    return bool(np.isin(labels[beside], reported).any())
+    places = ndimage.find_objects(labels)
+    spans = (
+        max(side.stop - side.start for side in places[label - 1])
+        for label in np.unique(labels[beside]).tolist()
+        if label
+    )
+    return any(span >= lattice.decode_halo_px - BAND_PX for span in spans)
