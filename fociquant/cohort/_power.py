@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import polygamma
+from scipy.special import nctdtr, polygamma, stdtrit
 
 from fociquant.errors import InputError
 
@@ -95,11 +95,8 @@ def _enough(
 
 
 def _power(mice: int, mean: float, fold: float, *, cv: float, level: float) -> float:
-    from scipy.stats import nct  # half a second to import, and most runs need none of it
-    from scipy.stats import t as student
-
     shapes = [mice / (cv**2 + 1 / one) for one in (mean, mean * fold)]
     error = float(np.sqrt(sum(polygamma(1, shape) for shape in shapes)))
     freedom = 2 * mice - 2
-    limit = student.ppf(1 - level / 2, freedom)
-    return float(nct.sf(limit, freedom, abs(np.log(fold)) / error))
+    limit = stdtrit(freedom, 1 - level / 2)
+    return 1.0 - float(nctdtr(freedom, abs(np.log(fold)) / error, limit))
