@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
+LONG = 32
+"""Longer texts of a table are wrapped, characters."""
+
 STYLE = """
 body { font: 15px/1.5 system-ui, "Segoe UI", Arial, sans-serif; color: #1a1a1a;
   max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -34,7 +37,8 @@ table { border-collapse: collapse; font-size: .82rem; }
 caption { text-align: left; color: #444; padding-bottom: .3rem; }
 th, td { padding: .22rem .5rem; border-bottom: 1px solid #ddd; text-align: left;
   vertical-align: top; }
-td:first-child { white-space: nowrap; }
+td { white-space: nowrap; }
+td.long { white-space: normal; min-width: 14rem; }
 th { border-bottom: 2px solid #888; vertical-align: bottom; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.bad td { background: #fdeee6; }
@@ -44,7 +48,7 @@ tr.bad td { background: #fdeee6; }
   h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
   thead { display: table-header-group; }
   .scroll { overflow: visible; } table { font-size: 6.5pt; }
-  th, td, td:first-child { padding: .08rem .18rem; white-space: normal;
+  th, td, td.long { padding: .08rem .18rem; white-space: normal; min-width: 0;
     overflow-wrap: anywhere; }
   td.number { white-space: nowrap; overflow-wrap: normal; } }
 """
@@ -86,6 +90,11 @@ def cell(value: object) -> str:
     return "" if math.isnan(float(value)) else number(float(value))
 
 
+def _kind(value: object) -> str:
+    """Sentences are wrapped; names, dates and short words are not."""
+    return ' class="long"' if isinstance(value, str) and len(value) > LONG else ""
+
+
 def table(frame: pd.DataFrame, *, bad: Sequence[bool] | None = None) -> str:
     """A table; rows marked in `bad` are shaded. Says so where there are no rows."""
     if not len(frame):
@@ -98,7 +107,8 @@ def table(frame: pd.DataFrame, *, bad: Sequence[bool] | None = None) -> str:
     marked = bad if bad is not None else [False] * len(frame)
     rows = []
     for values, is_bad in zip(frame.itertuples(index=False, name=None), marked, strict=True):
-        cells = "".join(f"<td{k}>{cell(v)}</td>" for v, k in zip(values, kinds, strict=True))
+        pairs = zip(values, kinds, strict=True)
+        cells = "".join(f"<td{k or _kind(v)}>{cell(v)}</td>" for v, k in pairs)
         shade = ' class="bad"' if is_bad else ""
         rows.append(f"<tr{shade}>{cells}</tr>")
     body = "\n".join(rows)
