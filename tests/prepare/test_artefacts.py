@@ -11,7 +11,7 @@ import pytest
 from fociquant.model import Box
 from fociquant.prepare import prepare_section
 from fociquant.settings import PrepareSettings
-from fociquant.testing.lung import Artefacts, LungRecipe, SectionScene, infect
+from fociquant.testing.lung import Artefacts, LungRecipe, SectionScene, draw_recipe, infect
 from fociquant.testing.lung.damage import blotch, blurred, bubble, dirt, disc
 from fociquant.units import PixelSize
 
@@ -56,6 +56,25 @@ def test_clean_sections_lose_nothing(kind, unstained):
     assert not found.facts.artefact.any()
     assert found.facts.artefact_mm2 == 0.0
     assert found.warnings == ()
+
+
+@pytest.mark.parametrize("seed", [1, 3, 9, 13])
+def test_cells_of_large_dense_foci_are_never_masked(seed):
+    """Whatever stain, tissue and camera: a macrometastasis is bright, crowded and airless."""
+    recipe = draw_recipe(np.random.default_rng(seed))
+    camera = replace(recipe.camera, field_px=4000)
+    recipe = replace(recipe, artefacts=Artefacts(debris_per_mm2=0.0), camera=camera)
+    size = 620
+    scene = SectionScene(
+        recipe, shape_px=(size, size), pixel_size_um=PIXEL.y, seed=seed, outline="none",
+        focus_sizes=[350, 60, 5, 1],
+    )  # fmt: skip
+    facts = prepare(scene.render(scene.box)).facts
+    cells = scene.truth().cells[["y_um", "x_um"]].to_numpy()
+    assert len(cells) > 300
+    places = np.floor(cells / facts.overview_px.mean).astype(int)
+    rows, columns = np.minimum(places, np.array(facts.artefact.shape) - 1).T
+    assert not facts.artefact[rows, columns].any()
 
 
 def test_saturated_foci_are_no_artefact():
