@@ -159,11 +159,13 @@ def test_what_is_not_seen_is_not_judged(bench, sampled, qtbot, tmp_path):
     shutil.move(sampled.parent / "pixels", elsewhere / "pixels")
     assert desk.open_results(sampled)
     audit.sample.begin.click()
-    qtbot.waitUntil(lambda: any("not where it was" in text for text in desk.notices))
+    qtbot.waitUntil(
+        lambda: any("not where it was" in text for text in desk.notices), timeout=20_000
+    )
     audit.act("accept")
     assert "not seen cannot be judged" in desk.notices[-1]
     assert not lines_of(sampled)
-    qtbot.waitUntil(lambda: audit.judging.unseen)
+    qtbot.waitUntil(lambda: audit.judging.unseen, timeout=20_000)
     first = audit.judging.item.id
     audit.act("unsure")  # of what cannot be shown, only this
     assert audit.judging.session.verdicts == {first: None}
