@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from fociquant.gate.standout import out_of_place
 from fociquant.model import SHADING_POWERS, Box, Shading
 from fociquant.prepare import corrected, prepare_section
 from fociquant.prepare.flatfield import FlatReader, flattened, light
 from fociquant.prepare.shading import CORRECTED_FROM, find_shading, shading_warnings
-from fociquant.settings import PrepareSettings
+from fociquant.settings import GateSettings, PrepareSettings
 from fociquant.store import facts_of, facts_to_json
 from fociquant.testing.lung import Artefacts, LungRecipe, SectionScene
 from fociquant.units import PixelSize
@@ -207,6 +208,29 @@ def scene(shading, gain, size=1200):
         replace(recipe, camera=camera), shape_px=(size, size), pixel_size_um=2.0, seed=3,
         outline="none",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["added", "multiplied"])
+def test_slow_background_is_no_shading_and_hides_no_cell(kind):
+    recipe = replace(LungRecipe(), artefacts=Artefacts(debris_per_mm2=0.0))
+    drawn = SectionScene(
+        recipe, shape_px=(700, 700), pixel_size_um=0.65, seed=4, focus_sizes=[1] * 12 + [8],
+        outline="none",
+    )  # fmt: skip
+    image = drawn.render(drawn.box).astype(np.float64)
+    slope = np.linspace(0, 1, 700)[:, None] * np.ones(700)
+    slow = image + 600 * slope if kind == "added" else DARK + (image - DARK) * (0.5 + slope)
+    slow = np.clip(np.rint(slow), 0, 65535).astype(np.uint16)
+    roles = {"marker": 0, "nucleus": 1, "autofluorescence": 2}
+    even, uneven = (
+        prepare_section(Reader(one), roles, PixelSize.square(0.65), PrepareSettings()).facts
+        for one in (image.astype(np.uint16), slow)
+    )
+    assert uneven.shading == {}
+    assert uneven.tissue_mm2 == pytest.approx(even.tissue_mm2, rel=0.02)
+    cells = drawn.truth().cells[["y_um", "x_um"]]
+    assert len(cells) == 20
+    assert not out_of_place(cells, uneven.marker_map, GateSettings()).any()
 
 
 @pytest.fixture(scope="module")
