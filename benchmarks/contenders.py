@@ -88,6 +88,7 @@ def cellpose_distributed(
     torch.set_num_threads(1)
     model = our_network()
     cellpose.models.CellposeModel = lambda **_: model
+    zarr.open = _open_of_zarr_2(zarr.open)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # it writes logs where it is started
         source = packed_zarr(image, f"{folder}/in.zarr", block)
@@ -175,6 +176,11 @@ def as_input(planes: np.ndarray, scale: list[list[float]]) -> np.ndarray:
     for number, (low, high) in enumerate(scale):
         out[..., number] = compress(to_unit(planes[number], low, high))
     return out
+
+
+def _open_of_zarr_2(newer: Callable[..., Any]) -> Callable[..., Any]:
+    """``zarr.open`` with the mode in second place, as Cellpose 4.2 calls it and zarr 3 does not."""
+    return lambda store=None, mode=None, **how: newer(store, mode=mode, **how)
 
 
 def packed_zarr(image: Path, target: str, block: int) -> str:
