@@ -97,9 +97,16 @@ class ClusterLanes:
                 progress.say(note)
             time.sleep(0.1)
         raise ClusterError(
-            f"after {timeout_s:.0f} s {there} of {least} workers can be used. "
-            + ("Run with fewer --workers." if self._order.own else _start_workers(self._client))
+            f"after {timeout_s:.0f} s {there} of {least} workers can be used. {self._cure()}"
         )
+
+    def _cure(self) -> str:
+        if self._order.own:
+            return "Run with fewer --workers."
+        if self._greeted:
+            silent = sorted(self._greeted)[0]
+            return f"Worker {silent} has not loaded the network in that time: look into its log."
+        return _start_workers(self._client)
 
     def places(self) -> Mapping[str, int]:
         """See :class:`~fociquant.run.lanes.Lanes`."""
@@ -137,7 +144,9 @@ class ClusterLanes:
             )
         if now_s - self._told > SILENCE_S:
             self._told = now_s
-            if not self._order.own:
+            if self._greeted:
+                self._notes.append(f"waiting for workers to load the network: {len(self._greeted)}")
+            elif not self._order.own:
                 self._notes.append(f"waiting for workers. {_start_workers(self._client)}")
             elif self._info is not None:
                 self._notes.append("waiting for worker processes to start again")

@@ -124,6 +124,25 @@ class Deserted:
         return {}
 
 
+class Silent(Deserted):
+    """A client with one worker that never answers."""
+
+    def nthreads(self):
+        return {"tcp://a:1": 1}
+
+    def submit(self, *_, **__):
+        return types.SimpleNamespace(done=lambda: False)
+
+
+def test_a_worker_that_never_answers_is_named(monkeypatch):
+    order = Order("run", "compact", "cpu", 0, own=False)
+    lanes = worker_lanes.ClusterLanes(Silent(), order, [])
+    monkeypatch.setattr(worker_lanes, "SILENCE_S", -1.0)
+    with pytest.raises(ClusterError, match=r"Worker tcp://a:1 has not loaded.*log"):
+        lanes.wait(0.05, 1, Progress())
+    assert "waiting for workers to load the network: 1" in lanes.notes()
+
+
 def test_worker_processes_that_never_come_back_end_the_run(monkeypatch):
     order = Order("run", "compact", "cpu", 0, own=True)
     lanes = worker_lanes.ClusterLanes(Deserted(), order, [])
