@@ -154,8 +154,8 @@ class ResultsFolder:
         if sections.exists():
             shutil.rmtree(sections)
         tables = (self.mice, self.sections, self.foci, self.groups, self.cells)
-        more = (self.comparisons, self.thresholds, self.links, self.run, self.root / "report.html")
-        for path in (*tables, *more):
+        more = (self.comparisons, self.thresholds, self.links, self.bands)
+        for path in (*tables, *more, self.run, self.root / "report.html"):
             path.unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from fociquant.flags import REJECTING, CellFlag
+from fociquant.run.immune import BAND_COLUMNS
 from fociquant.run.study import run_study
 from fociquant.settings import ComputeSettings
 from fociquant.study import load_study
@@ -98,6 +99,11 @@ def test_columns_are_those_of_a_run(results: Path, table: str) -> None:
     assert documented(table, channels=channels, phenotypes=phenotypes) == list(written.columns)
 
 
+def test_columns_of_immune_bands() -> None:
+    found = documented("immune_bands.csv", channels=[], phenotypes=[])
+    assert found == list(BAND_COLUMNS)
+
+
 def test_files_are_those_of_a_run(results: Path) -> None:
     text = RESULTS_PAGE.read_text(encoding="utf-8")
     tree = text.split("```text\nRESULTS/\n")[1].split("```")[0]
@@ -105,7 +111,8 @@ def test_files_are_those_of_a_run(results: Path) -> None:
     section = sorted((results / "sections").iterdir())[0]
     written = {path.name for path in [*results.iterdir(), *section.iterdir()]}
     assert written <= listed | {"sections"}
-    only_sometimes = {"failure.json", "blocks", "exports", "gate_sweep", "review", ".lock"}
+    only_sometimes = {"failure.json", "blocks", "exports", "gate_sweep", "review", ".lock",
+                      "immune_bands.csv", "immune.parquet"}  # fmt: skip
     assert listed - only_sometimes - {"sections/<section>"} <= written
 
 
