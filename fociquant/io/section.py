@@ -67,6 +67,24 @@ class Level(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class LevelOutline:
+    """Shape (C, Y, X), dtype and shape of a chunk of one level, as a Dask array has them."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    chunksize: tuple[int, int, int]
+
+
+def _chunk(level: Level) -> tuple[int, int]:
+    """Height and width of a chunk: whole tiles, about :data:`CHUNK_PX`."""
+    height, width = (
+        min(size, tile * max(1, CHUNK_PX // tile))
+        for size, tile in zip(level.shape[1:], level.tile_shape, strict=True)
+    )
+    return height, width
+
+
 class TileCache:
     """The most recently used tiles, within a budget of bytes; safe between threads."""
 
@@ -159,6 +177,13 @@ class SectionImage:
     def levels(self) -> tuple[da.Array, ...]:
         """Lazy arrays (C, Y, X), finest first; one channel per chunk, chunks of whole tiles."""
         return tuple(self._dask_level(number) for number in range(len(self.pyramid)))
+
+    @cached_property
+    def level_outlines(self) -> tuple[LevelOutline, ...]:
+        """What :attr:`levels` are like, finest first, without Dask."""
+        return tuple(
+            LevelOutline(level.shape, level.dtype, (1, *_chunk(level))) for level in self.pyramid
+        )
 
     def level_pixel_size(self, level: int, base: PixelSize | None = None) -> PixelSize:
         """The pixel size of a level, from its shape and the size at level 0.
@@ -299,13 +324,9 @@ class SectionImage:
         import dask.array as da  # a run reads without it, and it takes its time to load
 
         source = self.pyramid[level]
-        sides = [
-            min(size, tile * max(1, CHUNK_PX // tile))
-            for size, tile in zip(source.shape[1:], source.tile_shape, strict=True)
-        ]
         return da.from_array(
             _LevelView(self, level),
-            chunks=(1, *sides),
+            chunks=(1, *_chunk(source)),
             name=f"section-{self.fingerprint[:24]}-{level}",
             meta=np.empty((0, 0, 0), source.dtype),
         )

@@ -250,7 +250,7 @@ class _Stoppable:
 
     @property
     def levels(self) -> Sequence[Any]:
-        return self._image.levels
+        return self._image.level_outlines  # no Dask arrays: they take a while to load
 
     def read(self, box: Box, channels: Sequence[int], level: int = 0) -> np.ndarray:
         self._check()

@@ -427,6 +427,15 @@ def test_any_box_is_the_truth_for_every_reader(three_kinds, ys, xs, channels):
         np.testing.assert_array_equal(one.read(Box(y0, x0, y1, x1), channels), truth)
 
 
+def test_outlines_of_levels_are_those_of_their_dask_arrays(three_kinds):
+    for one in three_kinds[1]:
+        assert len(one.level_outlines) == len(one.levels)
+        for outline, array in zip(one.level_outlines, one.levels, strict=True):
+            assert outline.shape == array.shape
+            assert outline.dtype == array.dtype
+            assert outline.chunksize == array.chunksize
+
+
 def test_dask_levels_slice_like_numpy(three_kinds):
     image, opened = three_kinds
     for one in opened:
