@@ -21,6 +21,9 @@ from fociquant.report._style import CONTROL_COLOUR
 CONFIDENCE = 0.95
 """Of the one-sided upper limits of a rate."""
 
+MEASURED = ("artefact", "masked", "seam", "shading")
+"""Beginnings of columns of sections that tell of the images: areas are added, others averaged."""
+
 CONTROL_ARM = "{group}, negative control"
 """Name of the arm of control sections."""
 
@@ -66,7 +69,7 @@ def assess(sections: pd.DataFrame, candidates: pd.DataFrame) -> Quality:
     ]
     names = [name for name in ("section", "mouse", "group", "dpi", "tissue_mm2", "cells",
                                "warnings") if name in done]  # fmt: skip
-    names += [str(n) for n in done if str(n).startswith(("artefact", "masked", "seam"))]
+    names += [str(n) for n in done if str(n).startswith(MEASURED) and done[n].notna().any()]
     table = done[names].assign(arm=arms, control=control)
     counts = _by_flag(candidates)
     flags = tuple(flag for flag in _rejecting() if flag in counts)
@@ -111,7 +114,7 @@ def _arm_table(table: pd.DataFrame, flags: Sequence[str]) -> pd.DataFrame:
         }
         for name in ("counted", "rejected", *flags):
             row[f"{name} per mm²"] = own[name].sum() / area if area > 0 else np.nan
-        for column in (n for n in own if str(n).startswith(("artefact", "masked", "seam"))):
+        for column in (n for n in own if str(n).startswith(MEASURED)):
             if pd.api.types.is_numeric_dtype(own[column]):
                 values = own[column].astype(float)
                 row[str(column)] = values.sum() if str(column).endswith("_mm2") else values.mean()
