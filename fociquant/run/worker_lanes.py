@@ -5,11 +5,13 @@ from __future__ import annotations
 import queue
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from distributed import Client, Future, KilledWorker
 
@@ -165,9 +167,18 @@ class ClusterLanes:
     def _greet(self, address: str) -> None:
         if self._order.own:
             self._client.run(desk.ignore_interrupts, workers=[address], wait=False)
-        self._greeted[address] = self._client.submit(
-            desk.describe, self._order, self._images, workers=[address], pure=False,
-            allow_other_workers=False, key=f"fociquant-hello-{uuid.uuid4().hex}",
+            self._greeted[address] = self._describing(address)
+        else:
+            # A worker that is sent what it cannot import ends, and says why only in its log.
+            self._greeted[address] = self._asked_of(address, find_spec, desk.__name__)
+
+    def _describing(self, address: str) -> Future:
+        return self._asked_of(address, desk.describe, self._order, self._images)
+
+    def _asked_of(self, address: str, what: Callable[..., Any], *about: Any) -> Future:
+        return self._client.submit(
+            what, *about, workers=[address], pure=False, allow_other_workers=False,
+            key=f"fociquant-hello-{uuid.uuid4().hex}",
         )  # fmt: skip
 
     def _get_to_know(self, address: str, threads: int, answer: Future) -> None:
@@ -181,6 +192,13 @@ class ClusterLanes:
             return
         except KilledWorker:
             return  # it is gone already, or will be greeted again
+        if described is None:
+            missing = ImportError(f"no module named {desk.__name__!r}")
+            self._refuse(address, stranger(address, missing))
+            return
+        if not isinstance(described, desk.Description):
+            self._greeted[address] = self._describing(address)
+            return
         wrong = stranger(address, described, expected=self._info)
         if wrong:
             self._refuse(address, wrong)

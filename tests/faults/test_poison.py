@@ -10,9 +10,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STRANGER = """
 import sys
-for name in [name for name in sys.modules if name.split(".")[0] == "fociquant"]:
-    del sys.modules[name]
-sys.modules["fociquant"] = None
+
+class Nothing:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.split(".")[0] == "fociquant":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Nothing)
 """
 """Makes a worker one whose environment has no fociquant."""
 
