@@ -29,6 +29,10 @@ REFRESH_S = 1.0
 GATHER_S = 20.0
 """How long the result of a finished job may take to arrive, s."""
 
+HELLO_S = 120.0
+"""The same for a worker's first words, s: a scheduler that has just been sent work loads the
+network's libraries too, and answers nobody in that time."""
+
 IMAGES_LOOKED_FOR = 20
 """Images of which a worker must see the files before anything is started."""
 
@@ -183,7 +187,7 @@ class ClusterLanes:
 
     def _get_to_know(self, address: str, threads: int, answer: Future) -> None:
         try:
-            described = answer.result(timeout=GATHER_S)
+            described = answer.result(timeout=HELLO_S)
         except NETWORK_ERRORS as error:
             self._refuse(address, stranger(address, error))
             return
