@@ -26,7 +26,8 @@ def agreement(ours: np.ndarray, theirs: np.ndarray, counted: np.ndarray) -> dict
     -------
     dict
         ``ours``, ``theirs``, ``counted``: objects away from the border; ``same_…``: shares
-        of these, None without any.
+        of these, None without any. ``counted_iou``: how much the counted ones share with the
+        other's object that has most of them.
     """
     a, b, iou = _pairs(ours, theirs)
     matched = iou >= IOU
@@ -40,6 +41,13 @@ def agreement(ours: np.ndarray, theirs: np.ndarray, counted: np.ndarray) -> dict
         same = int(np.isin(compared, found).sum())
         answer[name] = len(compared)
         answer[f"same_{name}"] = round(same / len(compared), 5) if len(compared) else None
+    best = dict.fromkeys(inner[np.isin(inner, counted)].tolist(), 0.0)
+    for number, value in zip(a.tolist(), iou.tolist(), strict=True):
+        if number in best:
+            best[number] = max(best[number], value)
+    if best:
+        low, middle = np.quantile(list(best.values()), (0.01, 0.5))
+        answer["counted_iou"] = {"first_percentile": float(low), "median": float(middle)}
     return answer
 
 
