@@ -214,12 +214,20 @@ def _show_comparisons(answers: dict[str, dict[str, Any]]) -> None:
         print("screened and exhaustive count " + ("the same cells" if same else "OTHER CELLS"))
     same = answers.get("eval", {}).get("same_cells")
     if same:
-        shares = {key: "none" if value is None else f"{value:.2%}" for key, value in same.items()}
+        shares = {
+            key: "none" if same[key] is None else f"{same[key]:.2%}"
+            for key in ("same_counted", "same_ours", "same_theirs")
+        }
         print(
             f"in exhaustive and eval alike, IoU >= {IOU}: {shares['same_counted']} of "
             f"{same['counted']} counted cells, {shares['same_ours']} of {same['ours']} objects of "
             f"ours, {shares['same_theirs']} of {same['theirs']} of eval's"
         )
+        if iou := same.get("counted_iou"):
+            print(
+                f"IoU of counted cells: median {iou['median']:.3f}, 99 % have more than "
+                f"{iou['first_percentile']:.3f}"
+            )
 
 
 def main() -> None:
