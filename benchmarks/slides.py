@@ -37,9 +37,7 @@ channels:
   nucleus: DAPI
   autofluorescence: AF
   phenotype: {Ki67: Ki67}
-prepare: {correct_shading: false}
 """
-"""Mirrored scenes repeat exactly, as no tissue does, and would be taken for camera fields."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fociquant.model import SHADING_POWERS, Shading
+from fociquant.model import SHADING_POWERS, Box, Shading
+from fociquant.prepare.flatfield import light
+from fociquant.prepare.repeats import repeats_itself
 from fociquant.prepare.stitching import Axis, Fields, find_fields
 from fociquant.units import PixelSize
 
@@ -110,7 +112,8 @@ def find_shading(
     -------
     dict of str to Shading
         Empty where nothing repeats from field to field: the section was not stitched, is lit
-        evenly, or has too few fields.
+        evenly, or has too few fields; and where the tissue itself repeats, as it does in
+        slides made of copies of one scene.
     """
     best: dict[str, _Curve] = {}
     chosen = Fields(Axis(), Axis())
@@ -126,11 +129,19 @@ def find_shading(
         reached = float(np.mean([curve.told for curve in known.values()]))
         if reached > score:
             best, chosen, score = known, fields, reached
-    return {
+    found = {
         role: _shading(curve, chosen, factor, tops[role])
         for role, curve in best.items()
         if curve.predicts >= ALSO_BELIEVED
     }
+    copies = any(_made_of_copies(planes[role], outline, one, factor) for role, one in found.items())
+    return {} if copies else found
+
+
+def _made_of_copies(plane: np.ndarray, outline: np.ndarray, shading: Shading, factor: int) -> bool:
+    """Whether the tissue repeats itself, borders of fields apart: they do so with their light."""
+    share = light(shading, Box.of_shape(plane.shape), (factor, factor))
+    return repeats_itself((plane - shading.dark) / share, outline)
 
 
 def shading_warnings(shading: Mapping[str, Shading], pixel_size: PixelSize) -> list[str]:

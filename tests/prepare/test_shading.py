@@ -15,6 +15,7 @@ from fociquant.gate.standout import out_of_place
 from fociquant.model import SHADING_POWERS, Box, Shading
 from fociquant.prepare import corrected, prepare_section
 from fociquant.prepare.flatfield import FlatReader, flattened, light
+from fociquant.prepare.repeats import repeats_itself
 from fociquant.prepare.shading import CORRECTED_FROM, find_shading, shading_warnings
 from fociquant.settings import GateSettings, PrepareSettings
 from fociquant.store import facts_of, facts_to_json
@@ -252,7 +253,10 @@ def test_facts_of_a_shaded_section_are_those_of_the_same_section_lit_evenly(prep
     even, bad = prepared["even", True], prepared["bad", True]
     assert even.facts.shading == {} and even.warnings == ()
     assert set(bad.facts.shading) == set(ROLES)
-    assert any("Camera fields of 30" in text for text in bad.warnings)
+    (text,) = bad.warnings
+    assert text.startswith("Camera fields of ")
+    width = float(text.removeprefix("Camera fields of ").split()[0])
+    assert width == pytest.approx(300, rel=0.01)
     assert bad.facts.tissue_mm2 == pytest.approx(even.facts.tissue_mm2, rel=0.01)
     assert bad.facts.parenchyma_mm2 == pytest.approx(even.facts.parenchyma_mm2, rel=0.05)
     for role in ROLES:
@@ -275,3 +279,40 @@ def test_an_evenly_lit_section_has_the_facts_it_would_have_without_looking(prepa
 def test_shading_survives_storing(prepared):
     facts = prepared["bad", True].facts
     assert facts_of(facts_to_json(facts)).shading == facts.shading
+
+
+def mosaic(seed, *, mirrored, edge=72):
+    """One scene of tissue, many times; a cell here and there differs."""
+    scene = {role: plane[:edge, :edge] for role, plane in tissue(seed).items()}
+    out = {}
+    for role, plane in scene.items():
+        turned = [[plane, plane[:, ::-1]], [plane[::-1], plane[::-1, ::-1]]]
+        block = np.block(turned) if mirrored else np.block([[plane, plane], [plane, plane]])
+        out[role] = (DARK + np.tile(block, (2, 2))).astype(np.float32)
+        rng = np.random.default_rng(seed)
+        for y, x in rng.integers(0, 4 * edge - 4, (5, 2)):
+            out[role][y : y + 2, x : x + 2] *= 3
+    return out
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_of_one_scene_are_no_camera_fields(mirrored, seed):
+    planes = mosaic(seed, mirrored=mirrored)
+    inside = np.ones(planes["marker"].shape, bool)
+    assert repeats_itself(planes["marker"], inside)
+    assert find(planes) == {}
+    inside[:40] = inside[:, :60] = False  # glass around it
+    assert repeats_itself(planes["marker"], inside)
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_tissue_does_not_repeat_itself_whatever_the_light(loss, seed):
+    planes = shaded(seed, loss=loss, gain=0.1)
+    inside = np.ones(planes["marker"].shape, bool)
+    assert not any(repeats_itself(plane, inside) for plane in planes.values())
+    noise = np.random.default_rng(seed).normal(500, 20, (300, 310))
+    assert not repeats_itself(noise, inside[:300, :310])
+    assert not repeats_itself(np.full((90, 90), 7.0), np.ones((90, 90), bool))
+    assert not repeats_itself(noise, np.zeros(noise.shape, bool))
