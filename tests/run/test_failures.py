@@ -120,10 +120,10 @@ def test_problems_of_the_study_start_nothing_even_beside_a_bad_image(study, old,
 def test_an_unexpected_error_is_a_row_with_its_class(run, study, tmp_path, monkeypatch):
     original = jobs.count_cell
 
-    def broken(plan, *args):
+    def broken(plan, *args, **how):
         if plan.section.name == "s1":
             raise ZeroDivisionError("a bug")
-        return original(plan, *args)
+        return original(plan, *args, **how)
 
     monkeypatch.setattr(jobs, "count_cell", broken)
     outcome = run(study, tmp_path / "r", threads=2)

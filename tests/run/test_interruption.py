@@ -48,9 +48,9 @@ def test_a_stop_after_any_block_changes_nothing(
 def test_blocks_done_are_not_done_again(run, study, tmp_path, stop_after, monkeypatch):
     counted, original = [], jobs.count_cell
 
-    def count_cell(plan, stats, flows, cell, settings):
+    def count_cell(plan, stats, flows, cell, settings, **how):
         counted.append((plan.section.name, cell))
-        return original(plan, stats, flows, cell, settings)
+        return original(plan, stats, flows, cell, settings, **how)
 
     monkeypatch.setattr(jobs, "count_cell", count_cell)
     with monkeypatch.context() as patch:
