@@ -209,7 +209,9 @@ class Corridor:
         else:
             self._count(section, known, mask)
 
-    def _count(self, section: _Section, known: Known, mask: np.ndarray) -> None:
+    def _count(
+        self, section: _Section, known: Known, mask: np.ndarray, *, just_screened: bool = False
+    ) -> None:
         section.mask = mask
         if not section.ledger.has_objects(known.facts, mask):
             section.parts = section.ledger.parts(known.facts, mask, self._block_px)
@@ -219,7 +221,9 @@ class Corridor:
         section.waiting = {part.block.name for part in left}
         image = section.ledger.planned.lattice.image.area
         counted = sum(part.job.pixels for part in section.parts)
-        self._progress.skip(section.name, image - counted + sum(p.job.pixels for p in there))
+        left_out = self._progress.pass_over if just_screened else self._progress.skip
+        left_out(section.name, image - counted)
+        self._progress.skip(section.name, sum(part.job.pixels for part in there))
         self._progress.blocks(section.name, len(left))
         self._routes.add(section.name, [_Task(section, part.job, part) for part in left])
         self._merge_if_complete(section)
@@ -239,7 +243,7 @@ class Corridor:
             self._go_on(section, section.known)
         elif isinstance(result, np.ndarray) and section.known is not None:
             section.ledger.keep_mask(result)
-            self._count(section, section.known, result)
+            self._count(section, section.known, result, just_screened=True)
         elif isinstance(result, bytes) and task.part is not None:
             section.ledger.keep(task.part, result)
             self._settle(section, task.part)

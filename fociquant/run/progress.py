@@ -24,7 +24,11 @@ class Progress:
         """Work on a section begins."""
 
     def skip(self, section: str, pixels: int) -> None:
-        """So many pixels of a section need not be looked at, or were by an earlier run."""
+        """So many pixels of a section were done by an earlier run."""
+
+    def pass_over(self, section: str, pixels: int) -> None:
+        """So many pixels of a section were screened just now, and need no counting."""
+        self.skip(section, pixels)
 
     def blocks(self, section: str, number: int) -> None:
         """So many blocks of a section will be counted."""
@@ -80,6 +84,10 @@ class _Counter:
         if section in self.blocks:
             self.blocks[section][0] += 1
 
+    def pass_over(self, pixels: int) -> None:
+        # Screening them was work: a study of dormant lungs hardly has any other.
+        self.seen += pixels
+
     def text(self) -> str:
         rate = self.seen / max(time.monotonic() - self.began, 1e-3)
         left = (self.total - self.finished) / rate if rate else float("inf")
@@ -125,6 +133,10 @@ class Lines(Progress):
     def skip(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""
         self._counter.skipped += pixels
+
+    def pass_over(self, section: str, pixels: int) -> None:
+        """See :class:`Progress`."""
+        self._counter.pass_over(pixels)
 
     def blocks(self, section: str, number: int) -> None:
         """See :class:`Progress`."""
@@ -188,6 +200,11 @@ class Bars(Progress):
     def skip(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""
         self._counter.skipped += pixels
+        self._update()
+
+    def pass_over(self, section: str, pixels: int) -> None:
+        """See :class:`Progress`."""
+        self._counter.pass_over(pixels)
         self._update()
 
     def blocks(self, section: str, number: int) -> None:

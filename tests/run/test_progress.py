@@ -45,6 +45,21 @@ def test_plain_lines_say_sections_blocks_rate_and_what_is_left(clock):
     assert lines[5:] == ["s1: FAILED: images/s1.tif: damaged [x].", "worker tcp://a:1 is gone"]
 
 
+def test_what_was_screened_just_now_counts_for_the_rate_and_what_is_left(clock):
+    stream = io.StringIO()
+    progress = Lines(stream)
+    progress.start({"s0": 4_000_000, "s1": 4_000_000})
+    progress.begin("s0")
+    progress.pass_over("s0", 4_000_000)
+    progress.blocks("s0", 0)
+    progress.done("s0")
+    line = stream.getvalue().splitlines()[-1]
+    assert line.startswith("s0: done  ( 50 %  1/2 sections, 0.")
+    seconds = int(line.split(", ")[2].split(" s left")[0])
+    rate = float(line.split(", ")[1].split(" megapixels/s")[0])
+    assert seconds == pytest.approx(4.0 / rate, rel=0.2) and seconds < 100
+
+
 def test_bars_are_drawn_to_the_end(monkeypatch, capsys):
     monkeypatch.setenv("TERM", "xterm")
     a_run(Bars())
