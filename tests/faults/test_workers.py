@@ -56,7 +56,7 @@ def test_a_scheduler_whose_workers_die_and_return(processes, study, tmp_path, ta
 
 def test_a_scheduler_that_dies_loses_nothing(processes, study, tmp_path, tables, undisturbed):
     address, scheduler = processes.scheduler()
-    processes.worker(address, SLOW="0.05")
+    processes.worker(address, SLOW="0.5")
     run = processes.run(study, tmp_path / "r", "--scheduler", address)
     processes.wait_for_blocks(tmp_path / "r", run, 2)
     scheduler.kill()
