@@ -8,7 +8,7 @@ from fociquant.cohort._mice import mice_table
 from fociquant.cohort._order import natural_key, sort_mice
 from fociquant.cohort._power import ASSUMED_CV, POWER_COLUMNS, power_table
 from fociquant.cohort._ranks import rank_test, smallest_p
-from fociquant.cohort._zero import poisson_upper
+from fociquant.counts import poisson_upper
 
 __all__ = [
     "ASSUMED_CV",

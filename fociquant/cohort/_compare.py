@@ -13,7 +13,7 @@ import pandas as pd
 from fociquant.cohort._likelihood import Arm, SharedSpread
 from fociquant.cohort._order import sort_mice
 from fociquant.cohort._ranks import rank_test, smallest_p
-from fociquant.cohort._zero import nothing_seen
+from fociquant.counts import is_observed
 from fociquant.errors import InputError
 
 COMPARISON_COLUMNS: tuple[str, ...] = (
@@ -92,7 +92,7 @@ def compare_groups(
     """
     _refuse_other_units(mice, value)
     counted = _without_controls(mice)
-    used = counted[_usable(counted, value)]
+    used = counted[is_observed(counted, value)]
     _refuse_other_numbers(used, value)
     offset, offset_note = _offset(used)
     sides = _sides(mice, counted, used, value=value, offset=offset)
@@ -150,11 +150,6 @@ def _without_controls(mice: pd.DataFrame) -> pd.DataFrame:
     if "control" not in mice.columns:
         return mice
     return mice[mice["control"].isna() | (mice["control"] == "")]
-
-
-def _usable(counted: pd.DataFrame, value: str) -> pd.Series:
-    seen = (counted["sections_failed"] == 0) & counted[value].notna()
-    return seen & ~nothing_seen(counted, value)
 
 
 def _offset(used: pd.DataFrame) -> tuple[bool, str]:

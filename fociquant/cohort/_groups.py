@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from fociquant.cohort._order import sort_mice
-from fociquant.cohort._zero import nothing_seen, poisson_upper, zero_note
+from fociquant.cohort._zero import zero_note
+from fociquant.counts import is_observed, poisson_upper
 
 GROUP_COLUMNS: tuple[str, ...] = (
     "group", "dpi", "mice", "mice_incomplete", "mean", "median", "min", "max",
@@ -65,8 +66,8 @@ def group_table(
 
 def _describe(own: pd.DataFrame, value: str) -> dict[str, Any]:
     """n, mean, median and range of the complete mice of one group and dpi."""
-    usable = (own["sections_failed"] == 0) & own[value].notna() & ~nothing_seen(own, value)
-    numbers = own.loc[usable, value].astype("float64")
+    usable = own[is_observed(own, value)]
+    numbers = usable[value].astype("float64")
     return {
         "mice": len(numbers),
         "mice_incomplete": len(own) - len(numbers),
@@ -74,7 +75,7 @@ def _describe(own: pd.DataFrame, value: str) -> dict[str, Any]:
         "median": round(float(numbers.median()), DECIMALS),
         "min": float(numbers.min()),
         "max": float(numbers.max()),
-        "zero_note": _zero(own[usable]) if value == "cells" and not numbers.any() else "",
+        "zero_note": _zero(usable) if value == "cells" and not numbers.any() else "",
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from fociquant.cohort._order import natural_key, sort_mice
-from fociquant.cohort._zero import poisson_upper, zero_note
+from fociquant.cohort._zero import zero_note
+from fociquant.counts import poisson_upper
 from fociquant.errors import InputError
 from fociquant.model import MOUSE_COLUMNS
 from fociquant.settings import FociProfile

@@ -19,13 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import gammaincinv
 
+from fociquant.counts import poisson_upper
 from fociquant.gate.grouping import largest_groups
 from fociquant.settings import GateSettings
-
-CONFIDENCE = 0.95
-"""One-sided, of upper bounds on a rate of false cells."""
 
 THRESHOLD_DECIMALS = 4
 """Thresholds are rounded up to what ``sections.csv`` shows, so that they can be checked."""
@@ -149,9 +146,7 @@ def upper_bound(count: int, area: float) -> float:
     float
         Per unit of `area`; infinite for an area of 0.
     """
-    if area <= 0:
-        return math.inf
-    return float(gammaincinv(count + 1, CONFIDENCE)) / area
+    return poisson_upper(count, area) if area > 0 else math.inf
 
 
 def batch_thresholds(

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from fociquant.counts import is_observed
 from fociquant.report._style import CONTROL_COLOUR
 
 SLOT = 0.8
@@ -30,11 +31,7 @@ def is_control(mice: pd.DataFrame) -> pd.Series:
 
 def is_complete(mice: pd.DataFrame) -> pd.Series:
     """Which mice have every section counted, and tissue in them; bool, aligned to `mice`."""
-    complete = (mice["sections_failed"] == 0) & mice["cells"].notna()
-    if "tissue_mm2" not in mice.columns:
-        return complete
-    bare = (mice["tissue_mm2"].astype("float64") == 0) & (mice["cells"].astype("float64") == 0)
-    return complete & ~bare
+    return is_observed(mice)
 
 
 Scale = Literal["count", "rate", "linear", "percent"]

@@ -12,14 +12,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.special import gammaincinv
 
+from fociquant.counts import poisson_upper
 from fociquant.flags import REJECTING, CellFlag
 from fociquant.report._dots import Styles, is_control, zero_log_axis
 from fociquant.report._style import CONTROL_COLOUR
-
-CONFIDENCE = 0.95
-"""Of the one-sided upper limits of a rate."""
 
 MEASURED = ("artefact", "masked", "seam", "shading")
 """Beginnings of columns of sections that tell of the images: areas are added, others averaged."""
@@ -129,16 +126,6 @@ def _controls_last(arms: pd.Series) -> pd.Series:
     return arms.str.endswith(CONTROL_ARM.format(group=""))
 
 
-def upper_rate(count: int, area_mm2: float) -> float:
-    """One-sided 95 % upper limit of a Poisson rate, per mm²; NaN without tissue.
-
-    The exact limit by the chi-squared distribution (Garwood 1936).
-    """
-    if not area_mm2 > 0:
-        return float("nan")
-    return float(gammaincinv(count + 1, CONFIDENCE)) / area_mm2
-
-
 def _control_table(table: pd.DataFrame) -> pd.DataFrame:
     """Control sections with their false cells, then the sum of each group."""
     own = table[table["control"]] if len(table) else table
@@ -159,7 +146,7 @@ def _control_row(
         "tissue mm²": round(area, 3),
         "false cells": cells,
         "per mm²": cells / area if area > 0 else np.nan,
-        "at most, per mm² (95 %)": upper_rate(cells, area),
+        "at most, per mm² (95 %)": poisson_upper(cells, area),
     }
 
 

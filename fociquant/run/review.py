@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from fociquant.counts import is_observed
 from fociquant.errors import InputError
 from fociquant.model import FocusEdit, Section, SectionFacts
 from fociquant.review import (
@@ -380,7 +381,7 @@ def _mouse(
 
 def _with_means(groups: pd.DataFrame, mice: pd.DataFrame) -> pd.DataFrame:
     """Means over the mice that are in ``mean``; reviewed only where all of them are."""
-    used = mice[(mice["sections_failed"] == 0) & mice["cells"].notna() & (mice["control"] == "")]
+    used = mice[is_observed(mice) & (mice["control"] == "")]
     found: dict[str, list[float]] = {name: [] for name in MEANS}
     for group, dpi in zip(groups["group"], groups["dpi"], strict=True):
         own = used[(used["group"] == group) & (used["dpi"] == dpi)]

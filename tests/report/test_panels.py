@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from fociquant.counts import poisson_upper
 from fociquant.report import Crops, ReportExtras, write_report
 from fociquant.report import _extras as extras_module
 from fociquant.report._checklist import checklists
 from fociquant.report._methods import methods
 from fociquant.report._panels import CAPTIONS, draw_all
-from fociquant.report._quality import assess, seams_in_words, upper_rate
+from fociquant.report._quality import assess, seams_in_words
 from fociquant.settings import Settings, load_profile
 
 CLASSES = load_profile("chia2025").model_dump(mode="json")["classes"]
@@ -267,9 +268,9 @@ def test_rejections_are_counted_by_arm():
 
 
 def test_zero_false_cells_have_an_upper_limit():
-    assert upper_rate(0, 1.0) == pytest.approx(2.9957, rel=1e-4)
-    assert upper_rate(0, 150.0) < 0.02
-    assert np.isnan(upper_rate(3, 0.0)) and np.isnan(upper_rate(0, float("nan")))
+    assert poisson_upper(0, 1.0) == pytest.approx(2.9957, rel=1e-4)
+    assert poisson_upper(0, 150.0) < 0.02
+    assert np.isnan(poisson_upper(3, 0.0)) and np.isnan(poisson_upper(0, float("nan")))
 
 
 @pytest.mark.parametrize(

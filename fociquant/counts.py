@@ -1,0 +1,53 @@
+"""What a count of cells is worth: which mice have one, and what it still allows."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from scipy.special import gammaincinv
+
+CONFIDENCE = 0.95
+"""One-sided."""
+
+
+def poisson_upper(count: int, exposure: float) -> float:
+    """Exact one-sided 95 % upper limit of a Poisson rate (Garwood 1936).
+
+    Parameters
+    ----------
+    count : int
+        >= 0.
+    exposure : float
+        mm² of tissue, or sections.
+
+    Returns
+    -------
+    float
+        Per unit of `exposure`; for a count of 0 it is 3.0 / `exposure` ("rule of three").
+        NaN without exposure.
+    """
+    if not exposure > 0:
+        return math.nan
+    # Half of the chi-squared quantile with 2 (count + 1) degrees of freedom.
+    return float(gammaincinv(count + 1, CONFIDENCE)) / exposure
+
+
+def is_observed(mice: pd.DataFrame, value: str = "cells") -> pd.Series:
+    """Mice that are in means and comparisons, negative controls apart; bool, aligned to `mice`.
+
+    Every section was counted, and there was tissue to count in: a 0 without any is no
+    observation. A count above 0 is one, also where no tissue was found.
+
+    Parameters
+    ----------
+    mice : pandas.DataFrame
+        ``sections_failed``, the column `value`, and optionally ``tissue_mm2``.
+    value : str
+        The count.
+    """
+    complete = (mice["sections_failed"] == 0) & mice[value].notna()
+    if "tissue_mm2" not in mice.columns:
+        return complete
+    area, count = mice["tissue_mm2"].astype("float64"), mice[value].astype("float64")
+    return complete & ~((area == 0) & (count == 0))
