@@ -151,8 +151,9 @@ def our_network() -> Any:
     import torch
     from cellpose.models import CellposeModel
 
-    from fociquant.segment.compact import embedded_weights, load_compact
+    from fociquant.segment.compact import load_compact
     from fociquant.segment.devices import resolve_precision
+    from fociquant.segment.late import embedded_weights
     from fociquant.segment.network import fuse_batch_norm
 
     class Net(torch.nn.Module):

@@ -27,9 +27,10 @@ import torch
 from cellpose import core, dynamics
 
 from fociquant.segment import load_segmenter
-from fociquant.segment.compact import embedded_weights, load_compact
+from fociquant.segment.compact import load_compact
 from fociquant.segment.decode import decode
 from fociquant.segment.devices import single_threaded
+from fociquant.segment.late import embedded_weights
 from fociquant.segment.objects import decode_cell
 from fociquant.segment.scaling import compress, to_unit
 from fociquant.segment.windows import FlowField, WindowCache

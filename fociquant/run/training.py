@@ -28,15 +28,9 @@ from fociquant.run.training_data import (
     load_labelled,
 )
 from fociquant.segment import check_model_name, load_segmenter
-from fociquant.segment.compact import (
-    embedded_weights,
-    file_sha256,
-    is_compact,
-    load_compact,
-    random_net,
-    save_weights,
-)
+from fociquant.segment.compact import is_compact, load_compact, random_net, save_weights
 from fociquant.segment.devices import resolve_device
+from fociquant.segment.late import embedded_weights, file_sha256
 from fociquant.segment.registry import CELLPOSE_NAMES, EMBEDDED
 from fociquant.segment.training import (
     ImagePool,

@@ -22,9 +22,7 @@ from fociquant.run.evaluation import (
     label_files,
     read_labels,
 )
-from fociquant.segment.compact import (
-    NATIVE_DIAMETER_PX,
-)
+from fociquant.segment.late import NATIVE_DIAMETER_PX
 from fociquant.segment.scaling import to_unit
 from fociquant.segment.training import (
     TrainingImage,

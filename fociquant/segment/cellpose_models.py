@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from fociquant.errors import ModelError
-from fociquant.segment.compact import file_sha256
 from fociquant.segment.contract import ModelInfo
 from fociquant.segment.devices import batch_size, single_threaded
+from fociquant.segment.late import file_sha256
 from fociquant.segment.registry import CELLPOSE_NAMES
 
 NAMES = CELLPOSE_NAMES

@@ -15,9 +15,7 @@ from fociquant.atomic import write_bytes
 from fociquant.errors import ModelError
 from fociquant.segment.contract import ModelInfo
 from fociquant.segment.devices import batch_size, resolve_precision, single_threaded
-from fociquant.segment.late import NATIVE_DIAMETER_PX as NATIVE_DIAMETER_PX
-from fociquant.segment.late import embedded_weights as embedded_weights
-from fociquant.segment.late import file_sha256 as file_sha256
+from fociquant.segment.late import NATIVE_DIAMETER_PX, file_sha256
 from fociquant.segment.network import CompactNet, fuse_batch_norm
 from fociquant.tiling.lattice import WINDOW_CORE_PX, WINDOW_MARGIN_PX
 

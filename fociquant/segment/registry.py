@@ -75,7 +75,8 @@ def _loaded(name: str, device: str) -> Segmenter:
 
 def _load(name: str, device: torch.device) -> Segmenter:
     from fociquant.segment.cellpose_models import CellposeSegmenter
-    from fociquant.segment.compact import CompactSegmenter, embedded_weights, is_compact
+    from fociquant.segment.compact import CompactSegmenter, is_compact
+    from fociquant.segment.late import embedded_weights
 
     if name == EMBEDDED:
         return CompactSegmenter(embedded_weights(), device)

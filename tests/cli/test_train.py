@@ -25,7 +25,8 @@ from fociquant.run.training_data import (
     labelled_images,
     load_labelled,
 )
-from fociquant.segment.compact import file_sha256, load_compact, save_weights
+from fociquant.segment.compact import load_compact, save_weights
+from fociquant.segment.late import file_sha256
 from fociquant.segment.network import CompactNet
 from fociquant.segment.training import loop
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fociquant.segment.compact import embedded_weights, file_sha256, load_compact
+from fociquant.segment.compact import load_compact
+from fociquant.segment.late import embedded_weights, file_sha256
 
 CARD = Path(__file__).resolve().parents[2] / "docs" / "models" / "compact.md"
 

@@ -11,16 +11,10 @@ import torch
 
 from fociquant.errors import ModelError, SettingsError
 from fociquant.segment import check_model_name, load_segmenter
-from fociquant.segment.compact import (
-    CompactSegmenter,
-    embedded_weights,
-    file_sha256,
-    is_compact,
-    load_compact,
-    save_weights,
-)
+from fociquant.segment.compact import CompactSegmenter, is_compact, load_compact, save_weights
 from fociquant.segment.decode import decode
 from fociquant.segment.devices import resolve_device, resolve_precision
+from fociquant.segment.late import embedded_weights, file_sha256
 from fociquant.segment.network import STRIDE, CompactNet, fuse_batch_norm
 from fociquant.segment.scaling import LIMIT, compress, to_unit
 from fociquant.testing.segmenters import SegmenterError, UphillSegmenter, check_segmenter, cones

@@ -15,13 +15,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from fociquant.errors import ModelError, SettingsError
-from fociquant.segment.compact import (
-    CompactSegmenter,
-    file_sha256,
-    is_compact,
-    load_compact,
-    save_weights,
-)
+from fociquant.segment.compact import CompactSegmenter, is_compact, load_compact, save_weights
+from fociquant.segment.late import file_sha256
 from fociquant.segment.network import CompactNet
 from fociquant.segment.training import (
     ImagePool,

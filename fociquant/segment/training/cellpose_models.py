@@ -13,7 +13,7 @@ import torch
 
 from fociquant.errors import ModelError, SettingsError
 from fociquant.segment.cellpose_models import LICENCE_NOTE, NAMES, needs_download
-from fociquant.segment.compact import file_sha256
+from fociquant.segment.late import file_sha256
 from fociquant.segment.scaling import compress
 from fociquant.segment.training.images import TrainingImage
 
