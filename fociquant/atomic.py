@@ -6,6 +6,7 @@ and is as it was if anything goes wrong on the way, a power cut included.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fociquant.errors import DiskError
 
@@ -97,6 +99,12 @@ def atomic_path(target: Path, *, cure: str = ELSEWHERE) -> Iterator[Path]:
 def write_text(target: Path, text: str, *, cure: str = ELSEWHERE) -> None:
     """Write UTF-8 text with line feeds as line ends, see :func:`atomic_path`."""
     write_bytes(target, text.encode("utf-8"), cure=cure)
+
+
+def write_json(target: Path, content: Any, *, cure: str = ELSEWHERE) -> None:
+    """Write JSON, see :func:`atomic_path`: sorted keys, two spaces of indent, no NaN."""
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+    write_text(target, text + "\n", cure=cure)
 
 
 def write_bytes(target: Path, content: bytes, *, cure: str = ELSEWHERE) -> None:

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from fociquant.atomic import write_json
 from fociquant.errors import InputError, ResultsError
 from fociquant.review.decisions import CellRef
-from fociquant.review.json_file import write_json
-from fociquant.review.reviewers import ReviewFolder
+from fociquant.review.reviewers import CURE, ReviewFolder
 from fociquant.review.write_log import utc_now
 
 ACCEPTED, REJECTED, TISSUE = "accepted", "rejected", "tissue"
@@ -290,7 +290,7 @@ def write_design(results: Path, design: AuditDesign) -> Path:
         "format": FORMAT, "seed": design.seed, "created": design.created,
         "sections": dict(design.sections), "strata": [asdict(one) for one in design.strata],
         "items": items,
-    })  # fmt: skip
+    }, cure=CURE)  # fmt: skip
     return path
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from fociquant.errors import InputError
 from fociquant.review.audit_design import AuditDesign, AuditItem, read_design
 from fociquant.review.audit_verdicts import check_verdict, verdicts_of
+from fociquant.review.closing import Closed
 from fociquant.review.decisions import Action, Draft, Entry, active_entries, rounded
 from fociquant.review.results import read_run
 from fociquant.review.reviewers import AUDIT, Reviewer, ReviewFolder
 from fociquant.review.write_log import LogWriter, utc_now
 
 
-class AuditSession:
+class AuditSession(Closed):
     """The verdicts of one reviewer on the sample, live.
 
     Use :meth:`open`. The log is a file of its own beside those of the sections, made and kept in
@@ -135,17 +135,6 @@ class AuditSession:
     def close(self) -> None:
         """Close the log; every verdict is on the disk already."""
         self._writer.close()
-
-    def __enter__(self) -> AuditSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _draft(self, name: str, value: int | None, reason: str) -> Draft:
         item = self._items.get(name)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from fociquant.atomic import write_json
 from fociquant.errors import ResultsError
 from fociquant.review.decisions import Action, Draft, Entry
-from fociquant.review.json_file import write_json
 from fociquant.review.read_log import read_log
 from fociquant.review.results import read_run
-from fociquant.review.reviewers import STUDY, Reviewer, ReviewFolder
+from fociquant.review.reviewers import CURE, STUDY, Reviewer, ReviewFolder
 from fociquant.review.write_log import LogWriter
 
 ALPHABET = "ACDEFHJKLMNPQRTUVWXY34679"
@@ -186,12 +186,12 @@ def open_blinding(results: Path, *, seed: int | None = None, repeats: int = 0) -
     path = ReviewFolder(results).blinding
     if not path.exists():
         made = make_blinding(names, seed=_seed(seed), repeats=repeats, words=words)
-        write_json(path, _to_json(made))
+        write_json(path, _to_json(made), cure=CURE)
     known = _read(path, words)
     missing = sorted(set(names) - {view.section for view in known.views})
     if missing:
         known = _extend(known, missing)
-        write_json(path, _to_json(known))
+        write_json(path, _to_json(known), cure=CURE)
     return known
 
 

@@ -18,6 +18,9 @@ NAME_LENGTH = 60
 SLUG_LENGTH = 32
 """Letters of the name that go into the file's name."""
 
+CURE = "Free space or ask for permission to write there."
+"""What helps where a file of a review is not taken."""
+
 STUDY = "_study"
 """In place of a section's name: entries about the whole study, for example unblinding."""
 

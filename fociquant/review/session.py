@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from fociquant.errors import InputError, ResultsError
+from fociquant.review.closing import Closed
 from fociquant.review.decisions import Action, CellRef, Draft, Entry
 from fociquant.review.locate import locate_rows
 from fociquant.review.regions import Region, check_region
@@ -21,7 +22,7 @@ from fociquant.review.write_log import LogWriter, utc_now
 from fociquant.settings import ReviewSettings
 
 
-class ReviewSession(ShownSection):
+class ReviewSession(ShownSection, Closed):
     """The decisions of one reviewer on one section, live.
 
     Shows the automatic result and this reviewer's own decisions, never those of others:
@@ -351,17 +352,6 @@ class ReviewSession(ShownSection):
     def close(self) -> None:
         """Close the log; every decision is on the disk already."""
         self._writer.close()
-
-    def __enter__(self) -> ReviewSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # How it is kept
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from fociquant import __version__
 from fociquant.errors import DiskError, ResultsError
 from fociquant.review.chain import GENESIS, to_line
+from fociquant.review.closing import Closed
 from fociquant.review.decisions import Action, Draft, Entry
 from fociquant.review.file_lock import locked
 from fociquant.review.read_log import Log, parse_log
@@ -28,7 +28,7 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class LogWriter:
+class LogWriter(Closed):
     """Appends the decisions of one reviewer on one section.
 
     An entry is written with one call, then flushed to the disk. A process killed at any
@@ -121,17 +121,6 @@ class LogWriter:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-
-    def __enter__(self) -> LogWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from fociquant.atomic import write_json
 from fociquant.store.facts import facts_of, facts_to_json
-from fociquant.store.folder import ResultsFolder, read_json, write_json
+from fociquant.store.folder import ResultsFolder, read_json
 from fociquant.store.labels import PaintedLabels, write_labels_zarr
 from fociquant.store.objects import has_objects, read_objects, write_objects
 from fociquant.store.tables import read_csv, read_parquet, write_csv, write_parquet

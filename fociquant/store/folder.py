@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fociquant.atomic import sweep, write_text
+from fociquant.atomic import sweep
 from fociquant.errors import ResultsError
 
 MARKER = ".fociquant"
@@ -157,11 +157,6 @@ class ResultsFolder:
         more = (self.comparisons, self.thresholds, self.links, self.bands)
         for path in (*tables, *more, self.run, self.root / "report.html"):
             path.unlink(missing_ok=True)
-
-
-def write_json(target: Path, content: Any) -> None:
-    """Write JSON atomically: sorted keys, two spaces, no NaN."""
-    write_text(target, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

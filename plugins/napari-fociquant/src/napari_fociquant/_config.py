@@ -11,7 +11,7 @@ from typing import Any
 
 from platformdirs import user_config_path
 
-from fociquant.atomic import write_text
+from fociquant.atomic import write_json
 from fociquant.errors import DiskError
 
 VARIABLE = "NAPARI_FOCIQUANT_CONFIG"
@@ -75,6 +75,5 @@ def save_config(config: Config) -> None:
     content = {
         "keys": config.keys, "reviewer": config.reviewer, "image_folders": config.image_folders,
     }  # fmt: skip
-    with suppress(DiskError, OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    with suppress(DiskError):
+        write_json(path, content)

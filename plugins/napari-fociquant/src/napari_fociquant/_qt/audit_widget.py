@@ -23,7 +23,7 @@ from napari_fociquant._qt.audit_canvas import AuditCanvas
 from napari_fociquant._qt.audit_judging import Judging
 from napari_fociquant._qt.audit_sample import SamplePanel
 from napari_fociquant._qt.desk import desk_of
-from napari_fociquant._qt.keys import KeyBar, KeyButton, pressed
+from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.notices import NoticeLine
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class CountBox(QSpinBox):
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Digits are a number, everything else a key of the review first."""
-        if event is None or not self._owner.act(pressed(event, self._owner.desk.keys)):
+        if not took_key(self._owner, event):
             super().keyPressEvent(event)
 
 
@@ -267,7 +267,7 @@ class AuditWidget(QWidget):
 
     def keyPressEvent(self, a0: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Keys of the review while nothing in the widget has the focus."""
-        if a0 is None or not self.act(pressed(a0, self.desk.keys)):
+        if not took_key(self, a0):
             super().keyPressEvent(a0)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name

@@ -30,7 +30,7 @@ from napari_fociquant._qt.gallery_model import (
     TileDelegate,
     Tiles,
 )
-from napari_fociquant._qt.keys import KeyBar, KeyButton, pressed
+from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
 from napari_fociquant._qt.parts import viewport_of
@@ -70,7 +70,7 @@ class TileView(QListView):
 
     def keyPressEvent(self, e: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Keys of the review before those of a list."""
-        if e is None or not self._owner.act(pressed(e, self._owner.desk.keys)):
+        if not took_key(self._owner, e):
             super().keyPressEvent(e)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
@@ -30,6 +30,21 @@ def pressed(event: QKeyEvent, keys: Mapping[str, str]) -> str:
     alike = {"Enter": "Return"}
     text = alike.get(text.removeprefix("Num+"), text.removeprefix("Num+"))
     return next((name for name, key in keys.items() if key and _same(key, text)), "")
+
+
+class KeyOwner(Protocol):
+    """A widget that does what keys say."""
+
+    desk: Desk
+
+    def act(self, name: str) -> bool:
+        """Do what a key or a button says; False if it is none of the widget's."""
+        ...
+
+
+def took_key(owner: KeyOwner, event: QKeyEvent | None) -> bool:
+    """Whether a key press was one of the review's; then it has been done."""
+    return event is not None and owner.act(pressed(event, owner.desk.keys))
 
 
 def _same(key: str, text: str) -> bool:

@@ -26,7 +26,7 @@ from napari_fociquant._foci import Focus
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.draw_panel import ExcludePanel
 from napari_fociquant._qt.focus_list import FocusListModel
-from napari_fociquant._qt.keys import KeyBar, KeyButton, pressed
+from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
 from napari_fociquant._qt.parts import header_of, selection_of, side_header_of
@@ -58,7 +58,7 @@ class FocusTable(QTableView):
 
     def keyPressEvent(self, e: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Keys of the review before those of a list."""
-        if e is None or not self._owner.act(pressed(e, self._owner.desk.keys)):
+        if not took_key(self._owner, e):
             super().keyPressEvent(e)
 
 
