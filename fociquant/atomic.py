@@ -101,9 +101,11 @@ def write_text(target: Path, text: str, *, cure: str = ELSEWHERE) -> None:
     write_bytes(target, text.encode("utf-8"), cure=cure)
 
 
-def write_json(target: Path, content: Any, *, cure: str = ELSEWHERE) -> None:
-    """Write JSON, see :func:`atomic_path`: sorted keys, two spaces of indent, no NaN."""
-    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+def write_json(
+    target: Path, content: Any, *, cure: str = ELSEWHERE, sort_keys: bool = True
+) -> None:
+    """Write JSON, see :func:`atomic_path`: two spaces of indent, no NaN, keys sorted or as told."""
+    text = json.dumps(content, indent=2, sort_keys=sort_keys, allow_nan=False)
     write_text(target, text + "\n", cure=cure)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,18 +141,23 @@ def _conclude(
     """Tables and report of what is counted."""
     inputs = table_inputs(study, planned)
     record = run_record(study, model, how, planned, inputs)
-    write_json(folder.run, record)
+    _write_record(folder, record)
     if complete:
         find_immune(folder, study, inputs, progress)
     tables = write_tables(folder, inputs)
     folder.tidy()
     record |= found_record(folder, inputs, tables)
     record["timings_s"] = {"total": round(time.monotonic() - began, 3)}
-    write_json(folder.run, record)
+    _write_record(folder, record)
     if complete:
         picture_cells(folder, study, inputs, progress)
-        report(folder, tables, record)
+        report(folder, read_tables(folder, inputs), record)
     return Outcome(folder, tables, tuple(tables.uncounted), interrupted=not complete)
+
+
+def _write_record(folder: ResultsFolder, record: Mapping[str, Any]) -> None:
+    # Not sorted: channels and the columns of the sheet have an order, which `recount` needs again.
+    write_json(folder.run, record, sort_keys=False)
 
 
 def found_record(folder: ResultsFolder, inputs: TableInputs, tables: Tables) -> dict[str, Any]:
@@ -284,8 +289,8 @@ def recount(root: Path) -> Outcome:
         inputs = inputs_of(record, folder)
         tables = write_tables(folder, inputs)
         record |= found_record(folder, inputs, tables)
-        write_json(folder.run, record)
-        report(folder, tables, record)
+        _write_record(folder, record)
+        report(folder, read_tables(folder, inputs), record)
     return Outcome(folder, tables, tuple(tables.uncounted), interrupted=False)
 
 
