@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fociquant.foci import find_foci
 from fociquant.foci._link import LINK_TOLERANCE_UM, link, link_exhaustively
-from fociquant.foci._outlines import to_polygons
+from fociquant.foci._outlines import read_outlines
 from fociquant.settings import load_profile
 
 LINK_UM = 20.0
@@ -96,8 +96,9 @@ def measure(n: int, *, packed: bool) -> str:
     find_s, result = timed(
         find_foci, cells, link_um=LINK_UM, profile=load_profile("chia2025"), phenotypes=[]
     )
-    polygons = to_polygons(cells["outline"].to_list(), cells=cells["cell"].to_numpy())
-    link_s, fast = timed(link, polygons, link_um=LINK_UM)
+    outlines = read_outlines(cells["outline"].to_list(), cells=cells["cell"].to_numpy())
+    link_s, fast = timed(link, outlines, link_um=LINK_UM)
+    polygons = outlines.polygons(np.arange(n))
     peers = [(link_exhaustively, EXHAUSTIVE_UP_TO, {"link_um": LINK_UM})]
     peers += [(brute_force, BRUTE_UP_TO, {})]
     row = f"{n:>9} {'packed' if packed else 'scattered':>9} {len(result.foci):>8}"

@@ -80,6 +80,8 @@ def class_overrides(
         Number and focus of each counted cell.
     edits : sequence of FocusEdit
     """
+    if not any(edit.kind == "class" for edit in edits):
+        return {}
     focus_of = dict(zip(numbers.tolist(), focus.tolist(), strict=True))
     named = {}
     for edit in edits:

@@ -15,7 +15,7 @@ from fociquant.foci._area import focus_areas, focus_shapes
 from fociquant.foci._classes import classify
 from fociquant.foci._edits import CLASS, class_overrides, edit_components
 from fociquant.foci._link import link
-from fociquant.foci._outlines import to_polygons
+from fociquant.foci._outlines import Outlines, read_outlines
 from fociquant.model import FocusEdit
 from fociquant.settings import FociProfile
 
@@ -97,16 +97,13 @@ def find_foci(
     _check(cells, link_um, phenotypes)
     _check_classes(edits, profile)
     counted = np.flatnonzero(cells["positive"].to_numpy(dtype=bool))
-    table = cells.iloc[counted]
-    order = np.lexsort((table["cell"], table["x_um"], table["y_um"]))
-    counted, table = counted[order], table.iloc[order]
-    polygons = to_polygons(table["outline"].to_list(), cells=table["cell"].to_numpy())
-    linked = link(polygons, link_um=link_um)
+    counted, table, outlines = _in_order(cells, counted, phenotypes)
+    linked = link(outlines, link_um=link_um)
     component, marks = edit_components(linked, counted, cells, edits)
     number = _number(table, component)
     focus = np.zeros(len(cells), dtype=np.int64)
     focus[counted] = number + 1
-    areas = focus_areas(polygons, number, link_um=link_um)
+    areas = focus_areas(outlines, number, link_um=link_um)
     foci = _table(table, number, areas, profile, phenotypes)
     edited = np.full(len(foci), "", dtype=object)
     edited[number] = marks
@@ -134,11 +131,20 @@ def shapes_of(cells: pd.DataFrame, focus: np.ndarray, *, link_um: float) -> np.n
         shapely geometries, x before y, µm, in order of ``focus`` = 1, 2, …
     """
     counted = np.flatnonzero(focus > 0)
-    table = cells.iloc[counted]
+    counted, _, outlines = _in_order(cells, counted, ())
+    return focus_shapes(outlines, focus[counted] - 1, link_um=link_um)
+
+
+def _in_order(
+    cells: pd.DataFrame, counted: np.ndarray, phenotypes: Sequence[str]
+) -> tuple[np.ndarray, pd.DataFrame, Outlines]:
+    """Rows of counted cells from the top, then from the left, what is needed of them, outlines."""
+    needed = ["cell", "y_um", "x_um", *dict.fromkeys(f"{name}_positive" for name in phenotypes)]
+    table = cells[needed].iloc[counted]
     order = np.lexsort((table["cell"], table["x_um"], table["y_um"]))
     counted, table = counted[order], table.iloc[order]
-    polygons = to_polygons(table["outline"].to_list(), cells=table["cell"].to_numpy())
-    return focus_shapes(polygons, focus[counted] - 1, link_um=link_um)
+    outlines = cells["outline"].iloc[counted].to_list()
+    return counted, table, read_outlines(outlines, cells=table["cell"].to_numpy())
 
 
 def _check(cells: pd.DataFrame, link_um: float, phenotypes: Sequence[str]) -> None:

@@ -1,7 +1,17 @@
-"""Single linkage of polygons by their edge-to-edge distance."""
+"""Single linkage of outlines by their edge-to-edge distance.
+
+Groups need only enough links, not all of them, so an exact distance is asked for last:
+
+1. cells of which a point each is close enough are joined (`_sure`);
+2. of what is still apart, only cells whose boxes are near each other are looked at, each from
+   the smaller of the two groups (`_near`);
+3. circles inside and around the outlines say of most of these pairs whether they are close;
+4. the others are measured, unless they belong together by now.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,46 +20,57 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from fociquant.foci._parts import threads_for
+from fociquant.foci._outlines import Outlines
+from fociquant.foci._parts import in_parts, threads_for
 
 LINK_TOLERANCE_UM = 0.002
 """Added to the linking distance, µm. Outlines are float32: a coordinate up to 32 mm
 is rounded by at most 0.00098 µm, a gap between two by twice that. Without it a gap
 of exactly ``link_um`` would be in or out depending on where in the section it lies."""
 
-QUERY_CHUNK = 50_000
-"""Cells per neighbour query; bounds memory, changes no result."""
+CIRCLE_MARGIN_UM = 1e-6
+"""Where circles leave less doubt than this, distances are measured, µm."""
+
+AT_ONCE = 50_000
+"""Cells or groups per query; bounds memory, changes no result."""
+
+_NO_PAIRS = np.empty((0, 2), np.int64)
 
 
-def link(polygons: np.ndarray, *, link_um: float) -> np.ndarray:
-    """Component of every polygon when those at most `link_um` apart are joined.
+def link(outlines: Outlines, *, link_um: float) -> np.ndarray:
+    """Group of every outline when those at most `link_um` apart are joined.
 
-    Components need only enough links, not all of them. So pairs that are surely
-    close (their first vertices are) are joined first, by a k-d tree; an exact
-    distance is computed only for neighbours that are still apart. The result is
-    that of :func:`link_exhaustively`.
+    The result is that of :func:`link_exhaustively`.
 
     Parameters
     ----------
-    polygons : numpy.ndarray of object, shape (n,)
-        Valid shapely geometries, µm.
+    outlines : Outlines
+        Of n cells.
     link_um : float
         Largest gap, edge to edge, inclusive, µm; 0 joins what touches.
 
     Returns
     -------
     numpy.ndarray of int64, shape (n,)
-        Component from 0, in no meaningful order.
+        Group from 0, in no meaningful order.
     """
-    if len(polygons) < 2:
-        return np.zeros(len(polygons), dtype=np.int64)
+    if len(outlines) < 2:
+        return np.zeros(len(outlines), dtype=np.int64)
     reach = link_um + LINK_TOLERANCE_UM
-    sure = _components(_close_vertices(polygons, reach), len(polygons))
-    return _components(_close_components(polygons, sure, reach), int(sure.max()) + 1)[sure]
+    group = _sure(outlines, reach)
+    joined, doubtful = [_NO_PAIRS], [_NO_PAIRS]
+    for pairs in _near(outlines, group, reach):
+        close, open_ = _by_circles(outlines, pairs, reach)
+        joined.append(np.unique(group[close], axis=0))
+        doubtful.append(open_)
+    group = _components(np.concatenate(joined), int(group.max()) + 1)[group]
+    pairs = np.concatenate(doubtful)
+    close = _measured(outlines, pairs[group[pairs[:, 0]] != group[pairs[:, 1]]], reach)
+    return _components(group[close], int(group.max()) + 1)[group]
 
 
 def link_exhaustively(polygons: np.ndarray, *, link_um: float) -> np.ndarray:
-    """The same as :func:`link`, computing every distance; the reference it is tested against."""
+    """The same as :func:`link` of shapely polygons, computing every distance: its reference."""
     if len(polygons) < 2:
         return np.zeros(len(polygons), dtype=np.int64)
     reach = link_um + LINK_TOLERANCE_UM
@@ -64,29 +85,92 @@ def _components(pairs: np.ndarray, n: int) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _close_vertices(polygons: np.ndarray, reach: float) -> np.ndarray:
-    """Pairs (m, 2) whose first vertices are at most `reach` apart: certainly linked."""
-    coordinates, owner = shapely.get_coordinates(polygons, return_index=True)
-    first = coordinates[np.searchsorted(owner, np.arange(len(polygons)))]
-    pairs: np.ndarray = cKDTree(first).query_pairs(reach, output_type="ndarray")
-    return pairs
+def _sure(outlines: Outlines, reach: float) -> np.ndarray:
+    """Groups of cells whose first points are at most `reach` apart.
+
+    Strip by strip, each with what is within `reach` below it; of a strip's many pairs only
+    those that hold it together are kept.
+    """
+    points = outlines.some_points()
+    order = np.argsort(points[:, 0], kind="stable")
+    y = points[order, 0]
+    kept = [_NO_PAIRS]
+    for start in range(0, len(order), AT_ONCE):
+        last = y[min(start + AT_ONCE, len(order)) - 1]
+        rows = order[start : np.searchsorted(y, last + reach, side="right")]
+        pairs = cKDTree(points[rows]).query_pairs(reach, output_type="ndarray")
+        _, first, strip = np.unique(
+            _components(pairs, len(rows)), return_index=True, return_inverse=True
+        )
+        kept.append(np.column_stack([rows, rows[first[strip]]]))
+    return _components(np.concatenate(kept), len(order))
 
 
-def _close_components(polygons: np.ndarray, component: np.ndarray, reach: float) -> np.ndarray:
-    """Pairs (m, 2) of different components holding two polygons at most `reach` apart."""
-    tree = shapely.STRtree(polygons)
+def _near(outlines: Outlines, group: np.ndarray, reach: float) -> Iterator[np.ndarray]:
+    """Pairs (m, 2) of cells of different groups whose boxes are at most `reach` apart.
+
+    Each once, and of two groups only the smaller asks: the inside of a large focus
+    with small ones around it is not looked at.
+    """
+    sizes = np.bincount(group)
+    rank = np.empty(len(sizes), np.int64)
+    rank[np.argsort(sizes, kind="stable")] = np.arange(len(sizes))
+    boxes = np.empty((len(sizes), 4))
+    boxes[:, :2], boxes[:, 2:] = np.inf, -np.inf
+    np.minimum.at(boxes[:, :2], group, outlines.bounds[:, :2])
+    np.maximum.at(boxes[:, 2:], group, outlines.bounds[:, 2:])
+    asking, asked = np.zeros(len(sizes), bool), np.zeros(len(sizes), bool)
+    every = np.arange(len(sizes))
+    for one, other in _touching(boxes, every, every, reach):
+        up = rank[other] > rank[one]
+        asking[one[up]], asked[other[up]] = True, True
+    smaller, larger = np.flatnonzero(asking[group]), np.flatnonzero(asked[group])
+    for one, other in _touching(outlines.bounds, smaller, larger, reach):
+        up = rank[group[other]] > rank[group[one]]
+        yield np.column_stack([one[up], other[up]])
+
+
+def _touching(
+    boxes: np.ndarray, one: np.ndarray, other: np.ndarray, reach: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of `one` and of `other` whose boxes touch when those of `one` are grown by `reach`."""
+    if not len(one) or not len(other):
+        return
+    tree = shapely.STRtree(_diagonals(boxes[other]))
     grow = np.array((-reach, -reach, reach, reach))
 
-    def found_from(start: int) -> np.ndarray:
-        bounds = shapely.bounds(polygons[start : start + QUERY_CHUNK])
-        windows = shapely.box(*(bounds + grow).T)
-        one, other = tree.query(windows)
-        one = one + start
-        apart = (component[one] != component[other]) & (one < other)
-        one, other = one[apart], other[apart]
-        near = shapely.dwithin(polygons[one], polygons[other], reach)
-        return np.column_stack((component[one[near]], component[other[near]]))
+    def found(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        left, right = tree.query(_diagonals(boxes[rows] + grow))
+        return rows[left], other[right]
 
-    starts = range(0, len(polygons), QUERY_CHUNK)
-    with ThreadPoolExecutor(threads_for(len(starts))) as pool:
-        return np.concatenate(list(pool.map(found_from, starts)))
+    parts = [one[k : k + AT_ONCE] for k in range(0, len(one), AT_ONCE)]
+    with ThreadPoolExecutor(threads_for(len(parts))) as pool:
+        yield from pool.map(found, parts)
+
+
+def _diagonals(boxes: np.ndarray) -> np.ndarray:
+    """Lines whose boxes are these: lighter than boxes, and an R-tree knows no difference."""
+    return np.asarray(shapely.linestrings(boxes.reshape(-1, 2, 2)), dtype=object)
+
+
+def _by_circles(
+    outlines: Outlines, pairs: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs that surely are at most `reach` apart, and those of which that is not known."""
+    one, other = pairs.T
+    apart = np.sqrt(((outlines.centre[one] - outlines.centre[other]) ** 2).sum(axis=1))
+    most = apart - outlines.inner[one] - outlines.inner[other]
+    least = apart - outlines.outer[one] - outlines.outer[other]
+    close = most <= reach - CIRCLE_MARGIN_UM
+    return pairs[close], pairs[~close & (least <= reach + CIRCLE_MARGIN_UM)]
+
+
+def _measured(outlines: Outlines, pairs: np.ndarray, reach: float) -> np.ndarray:
+    """Those of the pairs (m, 2) whose outlines are at most `reach` apart."""
+
+    def near(part: np.ndarray) -> np.ndarray:
+        rows, at = np.unique(part, return_inverse=True)
+        polygons = outlines.polygons(rows)[at.reshape(-1, 2)]
+        return np.asarray(shapely.dwithin(polygons[:, 0], polygons[:, 1], reach))
+
+    return pairs[in_parts(near, pairs)] if len(pairs) else pairs

@@ -8,7 +8,7 @@ import pandas as pd
 from fociquant.foci._area import focus_areas
 from fociquant.foci._classes import classify
 from fociquant.foci._link import link
-from fociquant.foci._outlines import to_polygons
+from fociquant.foci._outlines import Outlines, read_outlines
 from fociquant.settings import FociProfile
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -41,21 +41,21 @@ def link_sensitivity(
     if len(counted) > MOST_CELLS:
         return None
     counted = counted.sort_values(["y_um", "x_um", "cell"], kind="stable")
-    polygons = to_polygons(counted["outline"].to_list(), cells=counted["cell"].to_numpy())
+    outlines = read_outlines(counted["outline"].to_list(), cells=counted["cell"].to_numpy())
     distances = list(dict.fromkeys(factor * link_um for factor in FACTORS))
-    rows = [_row(polygons, distance, profile) for distance in distances]
+    rows = [_row(outlines, distance, profile) for distance in distances]
     return pd.DataFrame(rows, columns=["link_um", *(one.column for one in profile.classes)])
 
 
-def _row(polygons: np.ndarray, link_um: float, profile: FociProfile) -> tuple[float, ...]:
+def _row(outlines: Outlines, link_um: float, profile: FociProfile) -> tuple[float, ...]:
     """The distance and the number of foci of each class."""
-    number = link(polygons, link_um=link_um)
-    classes = _classes(polygons, number, link_um, profile)
+    number = link(outlines, link_um=link_um)
+    classes = _classes(outlines, number, link_um, profile)
     return (link_um, *(int((classes == one.name).sum()) for one in profile.classes))
 
 
 def _classes(
-    polygons: np.ndarray, number: np.ndarray, link_um: float, profile: FociProfile
+    outlines: Outlines, number: np.ndarray, link_um: float, profile: FociProfile
 ) -> np.ndarray:
     """Class of each focus; areas are measured only where the class depends on them."""
     cells = np.bincount(number) if len(number) else np.zeros(0, np.int64)
@@ -64,8 +64,6 @@ def _classes(
     classes = classify(cells, np.zeros(len(cells)), profile)
     open_ = classes != classify(cells, np.full(len(cells), np.inf), profile)
     if open_.any():
-        chosen = open_[number]
-        _, renumbered = np.unique(number[chosen], return_inverse=True)
-        areas = focus_areas(polygons[chosen], renumbered, link_um=link_um)
-        classes[open_] = classify(cells[open_], areas, profile)
+        areas = focus_areas(outlines, number, link_um=link_um, chosen=open_)
+        classes[open_] = classify(cells[open_], areas[open_], profile)
     return classes

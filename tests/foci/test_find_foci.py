@@ -11,6 +11,7 @@ import shapely
 
 from fociquant.foci import find_foci
 from fociquant.foci._area import focus_areas
+from fociquant.foci._outlines import read_outlines
 from fociquant.settings import FociClass, FociProfile, load_profile
 
 PROFILE = load_profile("chia2025")
@@ -119,10 +120,11 @@ def test_a_cell_inside_anothers_outline_touches_it():
 def test_closing_never_leaves_less_than_the_cells():
     rng = np.random.default_rng(3)
     outlines = [square(*rng.uniform(0, 60, 2), side=rng.uniform(4, 12)) for _ in range(30)]
-    polygons = shapely.box(*np.array([[o[1], o[0], o[3], o[5]] for o in outlines]).T)
+    polygons = shapely.box(*np.array([[o[1], o[0], o[3], o[4]] for o in outlines]).T)
+    cells = read_outlines([np.asarray(o) for o in outlines], cells=np.arange(30))
     one = np.zeros(30, dtype=np.int64)
     union = shapely.area(shapely.union_all(polygons))
-    areas = [float(focus_areas(polygons, one, link_um=d)[0]) for d in (0.0, 2.0, 5.0, 10.0, 20.0)]
+    areas = [float(focus_areas(cells, one, link_um=d)[0]) for d in (0.0, 2.0, 5.0, 10.0, 20.0)]
     assert areas[0] == pytest.approx(union, abs=0.01)
     assert areas == sorted(areas)
     hull = shapely.area(shapely.union_all(polygons).convex_hull)

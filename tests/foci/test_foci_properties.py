@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fociquant.foci import find_foci
 from fociquant.foci._link import LINK_TOLERANCE_UM, link, link_exhaustively
-from fociquant.foci._outlines import to_polygons
+from fociquant.foci._outlines import Outlines, read_outlines
 from fociquant.settings import load_profile
 
 PROFILE = load_profile("chia2025")
@@ -56,17 +56,18 @@ def partition(labels: np.ndarray) -> set[frozenset[int]]:
     return {frozenset(np.flatnonzero(labels == one).tolist()) for one in np.unique(labels)}
 
 
-def polygons_of(cells: pd.DataFrame) -> np.ndarray:
-    return to_polygons(cells["outline"].to_list(), cells=cells["cell"].to_numpy())
+def outlines_of(cells: pd.DataFrame) -> Outlines:
+    return read_outlines(cells["outline"].to_list(), cells=cells["cell"].to_numpy())
 
 
 @given(sections(), LINKS)
 @settings(deadline=None, max_examples=60)
 def test_linkage_equals_the_distances_of_all_pairs(cells, link_um):
-    polygons = polygons_of(cells)
+    outlines = outlines_of(cells)
+    polygons = outlines.polygons(np.arange(len(cells)))
     near = shapely.distance(polygons[:, None], polygons[None]) <= link_um + LINK_TOLERANCE_UM
     brute = connected_components(coo_array(near), directed=False)[1] if len(cells) else np.zeros(0)
-    assert partition(link(polygons, link_um=link_um)) == partition(brute)
+    assert partition(link(outlines, link_um=link_um)) == partition(brute)
     assert partition(link_exhaustively(polygons, link_um=link_um)) == partition(brute)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fociquant.foci import _area, _interior
 from fociquant.foci._link import link
+from fociquant.foci._outlines import read_outlines
 
 
 def blobs(centres, radius, seed):
@@ -17,8 +18,8 @@ def blobs(centres, radius, seed):
     rng = np.random.default_rng(seed)
     angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     reach = radius * (1 + 0.08 * rng.standard_normal((len(centres), 14)))
-    points = centres[:, None] + np.stack([np.cos(angle), np.sin(angle)], 1) * reach[..., None]
-    return shapely.polygons(points)
+    points = centres[:, None] + np.stack([np.sin(angle), np.cos(angle)], 1) * reach[..., None]
+    return read_outlines(list(points.reshape(len(points), -1)), cells=np.arange(len(points)))
 
 
 def scene(seed, n, spacing, radius):
@@ -31,11 +32,11 @@ def scene(seed, n, spacing, radius):
     return blobs(centres[~hole & (rng.random(n) > 0.08)], radius, seed)
 
 
-def both(polygons, link_um, monkeypatch):
-    focus = link(polygons, link_um=link_um)
-    quick = _area.focus_areas(polygons, focus, link_um=link_um)
+def both(outlines, link_um, monkeypatch):
+    focus = link(outlines, link_um=link_um)
+    quick = _area.focus_areas(outlines, focus, link_um=link_um)
     monkeypatch.setattr(_interior, "LEAST_CELLS", 10**9)
-    return quick, _area.focus_areas(polygons, focus, link_um=link_um), focus
+    return quick, _area.focus_areas(outlines, focus, link_um=link_um), focus
 
 
 @given(
@@ -44,23 +45,24 @@ def both(polygons, link_um, monkeypatch):
 )  # fmt: skip
 @settings(max_examples=40, deadline=None)
 def test_the_area_is_that_of_all_cells_joined(seed, n, spacing, radius, link_um):
-    polygons = scene(seed, n, spacing, radius)
+    outlines = scene(seed, n, spacing, radius)
     with pytest.MonkeyPatch.context() as patch:
-        quick, slow, _ = both(polygons, link_um, patch)
+        quick, slow, _ = both(outlines, link_um, patch)
     np.testing.assert_allclose(quick, slow, rtol=2e-4, atol=0.02)
 
 
 def test_the_inside_of_a_packed_focus_is_not_looked_at():
-    polygons = scene(3, 900, 12.0, 6.0)
-    focus = np.zeros(len(polygons), np.int64)
-    inside, fills, owner = _interior.inside_of(polygons, focus, 10.0)
+    outlines = scene(3, 900, 12.0, 6.0)
+    rows, focus = np.arange(len(outlines)), np.zeros(len(outlines), np.int64)
+    inside, fills, owner = _interior.inside_of(outlines, rows, focus, 10.0)
     assert inside.mean() > 0.3 and owner.tolist() == [0]
-    assert shapely.contains(fills[0], polygons[inside]).all()
+    assert shapely.contains(fills[0], outlines.polygons(rows[inside])).all()
 
 
 def test_cells_on_a_line_or_of_no_area_have_no_inside():
     line = blobs(np.column_stack([np.arange(40) * 11.0, np.zeros(40)]), 5.0, 0)
-    points = shapely.points(np.arange(40), np.zeros(40))
-    for polygons in (line, points):
-        inside, fills, _ = _interior.inside_of(polygons, np.zeros(40, np.int64), 10.0)
+    points = blobs(np.column_stack([np.arange(40), np.zeros(40)]), 0.0, 0)
+    for outlines in (line, points):
+        rows, focus = np.arange(40), np.zeros(40, np.int64)
+        inside, fills, _ = _interior.inside_of(outlines, rows, focus, 10.0)
         assert not inside.any() or len(fills)
