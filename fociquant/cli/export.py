@@ -130,7 +130,7 @@ def _formats(_: click.Context, __: click.Parameter, value: str) -> list[str]:
 def command(results: Path, formats: list[str], out: Path | None, *, as_json: bool) -> None:
     """Write the tables and outlines of RESULTS for other programs.
 
-    In Prism, mice with a failed section and negative controls are struck out; a
+    In Prism, mice with a failed section or without tissue, and negative controls, are struck out; a
     second file holds the sizes of foci. In Excel, names such as 007 stay text.
     Outlines are those of the counted cells, in pixels of the full-resolution image.
 

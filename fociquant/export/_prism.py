@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from fociquant.counts import is_observed
 from fociquant.export._files import exported_file, xml_text
 
 HEAD = (
@@ -29,19 +31,21 @@ _Cells = dict[Any, pd.DataFrame]
 _Mouse = tuple[str, str, float]
 """Mouse, group and dpi."""
 
+_STRUCK = "struck out"
+
 _FOCI_VALUES = ("equivalent diameter, µm", "cells")
 
 _FOCI_NOTES = (
     "One column per mouse, one row per focus, the largest first.",
     "The foci of a mouse are not independent: n is the number of mice, not of foci.",
-    "Struck-out columns are mice with a failed section and negative controls.",
+    "Struck-out columns are mice with a failed section or without tissue, and negative controls.",
 )
 
 
 def write_prism(path: Path, mice: pd.DataFrame, *, values: Sequence[str]) -> Path:
     """Write one grouped Prism table for each of `values`.
 
-    Mice with a failed section and negative controls are there, struck out
+    Mice with a failed section or without tissue, and negative controls, are there, struck out
     (``Excluded``): Prism shows them and leaves them out of every calculation.
     The project notes name the mouse in each subcolumn.
 
@@ -50,8 +54,8 @@ def write_prism(path: Path, mice: pd.DataFrame, *, values: Sequence[str]) -> Pat
     path : pathlib.Path
         Ending in ``.pzfx``.
     mice : pandas.DataFrame
-        ``mouse``, ``group``, ``dpi``, ``sections_failed``, optionally
-        ``control``, and the columns named in `values`. Columns of the Prism
+        ``mouse``, ``group``, ``dpi``, ``sections_failed``, ``cells``, optionally
+        ``control``, ``tissue_mm2``, and the columns named in `values`. Columns of the Prism
         tables follow the order in which groups appear.
     values : sequence of str
         Columns of numbers; an empty one stays empty.
@@ -61,6 +65,7 @@ def write_prism(path: Path, mice: pd.DataFrame, *, values: Sequence[str]) -> Pat
     pathlib.Path
         `path`.
     """
+    mice = _with_struck(mice)
     groups = list(dict.fromkeys(mice["group"]))
     days = sorted(set(mice["dpi"]))
     cells: _Cells = dict(list(mice.groupby(["dpi", "group"], sort=False)))
@@ -97,6 +102,7 @@ def write_prism_foci(
     pathlib.Path
         `path`.
     """
+    mice = _with_struck(mice)
     sizes = _sizes(foci, _owners(sections, mice))
     tables: list[Iterable[str]] = []
     for day in sorted(set(mice["dpi"])):
@@ -156,7 +162,7 @@ def _text(value: object) -> str:
 def _notes(cells: _Cells, days: Sequence[float], groups: Sequence[str]) -> Iterator[str]:
     """Which mouse is in which subcolumn."""
     yield "Mice of each day and group, in the order of the subcolumns. Struck-out values are mice"
-    yield "with a failed section and negative controls."
+    yield "with a failed section or without tissue, and negative controls."
     for day in days:
         for group in groups:
             if (day, group) in cells:
@@ -203,7 +209,7 @@ def _value(own: pd.DataFrame | None, index: int, value: str) -> str:
     if own is None or index >= len(own) or pd.isna(own[value].iloc[index]):
         return "<d/>"
     mouse = own.iloc[index]
-    excluded = ' Excluded="1"' if _is_struck(mouse.to_dict()) else ""
+    excluded = ' Excluded="1"' if mouse[_STRUCK] else ""
     return f"<d{excluded}>{float(mouse[value]):.12g}</d>"
 
 
@@ -220,7 +226,7 @@ def _foci_table(
     for row in mice.to_dict("records"):
         own = sizes.get(_mouse_of(row))
         numbers = [] if own is None else sorted(own[value], reverse=True)
-        excluded = ' Excluded="1"' if _is_struck(row) else ""
+        excluded = ' Excluded="1"' if row[_STRUCK] else ""
         yield '<YColumn Width="81" Decimals="2" Subcolumns="1">'
         title = f"{row['group']}: {row['mouse']}"
         yield f"<Title>{_text(title)}</Title><Subcolumn>"
@@ -229,9 +235,10 @@ def _foci_table(
     yield "</Table>"
 
 
-def _is_struck(mouse: Mapping[Any, Any]) -> bool:
-    """Whether Prism is to show a mouse and leave it out of every calculation."""
-    return bool(mouse["sections_failed"] > 0 or _is_control(mouse))
+def _with_struck(mice: pd.DataFrame) -> pd.DataFrame:
+    """With a column that says which mice Prism is to show and leave out of every calculation."""
+    control = [_is_control(row) for row in mice.to_dict("records")]
+    return mice.assign(**{_STRUCK: ~is_observed(mice) | np.array(control, bool)})
 
 
 def _is_control(row: Mapping[Any, Any]) -> bool:

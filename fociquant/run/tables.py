@@ -230,9 +230,10 @@ def cells_schema(inputs: TableInputs) -> pa.Schema:
 
 def _cell_columns(inputs: TableInputs) -> list[str]:
     columns = [*CELL_COLUMNS]
-    columns += [f"{name}_mean" for name in inputs.names.values()]
+    channels = list(dict.fromkeys(inputs.names.values()))
+    columns += [f"{name}_mean" for name in channels]
     columns += [f"{name}_positive" for name in inputs.phenotypes]
-    columns += [f"{name}_background" for name in inputs.names.values()]
+    columns += [f"{name}_background" for name in channels]
     columns += ["marker_excess", "marker_strength", "ring", "solidity", "eccentricity", "score"]
     columns += PLACE_COLUMNS
     return [*columns, *REVIEW_COLUMNS, "mouse", "outline"]
@@ -320,7 +321,9 @@ def _shading_pct(facts: SectionFacts) -> float:
 def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.DataFrame:
     """From names by role to names by channel, with the columns of the contract."""
     renamed = {"score_mean": "score"}
-    for role, name in inputs.names.items():
+    # Two roles may share a channel: the first to name it fills its columns.
+    first = {name: role for role, name in reversed(inputs.names.items())}
+    for name, role in first.items():
         renamed[f"{role}_mean"] = f"{name}_mean"
         renamed[f"{role}_ring"] = f"{name}_background"
     table = gated.rename(columns=renamed)

@@ -67,6 +67,14 @@ def test_no_mice_is_a_file_without_rows(tmp_path):
     assert read(path) == {"cells": ([], {})}
 
 
+def test_a_mouse_without_tissue_is_struck_out_like_in_the_means(tmp_path):
+    table = mice().assign(tissue_mm2=[0.0, 9.0, 0.0, 9.0, 9.0, None])
+    columns = read(write_prism(tmp_path / "m.pzfx", table, values=["cells"]))["cells"][1]
+    assert columns["PBS"][0][0] == ("0", "1")  # nothing was looked at: no observation
+    assert columns["PBS"][1][0] == ("4", None)
+    assert columns["IAV <&> \ufffd"][0][0] == ("30", None)  # counted, wherever it lies
+
+
 def sizes(path) -> dict:
     """Title of each column table to its columns."""
     found = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fociquant.io import open_image, write_ome_tiff
@@ -56,3 +57,17 @@ def test_the_report_is_given_the_same_by_run_recount_and_report(run, study, tmp_
     for tables, record in seen[1:]:
         assert tables.mice.equals(seen[0][0].mice) and tables.foci.equals(seen[0][0].foci)
         assert json.dumps(record) == json.dumps(seen[0][1])
+
+
+def test_phenotypes_on_a_channel_that_is_used_already_cost_no_column(run, study, tmp_path):
+    """The channel has its columns once, and every phenotype is judged."""
+    before = "autofluorescence: AF}"
+    after = "autofluorescence: AF, phenotype: {inside: DAPI, glow: AF, again: 1}}"
+    study.write_text(study.read_text().replace(before, after))
+    run(study, tmp_path / "r", threads=1)
+    cells = pd.read_parquet(tmp_path / "r" / "cells.parquet")
+    assert cells.columns.is_unique and len(cells) == 13
+    assert (cells["inside_positive"] == cells["again_positive"]).all()
+    assert cells["inside_positive"].any() and not cells["glow_positive"].any()
+    assert cells["DAPI_mean"].gt(cells["DAPI_background"]).all()
+    assert cells["AF_mean"].eq(50).all()
