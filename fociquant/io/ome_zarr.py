@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from fociquant.errors import CorruptImageError, FociquantError, ImageError, ImageFormatError
 from fociquant.io.files import fingerprint_files
@@ -23,6 +22,9 @@ from fociquant.io.section import (
     damaged,
 )
 from fociquant.units import PixelSize
+
+if TYPE_CHECKING:
+    import zarr
 
 METADATA_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 """Files that make a folder a Zarr hierarchy."""
@@ -191,6 +193,8 @@ def _attributes(folder: Path) -> dict[str, Any]:
             ) from error
         if size > MAX_METADATA_BYTES:
             raise ImageFormatError(f"{file}: {size / 1e6:.0f} MB of metadata. {CURE}")
+    import zarr  # not before such an image is opened: it takes its time to load
+
     try:
         group = zarr.open_group(folder, mode="r", use_consolidated=False)
         attributes: dict[str, Any] = group.attrs.asdict()
@@ -290,6 +294,8 @@ def _levels(scales: Mapping[str, Any], folder: Path) -> list[ZarrLevel]:
 
 
 def _level(folder: Path, dataset: Mapping[str, Any], axes: _Axes) -> ZarrLevel:
+    import zarr
+
     place = _inside(folder, dataset["path"])
     try:
         array = zarr.open_array(place, mode="r")

@@ -16,6 +16,7 @@ from fociquant.model import ChannelStats
 from fociquant.prepare.detail import Detail, Levels
 from fociquant.prepare.focus import is_out_of_focus_everywhere, out_of_focus
 from fociquant.prepare.folds import find_folds
+from fociquant.prepare.threads import both
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize
 
@@ -98,17 +99,14 @@ def find_artefacts(scene: Scene, settings: PrepareSettings) -> dict[str, np.ndar
     dict of str to numpy.ndarray
         Kinds of :data:`KINDS`, in that order.
     """
-    blurred, bubbles = _blurred(scene)
-    rules = {
-        "out_of_focus": lambda: blurred,
-        "fold": lambda: find_folds(
-            scene.planes, scene.levels, scene.detail.cover, scene.inside, scene.pixel
-        ),
-        "bubble": lambda: bubbles,
-        "saturated": lambda: _saturated(scene),
-        "debris": lambda: _debris(scene),
-    }
-    return {kind: rules[kind]() for kind in KINDS if getattr(settings, f"mask_{kind}")}
+    wanted = [kind for kind in KINDS if getattr(settings, f"mask_{kind}")]
+    rules = {"fold": _folds, "saturated": _saturated, "debris": _debris}
+    (blurred, bubbles), others = both(
+        lambda: _blurred(scene),
+        lambda: {kind: rule(scene) for kind, rule in rules.items() if kind in wanted},
+    )
+    found = {"out_of_focus": blurred, "bubble": bubbles} | others
+    return {kind: found[kind] for kind in wanted}
 
 
 def artefact_warnings(
@@ -156,6 +154,10 @@ def _blurred(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
             bubbles |= pieces == number
     grown = [grow(mask, BLUR_RIM_UM, scene.pixel) for mask in (core & ~bubbles, bubbles)]
     return grown[0], grown[1]
+
+
+def _folds(scene: Scene) -> np.ndarray:
+    return find_folds(scene.planes, scene.levels, scene.detail.cover, scene.inside, scene.pixel)
 
 
 def _is_bubble(patch: np.ndarray, scene: Scene) -> bool:

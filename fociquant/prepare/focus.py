@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from fociquant.prepare.detail import Detail
+from fociquant.prepare.threads import each
 
 WINDOW_UM = 16.0
 """Gaussian sigma over which structure is averaged, µm: about ten nuclei."""
@@ -108,9 +109,9 @@ def sharpness(
     """Fine over coarse structure (h, w), float64; NaN where coarse structure is not seen."""
     floor = NOISE_GAIN * (noise / detail.factor) ** 2
     sigma = WINDOW_UM / grid_um
-    fine, coarse = (
-        ndimage.gaussian_filter(energy, sigma)
-        for energy in (detail.fine[role], detail.coarse[role])
+    fine, coarse = each(
+        lambda energy: np.asarray(ndimage.gaussian_filter(energy, sigma)),
+        (detail.fine[role], detail.coarse[role]),
     )
     usual = float(np.median(coarse[inside])) - floor if inside.any() else 0.0
     seen = (coarse > ABOVE_NOISE * floor) & (coarse - floor > USUAL_SHARE * max(usual, 0.0))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from fociquant.prepare.overview import Overview
+from fociquant.prepare.threads import each
 from fociquant.units import PixelSize
 
 FINE_UM, MEDIUM_UM = 2.0, 4.0
@@ -61,7 +62,7 @@ def coarser(overview: Overview, n: int, shape: tuple[int, int]) -> Overview:
         return overview
     weights = pixels_under(overview, shape)
     total = block_sums(weights, n)
-    image = np.stack([block_sums(plane * weights, n) / total for plane in overview.image])
+    image = np.stack(each(lambda plane: block_sums(plane * weights, n) / total, overview.image))
     return Overview(
         image.astype(np.float32), overview.factor * n, overview.level, overview.refused,
         overview.not_finite,

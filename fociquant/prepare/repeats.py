@@ -10,6 +10,8 @@ import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import uniform_filter
 
+from fociquant.prepare.threads import each
+
 DETAIL_PX = 7
 """Only what differs from the mean over so many pixels is compared: the light of a field of twelve
 pixels and more is gone."""
@@ -51,10 +53,11 @@ def repeats_itself(plane: np.ndarray, outline: np.ndarray) -> bool:
     shape = tuple(next_fast_len(2 * size, real=True) for size in detail.shape)
     # Of the picture, of its squares, and of where they are known.
     parts = (detail, detail**2, known.astype(np.float32))
-    fixed = [rfft2(part, shape) for part in parts]
+    fixed = each(lambda part: rfft2(part, shape), parts)
     for rows in (1, -1):
         for columns in (1, -1):
-            moved = [rfft2(part[::rows, ::columns], shape) for part in parts]
+            turned = [part[::rows, ::columns] for part in parts]
+            moved = each(lambda part: rfft2(part, shape), turned)
             if _found_again(fixed, moved, shape, itself=rows == columns == 1):
                 return True
     return False
@@ -82,9 +85,9 @@ def _found_again(
     fixed: list[np.ndarray], moved: list[np.ndarray], shape: tuple[int, ...], *, itself: bool
 ) -> bool:
     """Whether the picture is like a shifted copy of it at any shift."""
-    cross, own, other, shared = (
-        irfft2(fixed[one] * np.conj(moved[two]), shape)
-        for one, two in ((0, 0), (1, 2), (2, 1), (2, 2))
+    cross, own, other, shared = each(
+        lambda pair: irfft2(fixed[pair[0]] * np.conj(moved[pair[1]]), shape),
+        ((0, 0), (1, 2), (2, 1), (2, 2)),
     )
     enough = shared > max(OVERLAP * shared.max(), 1.0)
     if itself:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,24 +13,31 @@ from fociquant.model import Box, ChannelStats, SectionFacts, Shading
 from fociquant.prepare.artefacts import Scene, artefact_warnings, find_artefacts
 from fociquant.prepare.compartments import find_lumens
 from fociquant.prepare.detail import Detail, Levels, look_closely
+from fociquant.prepare.first_look import (
+    TISSUE_ROLES,
+    FirstLook,
+    Samples,
+    first_look,
+    overview_factor,
+    read_tiles,
+    shape_of,
+    tops_of,
+)
 from fociquant.prepare.flatfield import corrected
 from fociquant.prepare.focus import FOCUS_REACH_UM
-from fociquant.prepare.grids import coarser, pixels_under, share_of_blocks, tissue_factor
-from fociquant.prepare.overview import Overview, PixelReader, make_overview
+from fociquant.prepare.grids import pixels_under, share_of_blocks
+from fociquant.prepare.overview import Overview, PixelReader
 from fociquant.prepare.parenchyma import coarse_pixel_bias, tissue_levels
 from fociquant.prepare.regions import pieces_warning, region_mask
 from fociquant.prepare.sampling import TILE_PX, grid_shape, lattice, tissue_tiles
-from fociquant.prepare.scale import channel_stats, pixel_noise
+from fociquant.prepare.scale import channel_stats
 from fociquant.prepare.screening import map_marker
 from fociquant.prepare.shading import find_shading, shading_warnings
 from fociquant.prepare.slope import autofluorescence_slope
 from fociquant.prepare.soundness import ProbedReader
-from fociquant.prepare.tissue import Textures, Tissue, find_tissue, texture, texture_of_noise
+from fociquant.prepare.threads import both, each
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
-
-TISSUE_ROLES = ("autofluorescence", "nucleus", "marker")
-"""Channels in which unlabelled lung shows; phenotypes stain some cells only."""
 
 EVERYWHERE_SHARE = 4
 """One sampled tile in four is placed without regard to tissue, so that air is seen too."""
@@ -56,14 +63,6 @@ class Prepared:
     facts: SectionFacts
     warnings: tuple[str, ...]
     overview: Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class _Samples:
-    """Full-resolution tiles: of each role (in order), where they lie."""
-
-    boxes: list[Box]
-    tiles: list[list[np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,49 +128,71 @@ def prepare_section(
     RegionError
         If the slide has no such region.
     """
-    channels, shape = list(roles.values()), _shape(reader)
-    reader, look, shading = _evenly_lit(ProbedReader(reader), roles, pixel_size, settings)
-    overview, anywhere, noises, tissue = look.overview, look.anywhere, look.noises, look.tissue
-    overview_px = look.pixel
-    inside, bright = (share_of_blocks(mask, look.n) for mask in (tissue.outline, tissue.parenchyma))
-    here = region_mask(region, inside >= 0.5, overview_px)
-    inside, bright = inside * here, bright * here
-    lumen = find_lumens(tissue.outline, tissue.parenchyma, look.fine_pixel)
-    samples = _choose_samples(reader, channels, anywhere, inside >= 0.5, overview.factor, settings)
-    lung = _look_closely(reader, roles, samples, noises, (inside, bright), overview, pixel_size)
+    channels = list(roles.values())
+    reader, look, shading, lumen = _evenly_lit(ProbedReader(reader), roles, pixel_size, settings)
+    overview, inside = look.overview, look.inside
+    here = region_mask(region, inside >= 0.5, look.pixel)
+    inside, bright = inside * here, look.bright * here
+    samples = _choose_samples(reader, channels, inside >= 0.5, look, settings)
+    lung = _look_closely(reader, roles, samples, (inside, bright), look, pixel_size)
     parenchyma = lung.parenchyma
     masks = [_at_full_resolution(parenchyma, box, overview.factor) for box in samples.boxes]
     stats = _stats(roles, samples, masks, np.dtype(reader.levels[0].dtype))
     planes = dict(zip(roles, overview.image, strict=True))
-    scene = Scene(
-        planes, lung.detail, stats, lung.levels, _tops(roles, samples, stats), lung.outline,
-        overview_px,
-    )  # fmt: skip
-    artefacts = find_artefacts(scene, settings)
-    mm2 = pixels_under(overview, shape) * pixel_size.area_um2 / UM2_PER_MM2
-    masked = np.logical_or.reduce([np.zeros_like(lung.outline), *artefacts.values()])
+    tops = tops_of(roles, samples, {role: one.saturation for role, one in stats.items()})
+    scene = Scene(planes, lung.detail, stats, lung.levels, tops, lung.outline, look.pixel)
     facts = SectionFacts(
         stats=stats,
-        tissue_mm2=float((mm2 * lung.inside)[~masked].sum()),
-        parenchyma_mm2=float((mm2 * lung.cover)[~masked].sum()),
+        tissue_mm2=0.0,
+        parenchyma_mm2=0.0,
         outline=lung.outline,
-        artefact=masked,
-        overview_px=overview_px,
-        autofluorescence_slope=_slope(samples, masks, list(roles)),
-        artefact_mm2=float((mm2 * lung.inside)[masked].sum()),
+        artefact=np.zeros_like(lung.outline),
+        overview_px=look.pixel,
         lumen=(share_of_blocks(lumen, look.n) >= 0.5) & lung.outline,
         region=here if region else None,
         shading=shading,
     )
-    if "marker" in roles:
-        facts = replace(facts, marker_map=map_marker(reader, roles, facts, pixel_size=pixel_size))
-    factor = _overview_factor(pixel_size, settings)
-    warnings = _warnings(overview, factor, facts, samples, list(roles))
+    artefacts, facts = both(
+        lambda: find_artefacts(scene, settings),
+        lambda: _with_marker(facts, reader, roles, samples, masks, pixel_size),
+    )
+    mm2 = pixels_under(overview, shape_of(reader)) * pixel_size.area_um2 / UM2_PER_MM2
+    facts = _with_areas(facts, artefacts, lung, mm2)
+    warnings = _warnings(overview, overview_factor(pixel_size, settings), facts, samples, roles)
     if not region:
-        warnings += pieces_warning(lung.outline, overview_px)
+        warnings += pieces_warning(lung.outline, look.pixel)
     warnings += artefact_warnings(artefacts, scene, mm2 * lung.inside)
     warnings += shading_warnings(shading, pixel_size)
     return Prepared(facts, tuple(warnings), planes)
+
+
+def _with_areas(
+    facts: SectionFacts, artefacts: Mapping[str, np.ndarray], lung: _Lung, mm2: np.ndarray
+) -> SectionFacts:
+    """The same with its areas; `mm2` has that of each overview pixel."""
+    masked = np.logical_or.reduce([facts.artefact, *artefacts.values()])
+    return replace(
+        facts,
+        tissue_mm2=float((mm2 * lung.inside)[~masked].sum()),
+        parenchyma_mm2=float((mm2 * lung.cover)[~masked].sum()),
+        artefact=masked,
+        artefact_mm2=float((mm2 * lung.inside)[masked].sum()),
+    )
+
+
+def _with_marker(
+    facts: SectionFacts,
+    reader: PixelReader,
+    roles: Mapping[str, int],
+    samples: Samples,
+    masks: list[np.ndarray],
+    pixel_size: PixelSize,
+) -> SectionFacts:
+    """The same with what is known of the marker: its slope and its map."""
+    facts = replace(facts, autofluorescence_slope=_slope(samples, masks, list(roles)))
+    if "marker" not in roles:
+        return facts
+    return replace(facts, marker_map=map_marker(reader, roles, facts, pixel_size=pixel_size))
 
 
 def find_outline(
@@ -188,44 +209,8 @@ def find_outline(
     pixel : PixelSize
         Of that grid, the overview.
     """
-    look = _first_look(reader, roles, pixel_size, settings)
-    return share_of_blocks(look.tissue.outline, look.n) >= 0.5, look.pixel
-
-
-@dataclass(frozen=True, slots=True)
-class _FirstLook:
-    """The section at low resolution; tissue on a grid `n` times finer than the overview."""
-
-    overview: Overview
-    anywhere: _Samples
-    noises: list[float]
-    tissue: Tissue
-    n: int
-    fine_pixel: PixelSize
-    pixel: PixelSize
-
-
-def _first_look(
-    reader: PixelReader,
-    roles: Mapping[str, int],
-    pixel_size: PixelSize,
-    settings: PrepareSettings,
-) -> _FirstLook:
-    channels, shape = list(roles.values()), _shape(reader)
-    factor = _overview_factor(pixel_size, settings)
-    fine = make_overview(reader, channels, tissue_factor(shape, pixel_size, factor))
-    n = max(round(factor / fine.factor), 1)
-    anywhere = _read_tiles(reader, channels, lattice(shape, settings.scale_sample_tiles))
-    noises = [pixel_noise(tiles) for tiles in anywhere.tiles]
-    return _FirstLook(
-        overview=coarser(fine, n, shape),
-        anywhere=anywhere,
-        noises=noises,
-        tissue=_find_tissue(fine, anywhere, noises, roles, pixel_size, settings),
-        n=n,
-        fine_pixel=pixel_size.scaled(fine.factor, fine.factor),
-        pixel=pixel_size.scaled(fine.factor * n, fine.factor * n),
-    )
+    look = first_look(reader, roles, pixel_size, settings)
+    return look.inside >= 0.5, look.pixel
 
 
 def _evenly_lit(
@@ -233,115 +218,74 @@ def _evenly_lit(
     roles: Mapping[str, int],
     pixel_size: PixelSize,
     settings: PrepareSettings,
-) -> tuple[PixelReader, _FirstLook, dict[str, Shading]]:
-    """The section as it would be if its camera fields were lit evenly, and how they are lit."""
-    look = _first_look(reader, roles, pixel_size, settings)
-    # Of a colour image channels are densities, to which shading adds.
-    if settings.stains or not settings.correct_shading:
-        return reader, look, {}
-    dtype = np.dtype(reader.levels[0].dtype)
-    largest = float(np.iinfo(dtype).max) if dtype.kind in "iu" else math.inf
-    tops = {
-        role: _top(tiles, largest) for role, tiles in zip(roles, look.anywhere.tiles, strict=True)
-    }
-    planes = dict(zip(roles, look.overview.image, strict=True))
-    outline = share_of_blocks(look.tissue.outline, look.n) >= 0.5
-    shading = find_shading(
-        planes, outline, pixel_um=look.pixel.mean, factor=look.overview.factor, tops=tops
-    )
+) -> tuple[PixelReader, FirstLook, dict[str, Shading], np.ndarray]:
+    """The section as if its camera fields were lit evenly, how they are lit, and its lumens."""
+    look = first_look(reader, roles, pixel_size, settings)
+    shading, lumen = both(lambda: _shading_of(reader, look, roles, settings), lambda: _lumens(look))
     if any(one.corrected for one in shading.values()):
         reader = ProbedReader(corrected(reader, roles, shading))
-        look = _first_look(reader, roles, pixel_size, settings)
-    return reader, look, shading
+        look = first_look(reader, roles, pixel_size, settings)
+        lumen = _lumens(look)
+    return reader, look, shading, lumen
 
 
-def _overview_factor(pixel_size: PixelSize, settings: PrepareSettings) -> int:
-    return max(round(settings.overview_um_per_px / pixel_size.mean), 1)
+def _lumens(look: FirstLook) -> np.ndarray:
+    return find_lumens(look.tissue.outline, look.tissue.parenchyma, look.fine_pixel)
 
 
-def _shape(reader: PixelReader) -> tuple[int, int]:
-    height, width = reader.levels[0].shape[1:]
-    return int(height), int(width)
-
-
-def _read_tiles(reader: PixelReader, channels: Sequence[int], boxes: list[Box]) -> _Samples:
-    stacks = [reader.read(box, channels, 0) for box in boxes]
-    if any(stack.any() for stack in stacks):  # tiles of zeros only were never scanned
-        boxes = [box for box, stack in zip(boxes, stacks, strict=True) if stack.any()]
-        stacks = [stack for stack in stacks if stack.any()]
-    return _Samples(boxes, [[stack[i] for stack in stacks] for i in range(len(channels))])
-
-
-def _find_tissue(
-    overview: Overview,
-    anywhere: _Samples,
-    noises: list[float],
-    roles: Mapping[str, int],
-    pixel_size: PixelSize,
-    settings: PrepareSettings,
-) -> Tissue:
-    used = [i for i, role in enumerate(roles) if role in TISSUE_ROLES] or list(range(len(roles)))
-    textures = Textures(
-        boxes=[_on_overview(box, overview) for box in anywhere.boxes],
-        values=np.array([[texture(t, pixel_size) for t in anywhere.tiles[i]] for i in used]),
-        noises=np.array([texture_of_noise(noises[i], pixel_size) for i in used]),
+def _shading_of(
+    reader: PixelReader, look: FirstLook, roles: Mapping[str, int], settings: PrepareSettings
+) -> dict[str, Shading]:
+    # Of a colour image channels are densities, to which shading adds.
+    if settings.stains or not settings.correct_shading:
+        return {}
+    dtype = np.dtype(reader.levels[0].dtype)
+    largest = float(np.iinfo(dtype).max) if dtype.kind in "iu" else math.inf
+    return find_shading(
+        dict(zip(roles, look.overview.image, strict=True)),
+        look.inside >= 0.5,
+        pixel_um=look.pixel.mean,
+        factor=look.overview.factor,
+        tops=tops_of(roles, look.anywhere, dict.fromkeys(roles, largest)),
     )
-    return find_tissue(
-        overview.image[used],
-        [noises[i] / overview.factor for i in used],
-        textures,
-        pixel_size=pixel_size.scaled(overview.factor, overview.factor),
-        settings=settings,
-    )
-
-
-def _on_overview(box: Box, overview: Overview) -> Box:
-    """Overview pixels under a full-resolution box; at least one."""
-    height, width = overview.image.shape[1:]
-    y0 = min(box.y0 // overview.factor, height - 1)
-    x0 = min(box.x0 // overview.factor, width - 1)
-    y1 = min(max(box.y1 // overview.factor, y0 + 1), height)
-    return Box(y0, x0, y1, min(max(box.x1 // overview.factor, x0 + 1), width))
 
 
 def _choose_samples(
     reader: PixelReader,
     channels: Sequence[int],
-    anywhere: _Samples,
     outline: np.ndarray,
-    factor: int,
+    look: FirstLook,
     settings: PrepareSettings,
-) -> _Samples:
+) -> Samples:
     """All pixels of a small image; else tiles in tissue, and some everywhere."""
-    shape, n = _shape(reader), settings.scale_sample_tiles
+    shape, n = shape_of(reader), settings.scale_sample_tiles
     if math.prod(grid_shape(shape, TILE_PX)) <= n:
-        return anywhere
+        return look.anywhere
     some = lattice(shape, max(n // EVERYWHERE_SHARE, 1))
-    inside = tissue_tiles(outline, factor, shape, n - len(some))
+    inside = tissue_tiles(outline, look.overview.factor, shape, n - len(some))
     if not inside:
-        return anywhere
-    return _read_tiles(reader, channels, sorted({*some, *inside}))
+        return look.anywhere
+    return read_tiles(reader, channels, sorted({*some, *inside}))
 
 
 def _look_closely(
     reader: PixelReader,
     roles: Mapping[str, int],
-    samples: _Samples,
-    noises: list[float],
+    samples: Samples,
     shares: tuple[np.ndarray, np.ndarray],
-    overview: Overview,
+    look: FirstLook,
     pixel_size: PixelSize,
 ) -> _Lung:
     """How much of the outline is tissue, and how sharp it is."""
     used = {role: index for role, index in roles.items() if role in TISSUE_ROLES} or dict(roles)
     tiles = {role: samples.tiles[list(roles).index(role)] for role in used}
-    levels = tissue_levels(
-        tiles, {role: noises[list(roles).index(role)] for role in used}, pixel_size
-    )
+    noises = {role: look.noises[list(roles).index(role)] for role in used}
+    levels = tissue_levels(tiles, noises, pixel_size)
+    factor = look.overview.factor
     detail = look_closely(
         reader, used, levels,
-        pixel_size=pixel_size, wanted=_around(shares[0] > 0, pixel_size.mean * overview.factor),
-        factor=overview.factor,
+        pixel_size=pixel_size, wanted=_around(shares[0] > 0, pixel_size.mean * factor),
+        factor=factor,
     )  # fmt: skip
     bias = 1.0
     if levels:
@@ -356,32 +300,10 @@ def _around(inside: np.ndarray, pixel_um: float) -> np.ndarray:
 
 
 def _stats(
-    roles: Mapping[str, int], samples: _Samples, masks: list[np.ndarray], dtype: np.dtype
+    roles: Mapping[str, int], samples: Samples, masks: list[np.ndarray], dtype: np.dtype
 ) -> dict[str, ChannelStats]:
-    return {
-        role: channel_stats(tiles, masks, dtype)
-        for role, tiles in zip(roles, samples.tiles, strict=True)
-    }
-
-
-def _tops(
-    roles: Mapping[str, int], samples: _Samples, stats: Mapping[str, ChannelStats]
-) -> dict[str, float]:
-    """Largest value that pixels take in each channel, where several take it: a camera of 12 bits
-    saturates below the largest value of a 16-bit file.
-    """
-    return {
-        role: _top(tiles, stats[role].saturation)
-        for role, tiles in zip(roles, samples.tiles, strict=True)
-    }
-
-
-def _top(tiles: list[np.ndarray], largest: float) -> float:
-    if not math.isfinite(largest):
-        return math.inf
-    highest = max((int(tile.max()) for tile in tiles if tile.size), default=0)
-    camera = {2.0**bits - 1 for bits in (8, 10, 12, 14, 16)}
-    return float(highest) if float(highest) in camera else largest
+    found = each(lambda tiles: channel_stats(tiles, masks, dtype), samples.tiles)
+    return dict(zip(roles, found, strict=True))
 
 
 def _at_full_resolution(mask: np.ndarray, box: Box, factor: int) -> np.ndarray:
@@ -391,7 +313,7 @@ def _at_full_resolution(mask: np.ndarray, box: Box, factor: int) -> np.ndarray:
     return mask[np.ix_(rows, columns)]
 
 
-def _slope(samples: _Samples, masks: list[np.ndarray], roles: list[str]) -> float | None:
+def _slope(samples: Samples, masks: list[np.ndarray], roles: list[str]) -> float | None:
     if "autofluorescence" not in roles or "marker" not in roles:
         return None
     marker = samples.tiles[roles.index("marker")]
@@ -399,7 +321,7 @@ def _slope(samples: _Samples, masks: list[np.ndarray], roles: list[str]) -> floa
 
 
 def _warnings(
-    overview: Overview, factor: int, facts: SectionFacts, samples: _Samples, roles: list[str]
+    overview: Overview, factor: int, facts: SectionFacts, samples: Samples, roles: Iterable[str]
 ) -> list[str]:
     found = []
     if overview.refused:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from fociquant.model import SHADING_POWERS, Box, Shading
 from fociquant.prepare.flatfield import light
 from fociquant.prepare.repeats import repeats_itself
 from fociquant.prepare.stitching import Axis, Fields, find_fields
+from fociquant.prepare.threads import each
 from fociquant.units import PixelSize
 
 BINS = 10
@@ -122,8 +124,10 @@ def find_shading(
         n = max(int(min(edge for edge in (fields.y.period, fields.x.period) if edge)
                     / PIXELS_PER_FIELD), 1)  # fmt: skip
         inside, small = _binned(outline, n) == 1.0, fields.over(n)
-        curves = {role: _curve(_binned(plane, n), inside, small) for role, plane in planes.items()}
-        known = {role: curve for role, curve in curves.items() if curve is not None}
+        curves = each(partial(_curve_of, inside=inside, fields=small, n=n), planes.values())
+        known = {
+            role: curve for role, curve in zip(planes, curves, strict=True) if curve is not None
+        }
         if not known or np.mean([curve.predicts for curve in known.values()]) < BELIEVED:
             continue
         reached = float(np.mean([curve.told for curve in known.values()]))
@@ -192,6 +196,10 @@ def _shading(curve: _Curve, fields: Fields, factor: int, top: float) -> Shading:
         loss=loss,
         corrected=loss >= CORRECTED_FROM,
     )
+
+
+def _curve_of(plane: np.ndarray, *, inside: np.ndarray, fields: Fields, n: int) -> _Curve | None:
+    return _curve(_binned(plane, n), inside, fields)
 
 
 def _curve(plane: np.ndarray, outline: np.ndarray, fields: Fields) -> _Curve | None:

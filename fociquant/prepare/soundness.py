@@ -14,6 +14,7 @@ import numpy as np
 
 from fociquant.model import Box
 from fociquant.prepare.sampling import TILE_PX, lattice
+from fociquant.prepare.threads import each
 
 if TYPE_CHECKING:
     from fociquant.prepare.overview import PixelReader
@@ -95,24 +96,35 @@ class ProbedReader:
     def _probe(self, channels: list[int], level: int, reduction: int) -> dict[int, _Evidence]:
         edge = reduction * max(TILE_PX // reduction, 1)
         height, width = (size // reduction * reduction for size in self.levels[0].shape[1:])
-        empty = np.zeros(len(channels), bool)
-        errors, within, seen = (np.zeros(len(channels)) for _ in range(3))
-        for box in lattice((height, width), PROBE_TILES, edge):
-            fine = _nan_for_infinite(self.read(box, channels, 0))
-            small = Box(*(side // reduction for side in (box.y0, box.x0, box.y1, box.x1)))
-            coarse = _nan_for_infinite(self.read(small, channels, level))
-            blocks = fine.reshape(
-                len(channels), small.shape[0], reduction, small.shape[1], reduction
-            )
-            means, variances = blocks.mean(axis=(2, 4)), blocks.var(axis=(2, 4))
-            usable = np.isfinite(means) & np.isfinite(coarse)
-            empty |= _only_coarse_is_constant(means, coarse, usable)
-            shown = np.ptp(np.where(np.isfinite(fine), fine, 0.0), axis=(1, 2)) > 0
-            errors += shown * np.where(usable, (coarse - means) ** 2, 0.0).sum(axis=(1, 2))
-            within += shown * np.where(usable, variances, 0.0).sum(axis=(1, 2))
-            seen += shown * usable.sum(axis=(1, 2))
-        parts = zip(channels, empty, errors, within, seen, strict=True)
-        return {c: _Evidence(bool(e), float(d), float(v), int(n)) for c, e, d, v, n in parts}
+        tiles = each(
+            lambda box: self._compare(box, channels, level, reduction),
+            lattice((height, width), PROBE_TILES, edge),
+        )
+        total = np.zeros((4, len(channels)))
+        for tile in tiles:  # added in their order, whichever was read first
+            total += tile
+        return {
+            channel: _Evidence(bool(empty), float(error), float(within), int(seen))
+            for channel, (empty, error, within, seen) in zip(channels, total.T, strict=True)
+        }
+
+    def _compare(self, box: Box, channels: list[int], level: int, reduction: int) -> np.ndarray:
+        """Of one tile, the four numbers of an :class:`_Evidence`, float64 (4, channels)."""
+        fine = _nan_for_infinite(self.read(box, channels, 0))
+        small = Box(*(side // reduction for side in (box.y0, box.x0, box.y1, box.x1)))
+        coarse = _nan_for_infinite(self.read(small, channels, level))
+        blocks = fine.reshape(len(channels), small.shape[0], reduction, small.shape[1], reduction)
+        means, variances = blocks.mean(axis=(2, 4)), blocks.var(axis=(2, 4))
+        usable = np.isfinite(means) & np.isfinite(coarse)
+        shown = np.ptp(np.where(np.isfinite(fine), fine, 0.0), axis=(1, 2)) > 0
+        return np.stack(
+            [
+                _only_coarse_is_constant(means, coarse, usable),
+                shown * np.where(usable, (coarse - means) ** 2, 0.0).sum(axis=(1, 2)),
+                shown * np.where(usable, variances, 0.0).sum(axis=(1, 2)),
+                shown * usable.sum(axis=(1, 2)),
+            ]
+        )
 
 
 def _nan_for_infinite(pixels: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from fociquant.model import Box
 from fociquant.prepare.distances import Distances
+from fociquant.prepare.threads import each
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
 
@@ -247,16 +248,25 @@ def _combined(
     overview: np.ndarray, noises: Sequence[float], scanned: np.ndarray
 ) -> np.ndarray | None:
     """Logarithm of the mean over the channels that show anything; None without any."""
-    total, count = np.zeros(()), 0
     everywhere = bool(scanned.all())
-    for image, noise in zip(overview, noises, strict=True):
+
+    def stretched(channel: tuple[np.ndarray, float]) -> np.ndarray | None:
+        image, noise = channel
         values = image if everywhere else image[scanned]
         low, high = np.percentile(values, RANGE_PERCENTILES) if values.size else (0, 0)
-        if high - low > max(MIN_CONTRAST_NOISES * noise, 1e-6 * abs(high)):
-            smooth = cv2.medianBlur(np.ascontiguousarray(image, np.float32), 3)
-            stretched = np.clip((smooth - low) / (high - low), 0.0, 1.0)
-            total, count = (total + stretched if count else stretched), count + 1
-    return np.log(total / count + LOG_OFFSET) if count else None
+        if high - low <= max(MIN_CONTRAST_NOISES * noise, 1e-6 * abs(high)):
+            return None
+        smooth = cv2.medianBlur(np.ascontiguousarray(image, np.float32), 3)
+        return np.asarray(np.clip((smooth - low) / (high - low), 0.0, 1.0))
+
+    found = each(stretched, zip(overview, noises, strict=True))
+    shown = [plane for plane in found if plane is not None]
+    if not shown:
+        return None
+    total = shown[0]
+    for plane in shown[1:]:
+        total = total + plane
+    return np.asarray(np.log(total / len(shown) + LOG_OFFSET))
 
 
 def _above_one_group(signal: np.ndarray) -> float:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import zarr
 from scipy.ndimage import find_objects
 
 from fociquant.atomic import TEMPORARY, cannot_write
@@ -173,6 +172,8 @@ def _remove(folder: Path) -> None:
 def _write_levels(
     folder: Path, objects: pd.DataFrame, lattice: Lattice, pixel_size: PixelSize
 ) -> None:
+    import zarr  # not before labels are written: it takes its time to load
+
     group = zarr.open_group(folder, mode="w", zarr_format=2)
     levels = list(_level_arrays(group, lattice))
     for core, rows in _chunks(objects, lattice):
