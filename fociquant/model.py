@@ -296,6 +296,29 @@ class Shading:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmixing:
+    """How the marker is handed to the network: less what autofluorescence explains.
+
+    Parameters
+    ----------
+    slope : float
+        Marker counts per autofluorescence count in unlabelled tissue, > 0.
+    ground : float
+        Autofluorescence counts without tissue; nothing is taken off there.
+    floor : float
+        Marker counts without tissue; nothing is taken off below.
+    low, high : float
+        What becomes 0 and 1 at the network's input, counts of what is left.
+    """
+
+    slope: float
+    ground: float
+    floor: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class SectionFacts:
     """What was found once for a whole section, at low resolution.
 
@@ -325,6 +348,8 @@ class SectionFacts:
         The part of the slide that is this section, on the overview grid; None: all of it.
     shading : mapping of str to Shading
         Role to the shading of its channel; only those in which it can be shown.
+    unmixing : Unmixing or None
+        None: the network gets the marker as it is.
     """
 
     stats: Mapping[str, ChannelStats]
@@ -339,6 +364,7 @@ class SectionFacts:
     lumen: np.ndarray | None = None
     region: np.ndarray | None = None
     shading: Mapping[str, Shading] = field(default_factory=dict)
+    unmixing: Unmixing | None = None
 
     @property
     def marker_unit(self) -> float:

@@ -60,6 +60,9 @@ class PrepareSettings(_Frozen):
     correct_shading: bool = True
     """Even out the light of the camera fields that a fluorescence section was stitched from, where
     it repeats from field to field and 15 % or more of it are missing at their borders."""
+    subtract_autofluorescence: bool = True
+    """Hand the marker to the network less what autofluorescence explains, where there is a channel
+    of it; what is measured and judged is the marker as it is."""
     mask_out_of_focus: bool = True
     """Leave out places that are out of focus."""
     mask_fold: bool = True

@@ -16,6 +16,8 @@ from fociquant.cli import EXIT_SOME_FAILED
               help="One .tif for one image, else a folder.")  # fmt: skip
 @click.option("--marker", default=None, help="Channel of the objects, by name or index.")
 @click.option("--nucleus", default=None, help="Channel of the nuclei, by name or index.")
+@click.option("--autofluorescence", default=None,
+              help="Unstained channel; what it explains is taken off the objects'.")  # fmt: skip
 @click.option("--diameter", type=click.FloatRange(1.0, 2000.0), default=None,
               help="Typical diameter, px of the image; otherwise found.")  # fmt: skip
 @click.option("--model", default="compact", show_default=True,
@@ -30,6 +32,7 @@ def command(
     out: Path,
     marker: str | None,
     nucleus: str | None,
+    autofluorescence: str | None,
     diameter: float | None,
     model: str,
     device: str,
@@ -48,7 +51,7 @@ def command(
     paths = collect_images(images)
     targets = output_paths(paths, out)
     segmenter = load_segmenter(model, device=device)
-    request = SegmentRequest(marker, nucleus, diameter, settings)
+    request = SegmentRequest(marker, nucleus, diameter, settings, autofluorescence)
     rows: list[dict[str, object]] = []
     outcomes = segment_images(paths, targets, request, segmenter, threads=threads)
     for path, done in zip(paths, outcomes, strict=True):

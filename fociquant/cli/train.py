@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SCENES = 192
 """Different simulated scenes in one training; each is cropped at random many times."""
 
+UNMIXED_SHARE = 0.5
+"""Part of the scenes from which autofluorescence is taken off, for a network that begins anew."""
+
 SCENE_PX = 384
 """Edge of a scene, px."""
 
@@ -39,6 +42,8 @@ SCENE_PX = 384
               help="Weight of simulated lung scenes beside the images' 1.")  # fmt: skip
 @click.option("--marker", default=None, help="Channel of the objects, by name or index.")
 @click.option("--nucleus", default=None, help="Channel of the nuclei, by name or index.")
+@click.option("--autofluorescence", default=None,
+              help="Unstained channel; what it explains is taken off the objects'.")  # fmt: skip
 @click.option("--diameter", type=click.FloatRange(1.0, 2000.0), default=None,
               help="Typical diameter, px of the images; otherwise found.")  # fmt: skip
 @click.option("--validation", default=None, metavar="PATTERN",
@@ -99,24 +104,22 @@ def command(
 
 def _scene_maker(request: TrainingRequest) -> Callable[[np.random.Generator], TrainingImage]:
     """Makes a simulated scene, scaled as a run would scale it."""
-    import numpy as np
-
-    from fociquant.prepare import channel_scale, pixel_noise
     from fociquant.run.training import SCRATCH
-    from fociquant.segment.scaling import to_unit
+    from fociquant.run.training_data import scene_planes
     from fociquant.segment.training import training_image
     from fociquant.testing.lung import CHANNELS, training_scene
 
-    used = [CHANNELS.index(name) for name in ("HER2", "DAPI")]
-    if request.nucleus is None and request.start != SCRATCH:
-        used = used[:1]
+    names = {"marker": "HER2", "nucleus": "DAPI", "autofluorescence": "AF"}
+    share = UNMIXED_SHARE
+    if request.start != SCRATCH:
+        share = 0.0 if request.autofluorescence is None else 1.0
+        if request.nucleus is None:
+            del names["nucleus"]
 
     def make(rng: np.random.Generator) -> TrainingImage:
         scene = training_scene(rng, (SCENE_PX, SCENE_PX))
-        planes = np.zeros((2, SCENE_PX, SCENE_PX), np.float32)
-        for index, channel in enumerate(used):
-            raw = scene.image[channel]
-            planes[index] = to_unit(raw, *channel_scale(raw, noise=pixel_noise(raw)))
+        channels = {role: scene.image[CHANNELS.index(name)] for role, name in names.items()}
+        planes = scene_planes(channels, rng, unmix=share)
         diameter = scene.recipe.cells.diameter_um / scene.pixel_size_um
         return training_image(planes, scene.labels, ignore=scene.ignore, diameter_px=diameter)
 

@@ -12,17 +12,23 @@ from fociquant.prepare.flatfield import corrected
 from fociquant.prepare.regions import Piece, find_pieces, region_mask
 from fociquant.prepare.scale import channel_scale, pixel_noise
 from fociquant.prepare.section import Prepared, find_outline, prepare_section
+from fociquant.prepare.slope import autofluorescence_slope
+from fociquant.prepare.unmixing import UNMIXING_REACH_PX, find_unmixing, unmixed
 
 __all__ = [
     "COMPARTMENTS",
+    "UNMIXING_REACH_PX",
     "Piece",
     "Prepared",
+    "autofluorescence_slope",
     "channel_scale",
     "corrected",
     "find_outline",
     "find_pieces",
+    "find_unmixing",
     "locate",
     "pixel_noise",
     "prepare_section",
     "region_mask",
+    "unmixed",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from fociquant.model import Box, ChannelStats, SectionFacts, Shading
+from fociquant.model import Box, ChannelStats, SectionFacts, Shading, Unmixing
 from fociquant.prepare.artefacts import Scene, artefact_warnings, find_artefacts
 from fociquant.prepare.compartments import find_lumens
 from fociquant.prepare.detail import Detail, Levels, look_closely
@@ -36,6 +36,7 @@ from fociquant.prepare.shading import find_shading, shading_warnings
 from fociquant.prepare.slope import autofluorescence_slope
 from fociquant.prepare.soundness import ProbedReader
 from fociquant.prepare.threads import both, each
+from fociquant.prepare.unmixing import find_unmixing
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
 
@@ -154,7 +155,7 @@ def prepare_section(
     )
     artefacts, facts = both(
         lambda: find_artefacts(scene, settings),
-        lambda: _with_marker(facts, reader, roles, samples, masks, pixel_size),
+        lambda: _with_marker(facts, reader, roles, samples, masks, pixel_size, settings),
     )
     mm2 = pixels_under(overview, shape_of(reader)) * pixel_size.area_um2 / UM2_PER_MM2
     facts = _with_areas(facts, artefacts, lung, mm2)
@@ -187,11 +188,14 @@ def _with_marker(
     samples: Samples,
     masks: list[np.ndarray],
     pixel_size: PixelSize,
+    settings: PrepareSettings,
 ) -> SectionFacts:
-    """The same with what is known of the marker: its slope and its map."""
+    """The same with what is known of the marker: what explains it, and where it stands out."""
     facts = replace(facts, autofluorescence_slope=_slope(samples, masks, list(roles)))
     if "marker" not in roles:
         return facts
+    if settings.subtract_autofluorescence:
+        facts = replace(facts, unmixing=_unmixing(samples, facts, list(roles)))
     return replace(facts, marker_map=map_marker(reader, roles, facts, pixel_size=pixel_size))
 
 
@@ -318,6 +322,18 @@ def _slope(samples: Samples, masks: list[np.ndarray], roles: list[str]) -> float
         return None
     marker = samples.tiles[roles.index("marker")]
     return autofluorescence_slope(marker, samples.tiles[roles.index("autofluorescence")], masks)
+
+
+def _unmixing(samples: Samples, facts: SectionFacts, roles: list[str]) -> Unmixing | None:
+    """None where autofluorescence is not known, or explains nothing."""
+    if not facts.autofluorescence_slope or not samples.boxes:
+        return None
+    pair = ("marker", "autofluorescence")
+    marker, light = (samples.tiles[roles.index(role)] for role in pair)
+    floor, ground = (facts.stats[role].low for role in pair)
+    return find_unmixing(
+        marker, light, slope=facts.autofluorescence_slope, ground=ground, floor=floor
+    )
 
 
 def _warnings(

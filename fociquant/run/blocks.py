@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from fociquant.measure import measure_cells
-from fociquant.model import Box, ChannelStats
+from fociquant.model import Box, ChannelStats, Unmixing
+from fociquant.run.network_input import NetworkInput
 from fociquant.run.plan import SectionPlan
 from fociquant.run.screening import SLACK_PX, Places
 from fociquant.segment.contract import Segmenter
@@ -27,8 +28,6 @@ SCORE = "score"
 NO_SCORE = ("ring", "edge_mean", "nuclear_mean")
 """What is measured of every plane but says nothing of the score."""
 
-NETWORK_ROLES = ("marker", "nucleus")
-
 Stats = Mapping[str, ChannelStats]
 """Per role."""
 
@@ -36,6 +35,7 @@ Stats = Mapping[str, ChannelStats]
 def flow_field(
     plan: SectionPlan,
     stats: Stats,
+    unmixing: Unmixing | None,
     segmenter: Segmenter,
     cache: WindowCache,
     *,
@@ -45,18 +45,10 @@ def flow_field(
 
     `check` is called before every piece of work and raises if the run is to end.
     """
-    scales = [
-        (stats[role].low, stats[role].high) if role in stats else None for role in NETWORK_ROLES
-    ]
-    return FlowField(
-        plan.keys.cells,  # a cache may outlive the settings of one run
-        lambda box: plan.read(box, NETWORK_ROLES),
-        plan.lattice,
-        scales,
-        segmenter,
-        cache,
-        check=check,
-    )
+    seen = NetworkInput(plan.read, plan.lattice.image, stats, unmixing)
+    # A cache may outlive the settings of one run.
+    name = plan.keys.cells
+    return FlowField(name, seen, plan.lattice, seen.scales, segmenter, cache, check=check)
 
 
 def count_cell(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from fociquant.atomic import cannot_write
 from fociquant.errors import ImageError, InputError
-from fociquant.io import SectionImage, open_image, write_labels
+from fociquant.io import open_image, write_labels
 from fociquant.prepare import prepare_section
+from fociquant.run.network_input import requested_roles
 from fociquant.run.scene import Scene
 from fociquant.segment.contract import Segmenter
 from fociquant.settings import PrepareSettings, SegmentSettings
@@ -39,12 +40,15 @@ class SegmentRequest:
     diameter_px : float or None
         Typical diameter in pixels of the image; None: from the pixel size, else estimated.
     settings : SegmentSettings
+    autofluorescence : str, int or None
+        Unstained channel; what it explains is taken off the objects' channel.
     """
 
     marker: str | int | None
     nucleus: str | int | None
     diameter_px: float | None
     settings: SegmentSettings
+    autofluorescence: str | int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,16 +203,21 @@ def segment_image(
         If the image cannot be used.
     """
     with open_image(path) as image:
-        roles = _roles(image, request)
+        roles = requested_roles(
+            image, marker=request.marker, nucleus=request.nucleus,
+            autofluorescence=request.autofluorescence,
+        )  # fmt: skip
         pixel_size = image.pixel_size
-        stats = prepare_section(
+        facts = prepare_section(
             image,
             roles,
             pixel_size or PixelSize.square(0.5),
             PrepareSettings(correct_shading=False),
-        ).facts.stats
+        ).facts
         cores = threads or os.cpu_count() or 1
-        scene = Scene(image, roles, stats, request.settings, segmenter, cores, check)
+        scene = Scene(
+            image, roles, facts.stats, facts.unmixing, request.settings, segmenter, cores, check
+        )
         diameter = request.diameter_px or _known_diameter(pixel_size, request.settings)
         if diameter is None:
             diameter, objects, grid = scene.estimate()
@@ -228,13 +237,6 @@ def _write(
         write_labels(target, painted, pixel_size=pixel_size, max_label=objects)
     except OSError as error:
         raise cannot_write(target, error, cure="Choose another --out.") from error
-
-
-def _roles(image: SectionImage, request: SegmentRequest) -> dict[str, int]:
-    roles = {"marker": 0 if request.marker is None else image.channel_index(request.marker)}
-    if request.nucleus is not None:
-        roles["nucleus"] = image.channel_index(request.nucleus)
-    return roles
 
 
 def _known_diameter(pixel_size: PixelSize | None, settings: SegmentSettings) -> float | None:

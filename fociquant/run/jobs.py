@@ -20,7 +20,7 @@ import pandas as pd
 
 from fociquant.errors import FociquantError, ImageError
 from fociquant.io import SectionImage
-from fociquant.model import Box, ChannelStats, SectionFacts, Shading
+from fociquant.model import Box, ChannelStats, SectionFacts, Shading, Unmixing
 from fociquant.prepare import corrected, prepare_section
 from fociquant.report import write_overview
 from fociquant.run.blocks import count_cell, flow_field
@@ -157,6 +157,7 @@ class Count:
     settings: Settings
     shading: Mapping[str, Shading] = field(default_factory=dict)
     places: Places | None = None
+    unmixing: Unmixing | None = None
 
     @property
     def key(self) -> str:
@@ -174,7 +175,9 @@ class Count:
         """Do it: the content of the block's file."""
         with _opened(self.planned, desk) as opened:
             plan = _evened(opened, self.shading)
-            flows = flow_field(plan, self.stats, desk.segmenter, desk.cache, check=desk.check)
+            flows = flow_field(
+                plan, self.stats, self.unmixing, desk.segmenter, desk.cache, check=desk.check
+            )
             parts = []
             for cell in self.cells:
                 desk.check()

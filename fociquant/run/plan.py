@@ -20,7 +20,7 @@ from fociquant.study import Study
 from fociquant.tiling import AnalysisGrid, Lattice
 from fociquant.units import PixelSize
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Raised when the same settings would give other objects; old blocks then count as absent."""
 
 SMALLEST_CELL_PX = 2.0
@@ -109,16 +109,26 @@ class SectionPlan:
         -------
         numpy.ndarray of float32, shape (len(roles), h, w)
         """
-        source = self.grid.source_box(box)
-        present = [role for role in roles if role in self.roles]
-        pixels = self.image.read(source, [self.roles[role] for role in present])
-        planes = self.grid.resample(pixels, source, box)
-        if len(present) == len(roles):
-            return planes
-        out = np.zeros((len(roles), *box.shape), np.float32)
-        for index, role in enumerate(present):
-            out[roles.index(role)] = planes[index]
-        return out
+        return read_roles(self.image, self.grid, self.roles, box, roles)
+
+
+def read_roles(
+    image: SectionImage,
+    grid: AnalysisGrid,
+    channels: Mapping[str, int],
+    box: Box,
+    roles: tuple[str, ...],
+) -> np.ndarray:
+    """Raw counts of some roles on an analysis grid; see :meth:`SectionPlan.read`."""
+    source = grid.source_box(box)
+    present = [role for role in roles if role in channels]
+    planes = grid.resample(image.read(source, [channels[role] for role in present]), source, box)
+    if len(present) == len(roles):
+        return planes
+    out = np.zeros((len(roles), *box.shape), np.float32)
+    for index, role in enumerate(present):
+        out[roles.index(role)] = planes[index]
+    return out
 
 
 @dataclass(frozen=True, slots=True)

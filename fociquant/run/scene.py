@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from fociquant.io import SectionImage
-from fociquant.model import Box, ChannelStats
+from fociquant.model import ChannelStats, Unmixing
 from fociquant.run.merging import merge
-from fociquant.run.plan import lattice_for
+from fociquant.run.network_input import NetworkInput, ReadRoles
+from fociquant.run.plan import lattice_for, read_roles
 from fociquant.segment.contract import Segmenter
 from fociquant.segment.objects import decode_cell
-from fociquant.segment.windows import FlowField, Scale, WindowCache
+from fociquant.segment.windows import FlowField, WindowCache
 from fociquant.settings import SegmentSettings
 from fociquant.store.labels import mask_columns
 from fociquant.tiling import AnalysisGrid, Lattice
@@ -50,9 +51,11 @@ class Scene:
     ----------
     image : SectionImage
     roles : mapping of str to int
-        ``marker`` and perhaps ``nucleus``: their channels.
+        ``marker`` and perhaps ``nucleus`` and ``autofluorescence``: their channels.
     stats : mapping of str to ChannelStats
         Intensity facts of these roles.
+    unmixing : Unmixing or None
+        What is taken off the marker.
     settings : SegmentSettings
     segmenter : Segmenter
     threads : int
@@ -64,6 +67,7 @@ class Scene:
     image: SectionImage
     roles: Mapping[str, int]
     stats: Mapping[str, ChannelStats]
+    unmixing: Unmixing | None
     settings: SegmentSettings
     segmenter: Segmenter
     threads: int
@@ -86,8 +90,9 @@ class Scene:
     def objects(self, grid: AnalysisGrid) -> pd.DataFrame:
         """Masks of all objects, numbered in ``cell``."""
         lattice = self.lattice(grid)
+        seen = NetworkInput(self._reader(grid), lattice.image, self.stats, self.unmixing)
         field = FlowField(
-            self.image.path.name, self._reader(grid), lattice, self._scales(), self.segmenter,
+            self.image.path.name, seen, lattice, seen.scales, self.segmenter,
             WindowCache(CACHE_BYTES), check=self.check,
         )  # fmt: skip
         smallest = round(SMALLEST_SHARE * np.pi / 4.0 * self.segmenter.info.diameter_px**2)
@@ -118,19 +123,8 @@ class Scene:
             objects = self.objects(better)
         return diameter, objects, better
 
-    def _reader(self, grid: AnalysisGrid) -> Callable[[Box], np.ndarray]:
-        channels = list(self.roles.values())
-
-        def read(box: Box, /) -> np.ndarray:
-            source = grid.source_box(box)
-            planes = grid.resample(self.image.read(source, channels), source, box)
-            return planes if len(planes) == 2 else np.pad(planes, ((0, 1), (0, 0), (0, 0)))
-
-        return read
-
-    def _scales(self) -> list[Scale | None]:
-        known = [self.stats.get(role) for role in ("marker", "nucleus")]
-        return [None if stats is None else (stats.low, stats.high) for stats in known]
+    def _reader(self, grid: AnalysisGrid) -> ReadRoles:
+        return lambda box, roles: read_roles(self.image, grid, self.roles, box, roles)
 
 
 def _typical_diameter(objects: pd.DataFrame) -> float:

@@ -153,7 +153,7 @@ class Ledger:
                 places = places_of(near, facts, lattice, cells, pixel=self.planned.analysis_pixel)
                 job = Count(
                     self.planned, dict(facts.stats), cells, self._settings, dict(facts.shading),
-                    places=places,
+                    places=places, unmixing=facts.unmixing,
                 )  # fmt: skip
                 parts.append(Part(block, job))
         return parts

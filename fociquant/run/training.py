@@ -180,7 +180,7 @@ def plan_record(
         "start": request.start if start is None else file_sha256(start),
         "steps": request.plan.steps,
         "plan": asdict(request.plan),
-        "channels": [request.marker, request.nucleus],
+        "channels": [request.marker, request.nucleus, request.autofluorescence],
         "diameter_px": request.diameter_px,
         "simulate": request.simulate,
         "images": {item.name: [*item.fingerprints, item.held_out] for item in items},
@@ -306,7 +306,9 @@ def _validate(
         return None
     segmenter = load_segmenter(model, device=request.device)
     settings = SegmentSettings(model=model)
-    wanted = SegmentRequest(request.marker, request.nucleus, request.diameter_px, settings)
+    wanted = SegmentRequest(
+        request.marker, request.nucleus, request.diameter_px, settings, request.autofluorescence
+    )
     folder = request.folder / f"validation_{when}"
     folder.mkdir(parents=True, exist_ok=True)
     pairs = []
@@ -343,7 +345,11 @@ def _card(
         "licence": "non-commercial (CC-BY-NC), as that of the Cellpose weights"
         if cellpose
         else "that of the weights it began with; fociquant adds no condition",
-        "channels": {"marker": request.marker, "nucleus": request.nucleus},
+        "channels": {
+            "marker": request.marker,
+            "nucleus": request.nucleus,
+            "autofluorescence": request.autofluorescence,
+        },
         "diameter_px": request.diameter_px,
         "training": {
             "images": [item.name for item in items if not item.held_out],

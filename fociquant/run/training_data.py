@@ -13,7 +13,14 @@ import numpy as np
 from fociquant.errors import InputError
 from fociquant.io import SectionImage, open_image
 from fociquant.model import Box
-from fociquant.prepare import prepare_section
+from fociquant.prepare import (
+    autofluorescence_slope,
+    channel_scale,
+    find_unmixing,
+    pixel_noise,
+    prepare_section,
+    unmixed,
+)
 from fociquant.run.evaluation import (
     IMAGE_ENDINGS,
     LABEL_ENDINGS,
@@ -22,6 +29,8 @@ from fociquant.run.evaluation import (
     label_files,
     read_labels,
 )
+from fociquant.run.network_input import NetworkInput, requested_roles
+from fociquant.run.plan import read_roles
 from fociquant.segment.late import NATIVE_DIAMETER_PX
 from fociquant.segment.scaling import to_unit
 from fociquant.segment.training import (
@@ -30,10 +39,14 @@ from fociquant.segment.training import (
     training_image,
 )
 from fociquant.settings import PrepareSettings
+from fociquant.tiling import AnalysisGrid
 from fociquant.units import PixelSize
 
 VALIDATION_SHARE = 0.1
 """Part of the images that is held out, by a hash of their names."""
+
+SLOPE_ERROR = 0.1
+"""Standard deviation of the logarithm of a measured slope of autofluorescence."""
 
 MAX_PIXELS = 2**26
 """Largest image that is trained on, px; 13 bytes each are kept in memory."""
@@ -55,8 +68,8 @@ class TrainingRequest:
     start : str
         Model to begin with: ``compact``, a Cellpose model, or a weights file.
     plan : TrainingPlan
-    marker, nucleus : str, int or None
-        Channels; without a marker the first is used, without a nucleus none.
+    marker, nucleus, autofluorescence : str, int or None
+        Channels; without a marker the first is used, the others are none by default.
     diameter_px : float or None
         Typical diameter in pixels of the images; None: as ``fociquant segment`` finds it.
     validation : str or None
@@ -73,6 +86,7 @@ class TrainingRequest:
     plan: TrainingPlan
     marker: str | int | None = None
     nucleus: str | int | None = None
+    autofluorescence: str | int | None = None
     diameter_px: float | None = None
     validation: str | None = None
     simulate: float = 0.0
@@ -265,14 +279,57 @@ def load_labelled(item: LabelledImage, request: TrainingRequest) -> TrainingImag
 
 
 def _planes(image: SectionImage, request: TrainingRequest) -> np.ndarray:
-    roles = {"marker": 0 if request.marker is None else image.channel_index(request.marker)}
-    if request.nucleus is not None:
-        roles["nucleus"] = image.channel_index(request.nucleus)
+    roles = requested_roles(
+        image, marker=request.marker, nucleus=request.nucleus,
+        autofluorescence=request.autofluorescence,
+    )  # fmt: skip
     size = image.pixel_size or PixelSize.square(0.5)
-    as_it_is = PrepareSettings(correct_shading=False)
-    stats = prepare_section(image, roles, size, as_it_is).facts.stats
-    pixels = image.read(Box.of_shape(image.shape[1:]), list(roles.values()))
+    facts = prepare_section(image, roles, size, PrepareSettings(correct_shading=False)).facts
+    grid, whole = AnalysisGrid(image.shape[1:], 1.0, 1.0), Box.of_shape(image.shape[1:])
+    seen = NetworkInput(
+        lambda box, wanted: read_roles(image, grid, roles, box, wanted),
+        whole, facts.stats, facts.unmixing,
+    )  # fmt: skip
     planes = np.zeros((2, *image.shape[1:]), np.float32)
-    for index, (role, plane) in enumerate(zip(roles, pixels, strict=True)):
-        planes[index] = to_unit(plane, stats[role].low, stats[role].high)
+    for index, (plane, scale) in enumerate(zip(seen(whole), seen.scales, strict=True)):
+        if scale is not None:
+            planes[index] = to_unit(plane, *scale)
     return planes
+
+
+def scene_planes(
+    channels: Mapping[str, np.ndarray], rng: np.random.Generator, *, unmix: float
+) -> np.ndarray:
+    """A simulated scene scaled as a run would scale it.
+
+    Parameters
+    ----------
+    channels : mapping of str to numpy.ndarray, shape (h, w)
+        Raw counts of ``marker``, ``autofluorescence`` and perhaps ``nucleus``.
+    rng : numpy.random.Generator
+    unmix : float
+        Probability that autofluorescence is taken off the marker, as where there is a channel of
+        it; the slope is then as wrong as a measured one may be (:data:`SLOPE_ERROR`).
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (2, h, w)
+        Zeros without nuclei.
+    """
+    marker, light = channels["marker"], channels["autofluorescence"]
+    if rng.random() < unmix:
+        everywhere = [np.ones(marker.shape, bool)]
+        slope = autofluorescence_slope([marker], [light], everywhere)
+        slope *= float(np.exp(rng.normal(0.0, SLOPE_ERROR)))
+        floor, ground = (_scale(plane)[0] for plane in (marker, light))
+        how = find_unmixing([marker], [light], slope=slope, ground=ground, floor=floor)
+        planes = [to_unit(unmixed(marker, light, how), how.low, how.high)]
+    else:
+        planes = [to_unit(marker, *_scale(marker))]
+    nuclei = channels.get("nucleus")
+    planes.append(np.zeros_like(planes[0]) if nuclei is None else to_unit(nuclei, *_scale(nuclei)))
+    return np.stack(planes)
+
+
+def _scale(raw: np.ndarray) -> tuple[float, float]:
+    return channel_scale(raw, noise=pixel_noise(raw))

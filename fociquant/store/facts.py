@@ -6,11 +6,12 @@ import base64
 import math
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from fociquant.model import ChannelStats, MarkerMap, SectionFacts, Shading
+from fociquant.model import ChannelStats, MarkerMap, SectionFacts, Shading, Unmixing
 from fociquant.units import PixelSize
 
 
@@ -26,6 +27,7 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
         "masks": masks_to_json(_masks(facts)),
         "marker_map": _map_to_json(facts.marker_map),
         "shading": {role: _shading_to_json(one) for role, one in facts.shading.items()},
+        "unmixing": None if facts.unmixing is None else asdict(facts.unmixing),
     }
 
 
@@ -47,6 +49,7 @@ def facts_of(state: Mapping[str, Any]) -> SectionFacts:
         shading={
             role: _shading_from_json(one) for role, one in (state.get("shading") or {}).items()
         },
+        unmixing=Unmixing(**state["unmixing"]) if state.get("unmixing") else None,
     )
 
 

@@ -187,3 +187,30 @@ def test_the_embedded_network_finds_bright_discs(folder, tmp_path, capsys):
     assert code == 0
     assert len({int(labels[int(y), int(x)]) for y, x in PLACES} - {0}) == 5
     shutil.rmtree(folder)
+
+
+def test_what_autofluorescence_explains_is_no_object(uphill, folder, tmp_path, capsys):
+    objects = image_of().astype(np.float64)
+    y, x = np.mgrid[:110, :160]
+    light = 700.0 * (1.0 + np.sin(x / 13.0) * np.sin(y / 17.0))
+    image = np.stack([objects + light, light + 100.0]).round().astype(np.uint16)
+    write_ome_tiff(folder / "a.ome.tif", image, channel_names=["HER2", "AF"],
+                   pixel_size=PixelSize.square(0.5), tile_px=64)  # fmt: skip
+    found = []
+    for extra in ((), ("--autofluorescence", "AF")):
+        out = tmp_path / f"labels{len(extra)}.tif"
+        code, _, _ = call(
+            capsys, folder / "a.ome.tif", "--out", out, "--diameter", 24, "--marker", "HER2", *extra
+        )
+        assert code == 0
+        found.append(tifffile.imread(out))
+    assert found[0].max() != len(PLACES) and found[1].max() == len(PLACES)
+    assert all(found[1][int(y), int(x)] > 0 for y, x in PLACES)
+
+
+def test_an_unstained_channel_that_is_not_there_is_named(uphill, folder, tmp_path, capsys):
+    tifffile.imwrite(folder / "a.tif", image_of())
+    code, _, told = call(
+        capsys, folder / "a.tif", "--out", tmp_path / "l.tif", "--autofluorescence", "AF"
+    )
+    assert code == 3 and "AF" in told
