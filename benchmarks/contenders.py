@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def decode(image: Path, threads: int, **_: Any) -> dict[str, Any]:
 
 
 def scales(image: Path, **_: Any) -> dict[str, Any]:
-    """Black and white of marker and nucleus over the whole slide, as our runs find them."""
+    """What our runs make of marker and nucleus: black and white, and what is taken off."""
     from fociquant.io import open_image
     from fociquant.prepare import prepare_section
     from fociquant.settings import PrepareSettings
@@ -49,12 +50,29 @@ def scales(image: Path, **_: Any) -> dict[str, Any]:
         names = {"marker": "HER2", "nucleus": "DAPI", "autofluorescence": "AF", "Ki67": "Ki67"}
         roles = {role: opened.channel_index(name) for role, name in names.items()}
         found = prepare_section(opened, roles, opened.pixel_size, PrepareSettings())
-    stats = [found.facts.stats[role] for role in ("marker", "nucleus")]
-    return {"scales": [[one.low, one.high] for one in stats]}
+    facts = found.facts
+    how = facts.unmixing
+    stats = facts.stats["marker"], facts.stats["nucleus"]
+    black_white = [[one.low, one.high] for one in stats]
+    if how is not None:
+        black_white[0] = [how.low, how.high]
+    unmixing = None if how is None else asdict(how)
+    return {"scales": {"black_white": black_white, "unmixing": unmixing}}
+
+
+def _planes(opened: Any, box: Any, scale: dict[str, Any]) -> np.ndarray:
+    """Marker and nucleus as our network gets them, counts, float32 (2, h, w)."""
+    from fociquant.model import Unmixing
+    from fociquant.prepare import unmixed
+
+    planes = opened.read(box, [0, 1, 2]).astype(np.float32)
+    if scale["unmixing"] is not None:
+        planes[0] = unmixed(planes[0], planes[2], Unmixing(**scale["unmixing"]))
+    return planes[:2]
 
 
 def cellpose_eval(
-    image: Path, threads: int, *, edge: int, scale: list[list[float]], keep: Path, **_: Any
+    image: Path, threads: int, *, edge: int, scale: dict[str, Any], keep: Path, **_: Any
 ) -> dict[str, Any]:
     """``CellposeModel.eval`` on a crop of the middle, in seconds for that crop."""
     import torch
@@ -66,7 +84,7 @@ def cellpose_eval(
     model = our_network()
     with open_image(image) as opened:
         y, x = ((side - edge) // 2 for side in opened.shape[1:])
-        planes = opened.read(Box(y, x, y + edge, x + edge), [0, 1])
+        planes = _planes(opened, Box(y, x, y + edge, x + edge), scale)
     pixels = as_input(planes, scale)
     del planes
     with _clock() as took:
@@ -76,7 +94,7 @@ def cellpose_eval(
 
 
 def cellpose_distributed(
-    image: Path, threads: int, *, scale: list[list[float]], block: int = BLOCK_PX, **_: Any
+    image: Path, threads: int, *, scale: dict[str, Any], block: int = BLOCK_PX, **_: Any
 ) -> dict[str, Any]:
     """Cellpose's ``distributed_eval`` on threads of this process."""
     import cellpose.models
@@ -91,7 +109,7 @@ def cellpose_distributed(
     zarr.open = _open_of_zarr_2(zarr.open)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # it writes logs where it is started
-        source = packed_zarr(image, f"{folder}/in.zarr", block)
+        source = packed_zarr(image, f"{folder}/in.zarr", block, scale)
         steps = [(lambda tile, crop: as_input(unpacked(tile), scale), {})]
         with (
             distributed.LocalCluster(
@@ -112,7 +130,7 @@ def cellpose_distributed(
 
 
 def patchworks(
-    image: Path, threads: int, *, scale: list[list[float]], block: int = BLOCK_PX, **_: Any
+    image: Path, threads: int, *, scale: dict[str, Any], block: int = BLOCK_PX, **_: Any
 ) -> dict[str, Any]:
     """``tile_process`` of patchworks, joining tiles by what both saw of their overlap."""
     import dask.array as da
@@ -127,7 +145,7 @@ def patchworks(
         return model.eval(pixels, batch_size=8, diameter=None, **SAME_SETTINGS)[0].astype(np.int32)
 
     with tempfile.TemporaryDirectory() as folder:
-        source = packed_zarr(image, f"{folder}/in.zarr", block)
+        source = packed_zarr(image, f"{folder}/in.zarr", block, scale)
         with _clock() as took:
             found = tile_process(
                 da.from_zarr(source), segment, tile_shape=(block, block),
@@ -175,12 +193,12 @@ def our_network() -> Any:
     return model
 
 
-def as_input(planes: np.ndarray, scale: list[list[float]]) -> np.ndarray:
+def as_input(planes: np.ndarray, scale: dict[str, Any]) -> np.ndarray:
     """Raw counts (2, h, w) to what the network sees, (h, w, 3) float32."""
     from fociquant.segment.scaling import compress, to_unit
 
     out = np.zeros((*planes.shape[1:], 3), np.float32)
-    for number, (low, high) in enumerate(scale):
+    for number, (low, high) in enumerate(scale["black_white"]):
         out[..., number] = compress(to_unit(planes[number], low, high))
     return out
 
@@ -190,7 +208,7 @@ def _open_of_zarr_2(newer: Callable[..., Any]) -> Callable[..., Any]:
     return lambda store=None, mode=None, **how: newer(store, mode=mode, **how)
 
 
-def packed_zarr(image: Path, target: str, block: int) -> str:
+def packed_zarr(image: Path, target: str, block: int, scale: dict[str, Any]) -> str:
     """Marker and nucleus as one Zarr array: two 16-bit channels in 32 bits.
 
     Both programs cut an array of two axes; one that has channels too they take for a volume.
@@ -207,7 +225,8 @@ def packed_zarr(image: Path, target: str, block: int) -> str:
         for y in range(0, height, block):
             for x in range(0, width, block):
                 box = Box(y, x, min(y + block, height), min(x + block, width))
-                marker, nucleus = opened.read(box, [0, 1]).astype(np.uint32)
+                planes = np.rint(_planes(opened, box, scale)).clip(0, 65535)
+                marker, nucleus = planes.astype(np.uint32)
                 array[box.slices] = marker | nucleus << 16
     return target
 

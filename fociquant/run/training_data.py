@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from fociquant.errors import InputError
 from fociquant.io import SectionImage, open_image
@@ -47,6 +48,9 @@ VALIDATION_SHARE = 0.1
 
 SLOPE_ERROR = 0.1
 """Standard deviation of the logarithm of a measured slope of autofluorescence."""
+
+SHIFTED_SHARE = 0.3
+"""Part of the scenes whose channels lie up to a pixel apart, as filters shift them."""
 
 MAX_PIXELS = 2**26
 """Largest image that is trained on, px; 13 bytes each are kept in memory."""
@@ -321,6 +325,8 @@ def scene_planes(
         everywhere = [np.ones(marker.shape, bool)]
         slope = autofluorescence_slope([marker], [light], everywhere)
         slope *= float(np.exp(rng.normal(0.0, SLOPE_ERROR)))
+        if rng.random() < SHIFTED_SHARE:
+            light = ndimage.shift(light, rng.uniform(-1.0, 1.0, 2), order=1, mode="nearest")
         floor, ground = (_scale(plane)[0] for plane in (marker, light))
         how = find_unmixing([marker], [light], slope=slope, ground=ground, floor=floor)
         planes = [to_unit(unmixed(marker, light, how), how.low, how.high)]
