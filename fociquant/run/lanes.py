@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fociquant.run.jobs import Desk, Job, Result, perform
-from fociquant.segment.contract import ModelInfo
+from fociquant.segment.contract import ModelInfo, Segmenter
 
 HERE = "here"
 """Name of the place that is this process."""
@@ -44,6 +44,10 @@ class Lanes(Protocol):
     def info(self) -> ModelInfo:
         """The network, the same in every place."""
 
+    @property
+    def segmenter(self) -> Segmenter | None:
+        """The network of this process; None if others compute."""
+
     def places(self) -> Mapping[str, int]:
         """Name of every place where jobs can be done now, and how many it should have at once."""
 
@@ -77,7 +81,7 @@ class ThreadLanes:
         self._desk, self._threads = desk, threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fociquant")
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
-        self.info = desk.segmenter.info
+        self.segmenter, self.info = desk.segmenter, desk.segmenter.info
 
     def places(self) -> Mapping[str, int]:
         """See :class:`Lanes`."""

@@ -10,20 +10,10 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fociquant import report as pages
 from fociquant.errors import FociquantError
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
-from fociquant.report import (
-    WINDOW_DIAMETERS,
-    Crops,
-    ReportExtras,
-    choose_cells,
-    cut_crops,
-    read_crops,
-    tile_outline,
-    write_crops,
-    write_report,
-)
 from fociquant.run.progress import Progress
 from fociquant.run.tables import TEXT_COLUMNS, TableInputs, Tables
 from fociquant.store import ResultsFolder, facts_of, read_csv, read_json
@@ -35,20 +25,22 @@ OPTIONAL_TABLES = {
     "gate_sweep": "gate_sweep/sweep_groups.csv",
     "link_sweep": "foci_sensitivity.csv",
     "immune_bands": "immune_bands.csv",
+    "reviewers": "review/reviewers.csv",
+    "comments": "review/comments.csv",
 }
 """CSV files of the results folder that the report shows where they are."""
 
 
 def report(folder: ResultsFolder, tables: Tables, record: Mapping[str, Any]) -> None:
     """Figures and ``report.html`` from the tables and what lies beside them; no image is read."""
-    write_report(
+    pages.write_report(
         folder.root, mice=tables.mice, sections=tables.sections, groups=tables.groups, run=record,
         comparisons=tables.comparisons, power=tables.power, foci=tables.foci,
         extras=gather_extras(folder, tables.sections["section"].tolist()),
     )  # fmt: skip
 
 
-def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> ReportExtras:
+def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> pages.ReportExtras:
     """What the report shows besides the tables, as far as it is there.
 
     Parameters
@@ -57,12 +49,12 @@ def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> ReportExtras:
     names : sequence of str
         Sections, in the order of the sheet.
     """
-    found = {name: read_crops(crops_path(folder, name)) for name in names}
+    found = {name: pages.read_crops(crops_path(folder, name)) for name in names}
     crops = {name: one for name, one in found.items() if one is not None}
     overviews = {name: folder.overview(name) for name in names if folder.overview(name).is_file()}
     further = {name: folder.root / path for name, path in OPTIONAL_TABLES.items()}
     tables = {n: read_csv(p, text=TEXT_COLUMNS) for n, p in further.items() if p.is_file()}
-    return ReportExtras(
+    return pages.ReportExtras(
         candidates=_candidates(folder.cells),
         shown=_shown(folder.cells, {name: set(one.cells) for name, one in crops.items()}),
         crops=crops,
@@ -137,7 +129,7 @@ def picture_cells(
     by_name = {section.name: section for section in study.sections}
     columns = ["section", "cell", "positive", "y_um", "x_um", "outline"]
     for name, table in _by_section(folder.cells, columns, by_name):
-        chosen = choose_cells(
+        chosen = pages.choose_cells(
             table["cell"].to_numpy(), table["positive"].to_numpy(bool), section=name
         )
         own = table[table["cell"].isin(chosen)].sort_values("cell")
@@ -157,7 +149,7 @@ def _picture_section(
     """Pictures of one section's cells, unless they are there."""
     target, key = crops_path(folder, section.name), inputs.keys.get(section.name, "")
     numbers = tuple(int(number) for number in chosen["cell"])
-    there = read_crops(target)
+    there = pages.read_crops(target)
     if there is not None and (there.key, there.cells) == (key, numbers):
         return
     state = read_json(folder.state(section.name))
@@ -166,18 +158,20 @@ def _picture_section(
     # One file may lack a phenotype's channel.
     wanted = {r: c for r, c in study.channels.roles().items() if r in state["channels"]}
     stats, prepare = facts_of(state).stats, study.settings.prepare
-    window_um = WINDOW_DIAMETERS * study.settings.segment.diameter_um
+    window_um = pages.WINDOW_DIAMETERS * study.settings.segment.diameter_um
     stains = Stains.of(prepare.stains, prepare.white_rgb)
     with open_image(section.image, stains=stains) as image:
         channels = [image.channel_index(channel) for channel in wanted.values()]
-        tiles = cut_crops(
+        tiles = pages.cut_crops(
             lambda box: image.read(box, channels), chosen, shape=image.shape[1:],
             pixel_size=PixelSize(*state["pixel_size_um"]), window_um=window_um,
             scales=[(stats[role].low, stats[role].high) for role in wanted],
         )  # fmt: skip
     outlines = tuple(
-        tile_outline(row["outline"], (row["y_um"], row["x_um"]), window_um)
+        pages.tile_outline(row["outline"], (row["y_um"], row["x_um"]), window_um)
         for row in chosen.to_dict("records")
     )
     names = tuple(inputs.names[role] for role in wanted)
-    write_crops(target, Crops(key, tuple(wanted), names, window_um, numbers, outlines, tiles))
+    pages.write_crops(
+        target, pages.Crops(key, tuple(wanted), names, window_um, numbers, outlines, tiles)
+    )

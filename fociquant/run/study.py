@@ -15,6 +15,7 @@ from fociquant.errors import ClusterLostError, ImageError, ResultsError
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.run import sections as life
+from fociquant.run.ahead import loading_ahead
 from fociquant.run.corridor import Corridor
 from fociquant.run.gating import stored_sections
 from fociquant.run.history import changes
@@ -234,11 +235,12 @@ def _count_all(
             life.settle(folder, section.name)
         else:
             todo.append(section)
-    progress.start({section.name: section.lattice.image.area for section in todo})
+    sizes = {section.name: section.lattice.image.area for section in todo}
+    progress.start(sizes)
     stop = threading.Event()
     corridor = Corridor(folder, study.settings, lanes, progress, stop=stop, block_px=how.block_px)
     try:
-        with _stop_on_interrupt(stop):
+        with _stop_on_interrupt(stop), loading_ahead(lanes.segmenter, list(sizes.values())):
             return corridor.run(todo)
     finally:
         progress.close()

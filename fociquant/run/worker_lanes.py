@@ -81,6 +81,11 @@ class ClusterLanes:
             raise ClusterError("no worker has loaded the network yet.")
         return self._info
 
+    @property
+    def segmenter(self) -> None:
+        """See :class:`~fociquant.run.lanes.Lanes`: the workers have their own."""
+        return
+
     def wait(self, timeout_s: float, least: int, progress: Progress) -> None:
         """Wait for so many workers.
 

@@ -18,6 +18,7 @@ class Mortal:
         self.desk, self.deadly, self.info = Desk(segmenter, WindowCache(10**7)), deadly, None
         self.info = segmenter.info
         self.names, self.hands, self.ended, self.deaths = ["a", "b"], {}, [], 0
+        self.segmenter = None
 
     def places(self):
         return dict.fromkeys(self.names, 2)

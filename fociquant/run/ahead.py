@@ -1,0 +1,60 @@
+"""What a run needs later is loaded while it reads its first pixels.
+
+Importing libraries is Python's work, decoding and filtering pixels is done outside of it: on two
+cores they hardly wait for each other.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from fociquant.segment.contract import Segmenter
+from fociquant.segment.late import LateSegmenter
+
+LATER = (
+    "zarr",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "fociquant.report._report",
+)
+"""Modules of the end of a run: label images, figures, the report."""
+
+WORTH_IT_PX = 4096**2
+"""Sections of fewer pixels are prepared before a network is loaded, and may not need one."""
+
+
+@contextmanager
+def loading_ahead(segmenter: Segmenter | None, section_px: Sequence[int]) -> Iterator[None]:
+    """Load what is needed later in a thread, which has ended when the block has.
+
+    Parameters
+    ----------
+    segmenter : Segmenter or None
+        The network of this process, if it works here; loaded too if it has not been yet and a
+        section is large enough.
+    section_px : sequence of int
+        Pixels of each section that is to be counted; empty: nothing is loaded.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="fociquant-ahead") as pool:
+        if section_px:
+            # What fails here fails again where it is needed, and is said there.
+            if isinstance(segmenter, LateSegmenter) and max(section_px) >= WORTH_IT_PX:
+                pool.submit(first_window, segmenter)
+            for name in LATER:
+                pool.submit(importlib.import_module, name)
+        try:
+            yield
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def first_window(segmenter: Segmenter) -> None:
+    """Let a network look at nothing, so that it and its library are loaded."""
+    edge = segmenter.info.window_core_px + 2 * segmenter.info.window_margin_px
+    segmenter.flows(np.zeros((1, 2, edge, edge), np.float32))
