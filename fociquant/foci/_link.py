@@ -69,6 +69,16 @@ def link(outlines: Outlines, *, link_um: float) -> np.ndarray:
     return _components(group[close], int(group.max()) + 1)[group]
 
 
+def group_boxes(outlines: Outlines, group: np.ndarray) -> np.ndarray:
+    """Smallest x and y, largest x and y of each group (from 0 without a gap), µm; (m, 4)."""
+    boxes = np.empty((int(group.max()) + 1 if len(group) else 0, 4))
+    boxes[:, :2], boxes[:, 2:] = np.inf, -np.inf
+    for k in range(2):
+        np.minimum.at(boxes[:, k], group, outlines.bounds[:, k])
+        np.maximum.at(boxes[:, k + 2], group, outlines.bounds[:, k + 2])
+    return boxes
+
+
 def link_exhaustively(polygons: np.ndarray, *, link_um: float) -> np.ndarray:
     """The same as :func:`link` of shapely polygons, computing every distance: its reference."""
     if len(polygons) < 2:
@@ -115,10 +125,7 @@ def _near(outlines: Outlines, group: np.ndarray, reach: float) -> Iterator[np.nd
     sizes = np.bincount(group)
     rank = np.empty(len(sizes), np.int64)
     rank[np.argsort(sizes, kind="stable")] = np.arange(len(sizes))
-    boxes = np.empty((len(sizes), 4))
-    boxes[:, :2], boxes[:, 2:] = np.inf, -np.inf
-    np.minimum.at(boxes[:, :2], group, outlines.bounds[:, :2])
-    np.maximum.at(boxes[:, 2:], group, outlines.bounds[:, 2:])
+    boxes = group_boxes(outlines, group)
     asking, asked = np.zeros(len(sizes), bool), np.zeros(len(sizes), bool)
     every = np.arange(len(sizes))
     for one, other in _touching(boxes, every, every, reach):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fociquant.foci import _sensitivity, find_foci, link_sensitivity
-from fociquant.settings import load_profile
+from fociquant.settings import FociClass, FociProfile, load_profile
 
 PROFILE = load_profile("chia2025")
 
@@ -64,3 +66,23 @@ def test_distance_zero_is_one_row():
 def test_a_section_with_too_many_cells_is_left_out(monkeypatch):
     monkeypatch.setattr(_sensitivity, "MOST_CELLS", 3)
     assert link_sensitivity(crowd(1, n=4), link_um=20.0, profile=PROFILE) is None
+
+
+@given(st.integers(0, 10_000), st.integers(0, 300), st.sampled_from([0.0, 4.0, 20.0, 30.0]))
+@settings(max_examples=15, deadline=None)
+def test_areas_that_are_not_measured_would_have_given_the_same_class(seed, n, link_um):
+    rng = np.random.default_rng(seed)
+    cells = squares(rng.uniform(0, rng.uniform(50, 400), (n, 2)), edge=rng.uniform(4, 14, n))
+    limits = FociProfile(
+        name="areas",
+        classes=(
+            FociClass(name="solitary", column="solitary", max_cells=1),
+            FociClass(name="small", column="small", below_mm2=0.0008),
+            FociClass(name="middle", column="middle", below_mm2=0.004),
+            FociClass(name="large", column="large"),
+        ),
+    )
+    for row in link_sensitivity(cells, link_um=link_um, profile=limits).to_dict("records"):
+        found = find_foci(cells, link_um=row["link_um"], profile=limits, phenotypes=()).foci
+        for one in limits.classes:
+            assert row[one.column] == (found["class"] == one.name).sum()
