@@ -70,6 +70,7 @@ def _xlsx(results: _Results, out: Path) -> list[Path]:
 
     folder = results.folder
     paths = [folder.mice, folder.groups, folder.comparisons, folder.foci, folder.sections]
+    paths += [folder.root / "review" / name for name in ("reviewers.csv", "comments.csv")]
     # Results of an earlier version may lack a table that came later.
     tables = {path.stem: results.table(path) for path in paths if path.is_file()}
     return [write_xlsx(out / "tables.xlsx", tables)]

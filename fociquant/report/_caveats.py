@@ -8,6 +8,7 @@ import pandas as pd
 
 from fociquant.report._dots import is_complete, is_control
 from fociquant.report._html import several
+from fociquant.report._review import reviewed_mice, touched_mice
 
 SMALLEST_GROUP = 4
 """With 4 and 3 mice an exact Mann-Whitney test cannot go below P = 0.057."""
@@ -41,7 +42,7 @@ def caveats(
         "The mouse is the unit: n is the number of mice. Cells, foci and sections of one mouse "
         "are not independent and must not be used as n."
     ]
-    lines += _about_review(mice)
+    lines += _about_review(mice, sections)
     lines += _about_sections(mice, sections)
     lines += _about_tissue(sections)
     lines += _about_controls(mice, sections, has_autofluorescence=has_autofluorescence)
@@ -56,12 +57,17 @@ def caveats(
     return lines
 
 
-def _about_review(mice: pd.DataFrame) -> Iterator[str]:
-    reviewed = int((mice["reviewed"] != "no").sum())
-    if reviewed == 0:
+def _about_review(mice: pd.DataFrame, sections: pd.DataFrame) -> Iterator[str]:
+    reviewed, begun = reviewed_mice(mice), touched_mice(mice, sections)
+    if reviewed + begun == 0:
         yield "All counts are automatic. Nobody has reviewed them."
     elif reviewed < len(mice):
-        yield f"{reviewed} of {len(mice)} mice were reviewed; the other counts are automatic."
+        others = "; the other counts are automatic" if reviewed + begun < len(mice) else ""
+        unfinished = (
+            f"; the review of {several(begun, 'mouse', 'mice')} is not finished, and what was "
+            "decided so far is in the counts" if begun else ""
+        )  # fmt: skip
+        yield f"{reviewed} of {len(mice)} mice were reviewed{unfinished}{others}."
 
 
 def _about_sections(mice: pd.DataFrame, sections: pd.DataFrame) -> Iterator[str]:

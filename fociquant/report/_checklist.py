@@ -10,6 +10,7 @@ import pandas as pd
 from fociquant.report import _html as html
 from fociquant.report._dots import is_complete, is_control
 from fociquant.report._methods import pixels_in_words
+from fociquant.report._review import blinding_in_words, review_in_words
 
 TO_WRITE = "to be written by you"
 """Mark of an item that no program can know."""
@@ -19,7 +20,12 @@ Item = tuple[str, str, str]
 
 
 def checklists(
-    run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame, *, has_power: bool
+    run: Mapping[str, Any],
+    mice: pd.DataFrame,
+    sections: pd.DataFrame,
+    *,
+    has_power: bool,
+    reviewers: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Items of ARRIVE 2.0 (Essential 10) and of the image-analysis checklists.
 
@@ -31,8 +37,9 @@ def checklists(
     pandas.DataFrame, pandas.DataFrame
         Each with ``item``, ``from this study``, ``still needed``.
     """
-    arrive = list(_arrive(run, mice, sections, has_power=has_power))
-    return _filled(arrive), _filled(list(_images(run, mice, sections)))
+    blind = _blinding(mice, sections, reviewers)
+    arrive = list(_arrive(run, mice, sections, blind, has_power=has_power))
+    return _filled(arrive), _filled(list(_images(run, mice, sections, blind)))
 
 
 def _filled(items: list[Item]) -> pd.DataFrame:
@@ -41,7 +48,12 @@ def _filled(items: list[Item]) -> pd.DataFrame:
 
 
 def _arrive(
-    run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame, *, has_power: bool
+    run: Mapping[str, Any],
+    mice: pd.DataFrame,
+    sections: pd.DataFrame,
+    blind: str,
+    *,
+    has_power: bool,
 ) -> Iterator[Item]:
     """The Essential 10."""
     yield "1 Study design", _groups(mice), "Why these groups."
@@ -50,7 +62,7 @@ def _arrive(
     yield "3 Inclusion and exclusion", _exclusions(mice, sections), need
     need = "How mice were allotted to groups; order of staining and scanning."
     yield "4 Randomisation", "", need
-    yield "5 Blinding", _blinding(mice), "Who knew the groups, at which step."
+    yield "5 Blinding", blind, "Who knew the groups, at which step."
     said = "Positive cells per mouse (sum of its sections), per mm² of tissue, and foci by class."
     yield "6 Outcome measures", said, "Which of them was the primary outcome, decided when."
     said = "In Methods above; the mouse is the unit; P values and intervals are in the comparison."
@@ -62,7 +74,9 @@ def _arrive(
     yield "10 Results", said, ""
 
 
-def _images(run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame) -> Iterator[Item]:
+def _images(
+    run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame, blind: str
+) -> Iterator[Item]:
     """Publishing images and image analysis."""
     cellpose = (run.get("packages") or {}).get("cellpose", "unknown")
     versions = f"fociquant {run.get('fociquant', 'unknown')}, Cellpose {cellpose}; cite both."
@@ -71,7 +85,7 @@ def _images(run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame) 
     yield "Steps in order", steps, ""
     yield "Key settings", "In Methods above; all settings below and in run.json.", ""
     yield "Model", _model(run), "Where a model of your own can be obtained."
-    yield "Manual steps", _blinding(mice), "Regions drawn or sections chosen by hand."
+    yield "Manual steps", blind, "Regions drawn or sections chosen by hand."
     facts = _image_facts(run, sections)
     yield "Image data", facts, "Accession number of the deposited raw images."
     yield "Acquisition", "", "Microscope, objective, exposure, filters; same for all sections?"
@@ -116,10 +130,10 @@ def _exclusions(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
     )
 
 
-def _blinding(mice: pd.DataFrame) -> str:
-    reviewed = int((mice["reviewed"] != "no").sum()) if "reviewed" in mice else 0
-    if reviewed:
-        return f"Counting was automatic; {reviewed} mice were then reviewed by eye."
+def _blinding(mice: pd.DataFrame, sections: pd.DataFrame, reviewers: pd.DataFrame | None) -> str:
+    said = review_in_words(mice, sections)
+    if said:
+        return f"Counting was automatic. {said} {blinding_in_words(reviewers)}".strip()
     return (
         "Counting was automatic with the same settings for all groups; nothing was changed by eye."
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from fociquant.report import _html as html
 from fociquant.report._dots import is_control
+from fociquant.report._review import review_in_words
 
 
 def methods(
@@ -42,7 +43,7 @@ def methods(
         _foci(run, settings.get("foci") or {}),
         _immune(run, settings.get("immune") or {}),
         _statistics(comparisons),
-        _review(mice),
+        _review(mice, sections),
     ]
     return [" ".join(part.split()) for part in parts if part]
 
@@ -199,8 +200,6 @@ def _statistics(comparisons: pd.DataFrame | None) -> str:
     )
 
 
-def _review(mice: pd.DataFrame) -> str:
-    reviewed = int((mice["reviewed"] != "no").sum()) if "reviewed" in mice else 0
-    if reviewed:
-        return f"The cells of {reviewed} of {len(mice)} mice were reviewed by eye."
-    return "Counting was automatic and not corrected by hand."
+def _review(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
+    said = review_in_words(mice, sections)
+    return said or "Counting was automatic and not corrected by hand."

@@ -20,6 +20,7 @@ from fociquant.report._methods import methods
 from fociquant.report._outcome_figures import phenotype_table
 from fociquant.report._panels import CLASS_COLUMNS, Drawn, draw_all, immune_mice
 from fociquant.report._quality import seams_in_words
+from fociquant.report._review import review_section
 from fociquant.report._sides import has_sides, sides_section
 
 MICE_SHOWN = (
@@ -98,8 +99,10 @@ def write_report(
     _cells(body, drawn)
     _sensitivity(body, drawn)
     _overviews(body, drawn, sections)
+    _review(body, beside)
     _tables(body, mice, sections, columns, list(run.get("phenotypes") or ()))
-    _writing(body, run, mice, sections, comparisons, power)
+    reviewers = beside.tables.get("reviewers")
+    _writing(body, run, mice, sections, comparisons, power, reviewers)
     name = str((run.get("study") or {}).get("name", "study"))
     path = root / "report.html"
     write_bytes(path, html.page(name, body.with_contents()).encode("utf-8"))
@@ -211,6 +214,14 @@ def _immune(body: _Body, drawn: Drawn, extras: ReportExtras, sections: pd.DataFr
     told = [f"{r['section']}, {r['marker']}: {r['bands_note']}" for r in notes.to_dict("records")]
     if told:
         body.add(html.items(told))
+
+
+def _review(body: _Body, extras: ReportExtras) -> None:
+    """Only of studies that somebody has reviewed."""
+    pieces = review_section(extras.tables)
+    if pieces:
+        body.head("Review", "review")
+        body.add(*pieces)
 
 
 def _quality(body: _Body, drawn: Drawn, extras: ReportExtras) -> None:
@@ -338,6 +349,7 @@ def _writing(
     sections: pd.DataFrame,
     comparisons: pd.DataFrame | None,
     power: pd.DataFrame | None,
+    reviewers: pd.DataFrame | None,
 ) -> None:
     """Methods, checklists, and everything that made the numbers."""
     body.head("Methods, to paste", "methods")
@@ -347,7 +359,9 @@ def _writing(
         "<p>Check each sentence against what was done; add staining, microscope and animals.</p>"
     )
     body.head("Checklists for the paper", "checklists")
-    arrive, images = checklists(run, mice, sections, has_power=power is not None and len(power) > 0)
+    arrive, images = checklists(
+        run, mice, sections, has_power=power is not None and len(power) > 0, reviewers=reviewers
+    )
     body.add(
         "<h3>ARRIVE 2.0, the Essential 10 (Percie du Sert et al. 2020)</h3>", html.table(arrive)
     )

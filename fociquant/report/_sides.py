@@ -15,6 +15,9 @@ from matplotlib.lines import Line2D
 from fociquant.report import _html as html
 from fociquant.report._dots import Styles, is_complete, is_control, zero_log_axis
 
+MANY = 1000.0
+"""Counts from here on are written without decimals."""
+
 NOBODY = (
     "All counts are automatic: nobody has reviewed a section to its end, and no audit was made. "
     "'fociquant review RESULTS' opens the sections for review; 'fociquant audit RESULTS' draws a "
@@ -83,7 +86,11 @@ def _reviewed(row: Mapping[Any, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    return "" if value is None or pd.isna(value) else f"{float(value):,.4g}".replace(",", "")
+    if value is None or pd.isna(value):
+        return ""
+    number = float(value)
+    # Four digits, but never '1.234e+04' for a count.
+    return f"{number:.0f}" if abs(number) >= MANY else f"{number:.4g}"
 
 
 def _interval(row: Mapping[Any, Any], name: str) -> str:

@@ -35,6 +35,7 @@ from fociquant.review.blinding import (
 from fociquant.review.decisions import Action, CellRef, Entry
 from fociquant.review.queue import QueueItem, doubt, make_queue, queue_rows, repeat_pairs
 from fociquant.review.read_log import Log, read_log
+from fociquant.review.record import first_unblinding, list_reviewers, list_unusable
 from fociquant.review.regions import Region, area_within, check_region
 from fociquant.review.replay import (
     AddedCell,
@@ -47,7 +48,7 @@ from fociquant.review.results import read_cells, results_key, section_names
 from fociquant.review.reviewers import Reviewer, ReviewFolder
 from fociquant.review.session import ReviewSession
 from fociquant.review.state import ACCEPTED, REJECTED, UNDECIDED, Counts
-from fociquant.review.status import ReviewMark, read_logs, review_marks, stations_of
+from fociquant.review.status import ReviewMark, namesakes, read_logs, review_marks
 from fociquant.review.write_log import LogWriter
 
 __all__ = [
@@ -87,9 +88,13 @@ __all__ = [
     "doubt",
     "draw_audit",
     "estimate_audit",
+    "first_unblinding",
     "is_blinded",
+    "list_reviewers",
+    "list_unusable",
     "make_blinding",
     "make_queue",
+    "namesakes",
     "open_blinding",
     "queue_rows",
     "read_cells",
@@ -103,7 +108,6 @@ __all__ = [
     "review_marks",
     "section_names",
     "settle_verdicts",
-    "stations_of",
     "tissue_fields",
     "unblind",
     "with_surroundings",

@@ -208,8 +208,13 @@ def _words(run: dict[str, Any]) -> tuple[str, ...]:
         name = PureWindowsPath(image).name
         own += [image, image.replace("/", "\\"), image.replace("\\", "/"), name, name.split(".")[0]]
         own += [str(value) for value in (entry.get("extra") or {}).values()]
-        words |= {word for word in own if len(word) > 1 and not re.fullmatch(r"[\d.,]+", word)}
+        words |= {word for word in own if _tells(word)}
     return tuple(sorted(words))
+
+
+def _tells(word: str) -> bool:
+    """Whether a word says something where it stands alone."""
+    return len(word) > 1 and not re.fullmatch(r"[\d.,]+", word)
 
 
 def _extend(known: Blinding, missing: Sequence[str]) -> Blinding:
@@ -231,7 +236,9 @@ def _read(path: Path, words: tuple[str, ...]) -> Blinding:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         views = tuple(View(str(c), str(s), bool(r)) for c, s, r in content["views"])
-        return Blinding(int(content["seed"]), views, words)
+        # Sections that left the study have logs, whose names are in messages.
+        hidden = {*words, *(view.section for view in views if _tells(view.section))}
+        return Blinding(int(content["seed"]), views, tuple(sorted(hidden)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultsError(
             f"{path} is damaged ({error}). Remove it: new codes are drawn, no decision is lost."
@@ -264,10 +271,7 @@ def unblind(results: Path, reviewer: Reviewer | str, *, reason: str) -> Entry:
 def is_blinded(results: Path, reviewer: Reviewer | str) -> bool:
     """Whether this reviewer has never unblinded (an unblinding cannot be undone)."""
     who = Reviewer(reviewer) if isinstance(reviewer, str) else reviewer
-    path = ReviewFolder(results).log(STUDY, who)
-    if not path.exists():
-        return True
-    log = read_log(path)
+    logs = [read_log(path) for path in ReviewFolder(results).parts(STUDY, who)]
     # Also what cannot be trusted counts here: seeing once is enough.
-    entries = (*log.entries, *log.untrusted)
+    entries = (entry for log in logs for entry in (*log.entries, *log.untrusted))
     return all(entry.action is not Action.UNBLIND for entry in entries)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from fociquant.review.decisions import Action, Entry, active_entries
 from fociquant.review.locate import Located
@@ -17,6 +18,12 @@ DECISION_COLUMNS: tuple[str, ...] = (
     "outcome", "reason",
 )  # fmt: skip
 """Columns of ``review/decisions.csv``."""
+
+
+COMMENT_COLUMNS: tuple[str, ...] = (
+    "section", "reviewer", "station", "time", "cell", "y_um", "x_um", "comment",
+)  # fmt: skip
+"""Columns of ``review/comments.csv``."""
 
 
 class Person(Protocol):
@@ -81,6 +88,35 @@ def list_decisions(
                 row["outcome"] = _outcome(entry, own, verdict, last)
             listed.append(row)
     return listed
+
+
+def list_study(logs: Sequence[Log]) -> list[dict[str, Any]]:
+    """Rows of entries about the study as a whole: who had names and groups shown, and why."""
+    return [
+        {"section": ""} | _row((log.reviewer, log.station), entry, "")
+        for log in logs
+        for entry in log.entries
+        if entry.action is not Action.OPEN
+    ] + [{"section": ""} | row for log in logs for row in list_untrusted(log)]
+
+
+def comments_of(decisions: pd.DataFrame) -> pd.DataFrame:
+    """What reviewers remarked and did not take back, from the table of decisions.
+
+    Parameters
+    ----------
+    decisions : pandas.DataFrame
+        `DECISION_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `COMMENT_COLUMNS`; ``cell``, ``y_um``, ``x_um``: what it is about (of several cells the
+        first), missing for a comment on a section.
+    """
+    kept = decisions["outcome"].isin(("applied", "object gone"))
+    found = decisions[(decisions["action"] == str(Action.COMMENT)) & kept]
+    return found.rename(columns={"reason": "comment"})[list(COMMENT_COLUMNS)]
 
 
 def list_untrusted(log: Log) -> Iterator[dict[str, Any]]:

@@ -8,9 +8,13 @@ import platform
 import re
 import uuid
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from fociquant.errors import InputError
+
+MAX_PARTS = 1000
+"""A log broken more often than this is not gone on with."""
 
 NAME_LENGTH = 60
 """Longest name of a reviewer."""
@@ -129,6 +133,13 @@ class ReviewFolder:
         again = "--again" if repeat else ""
         number = f"--{part}" if part > 1 else ""
         return self.logs / f"{section}--{reviewer.id}{again}{number}.jsonl"
+
+    def parts(self, section: str, reviewer: Reviewer, *, repeat: bool = False) -> list[Path]:
+        """The files there are of one reviewer and section, broken ones first."""
+        numbered = (
+            self.log(section, reviewer, repeat=repeat, part=part) for part in range(1, MAX_PARTS)
+        )
+        return list(takewhile(Path.exists, numbered))
 
     def all_logs(self) -> list[Path]:
         """Every log there is, sorted by name."""

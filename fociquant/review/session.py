@@ -21,6 +21,9 @@ from fociquant.review.signing import signature
 from fociquant.review.write_log import LogWriter, utc_now
 from fociquant.settings import ReviewSettings
 
+COMMENT_LENGTH = 4000
+"""Characters of a comment: a page."""
+
 
 class ReviewSession(ShownSection, Closed):
     """The decisions of one reviewer on one section, live.
@@ -269,18 +272,27 @@ class ReviewSession(ShownSection, Closed):
             self._notify(region.note)
         return self._commit([Draft(Action.EXCLUDE, {"polygons": rings}, reason)])[0]
 
-    def comment(self, text: str, *, cell: int | None = None) -> Entry:
-        """Words, about the section or one cell.
+    def comment(self, text: str, *, cells: int | Sequence[int] = ()) -> Entry:
+        """Words, about the section or some of its cells; they change no count.
+
+        Parameters
+        ----------
+        text : str
+            At most 4000 characters.
+        cells : int or sequence of int
+            None: the section.
 
         Raises
         ------
         InputError
-            No words.
+            No words or too many, or no such cell.
         """
-        if not text.strip():
-            raise InputError("A comment needs words.")
-        content = {} if cell is None else {"object": self._refs([cell])[0]}
-        return self._commit([Draft(Action.COMMENT, content, text)])[0]
+        words = text.strip()
+        if not words or len(words) > COMMENT_LENGTH:
+            raise InputError(f"A comment needs words, at most {COMMENT_LENGTH} characters.")
+        refs = self._refs(_numbers(cells))
+        content = {"object": refs[0]} if len(refs) == 1 else {"objects": refs} if refs else {}
+        return self._commit([Draft(Action.COMMENT, content, words)])[0]
 
     def undo(self, entry: Entry | str | None = None) -> Entry | None:
         """Take back an entry; without one, the last that holds. Can be repeated to the first.
@@ -358,9 +370,8 @@ class ReviewSession(ShownSection, Closed):
     def _decide(
         self, action: Action, cells: int | Sequence[int], reason: str, *, repeat: bool
     ) -> list[Entry]:
-        numbers = [int(cells)] if isinstance(cells, int | np.integer) else [int(c) for c in cells]
         more = {"repeat": True} if repeat else {}
-        refs = self._refs(numbers)
+        refs = self._refs(_numbers(cells), outlines=True)
         return self._commit([Draft(action, {"object": ref} | more, reason) for ref in refs])
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Entry]:
@@ -417,3 +428,7 @@ class ReviewSession(ShownSection, Closed):
 
     def _notify(self, text: str) -> None:
         self.notices.append(text)
+
+
+def _numbers(cells: int | Sequence[int]) -> list[int]:
+    return [int(cells)] if isinstance(cells, int | np.integer) else [int(c) for c in cells]

@@ -101,6 +101,11 @@ class ShownSection:
         return self._state.exists
 
     @property
+    def second_looks(self) -> dict[int, int]:
+        """Row to verdict (1 accepted, 2 rejected) of hidden repeats that were decided."""
+        return self._state.second_looks
+
+    @property
     def counts(self) -> Counts:
         """Cells in numbers; :attr:`reviewed_cells` alone is cheaper."""
         return self._state.counts
@@ -119,6 +124,12 @@ class ShownSection:
     def regions(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Excluded regions that hold: hash of the entry to rings (n, 2), (y, x) in µm."""
         return {e.hash: e.polygons for e in self._state.active() if e.action is Action.EXCLUDE}
+
+    @property
+    def comments(self) -> list[tuple[Entry, np.ndarray]]:
+        """Comments that hold, in order, each with the rows of its cells (none: the section)."""
+        held = (entry for entry in self._state.active() if entry.action is Action.COMMENT)
+        return [(entry, self._state.rows_of(entry.hash)) for entry in held]
 
     @property
     def focus_edits(self) -> list[FocusEdit]:

@@ -88,6 +88,7 @@ class SectionState:
         self._entries: dict[str, Entry] = {}
         self._rows: dict[str, np.ndarray] = {}
         self._decided: dict[int, list[tuple[int, int, str]]] = {}
+        self._second: dict[int, list[tuple[int, int, str]]] = {}
 
     @property
     def y_um(self) -> np.ndarray:
@@ -148,6 +149,11 @@ class SectionState:
             excluded=int((would & self.excluded).sum()),
             undecided=int(((verdict == UNDECIDED) & exists).sum()),
         )
+
+    @property
+    def second_looks(self) -> dict[int, int]:
+        """Row to verdict, of hidden repeats that were decided; they count nothing."""
+        return {row: history[-1][1] for row, history in self._second.items() if history}
 
     def apply(self, entry: Entry, rows: Sequence[int] | np.ndarray = ()) -> None:
         """Take in the next entry of the log.
@@ -216,7 +222,7 @@ class SectionState:
             if (before == 0) == active:
                 self._set_active(target, active=not active)
         elif entry.is_repeat:
-            return
+            self._record(self._second, entry, active=active)
         elif entry.action in DECIDING:
             self._decide(entry, active=active)
         elif entry.action is Action.EXCLUDE:
@@ -225,20 +231,32 @@ class SectionState:
             self._update(rows)
 
     def _decide(self, entry: Entry, *, active: bool) -> None:
-        item = (self._order[entry.hash], DECIDING[entry.action], entry.hash)
-        rows = self._rows[entry.hash]
-        for row in rows[rows >= 0].tolist():
-            history = self._decided.setdefault(row, [])
-            if active:
-                bisect.insort(history, item)
-            else:
-                history.remove(item)
+        rows = self._record(self._decided, entry, active=active)
+        for row in rows.tolist():
+            history = self._decided[row]
             self._verdict[row] = history[-1][1] if history else UNDECIDED
             if self._added[row]:
                 self._exists[row] = any(
                     self._entries[one[2]].action is Action.ADD for one in history
                 )
-        self._update(rows[rows >= 0])
+        self._update(rows)
+
+    def _record(
+        self, histories: dict[int, list[tuple[int, int, str]]], entry: Entry, *, active: bool
+    ) -> np.ndarray:
+        """Put a decision into the histories of its rows, or take it out; those rows."""
+        rows = self._rows[entry.hash]
+        rows = rows[rows >= 0]
+        if entry.action not in DECIDING:
+            return rows[:0]
+        item = (self._order[entry.hash], DECIDING[entry.action], entry.hash)
+        for row in rows.tolist():
+            history = histories.setdefault(row, [])
+            if active:
+                bisect.insort(history, item)
+            else:
+                history.remove(item)
+        return rows
 
     def _update(self, rows: np.ndarray) -> None:
         """Bring ``positive`` and the count up to date for these rows."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from fociquant.errors import ResultsError
@@ -10,6 +13,9 @@ from fociquant.review.decisions import Action, active_entries
 from fociquant.review.queue import deciding
 from fociquant.review.read_log import Log, read_log
 from fociquant.review.reviewers import AUDIT, STUDY, ReviewFolder
+
+KEPT = 10_000
+"""Logs of which a process remembers what they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,8 @@ class ReviewMark:
     repeat: bool
 
 
-def read_logs(results: Path) -> tuple[list[Log], list[str]]:
-    """Every log of a results folder that can be read, and what is said about the others.
+def read_logs(results: Path) -> tuple[list[Log], dict[Path, tuple[str, ...]]]:
+    """Every log of a results folder that can be used, and what is said about the others.
 
     Parameters
     ----------
@@ -54,26 +60,30 @@ def read_logs(results: Path) -> tuple[list[Log], list[str]]:
     -------
     logs : list of Log
         Sorted by file name.
-    problems : list of str
+    problems : dict of pathlib.Path to tuple of str
+        Logs of a newer version, unreadable ones, and those of which it cannot be known whose
+        they are: nothing in them is applied.
     """
-    logs, problems = [], []
+    logs: list[Log] = []
+    problems: dict[Path, tuple[str, ...]] = {}
     for path in ReviewFolder(results).all_logs():
         try:
             log = read_log(path)
         except ResultsError as error:
-            problems.append(str(error))
+            problems[path] = (str(error),)
             continue
-        problems += log.problems
         if log.section:
             logs.append(log)
+        elif log.problems:
+            problems[path] = log.problems
     return logs, problems
 
 
-def stations_of(results: Path, name: str) -> set[str]:
-    """Computers and accounts on which decisions were made under a name.
+def namesakes(results: Path, name: str) -> set[tuple[str, str]]:
+    """Names and stations of those who decided under a name.
 
-    More than one may be one person at two computers, or two people of one name; their
-    decisions are kept apart either way.
+    Several stations may be one person at two computers, or two people of one name; their
+    decisions are kept apart either way, and so are those under other capitals.
 
     Parameters
     ----------
@@ -81,12 +91,14 @@ def stations_of(results: Path, name: str) -> set[str]:
     name : str
         Of a reviewer; capitals make no difference.
     """
-    logs, _ = read_logs(results)
-    return {log.station for log in logs if log.reviewer.casefold() == name.casefold()}
+    found = ((mark.reviewer, mark.station) for _, mark in _known(results))
+    return {one for one in found if one[0].casefold() == name.casefold()}
 
 
 def review_marks(results: Path) -> list[ReviewMark]:
     """What each reviewer has done on each section, by section, reviewer and station.
+
+    A log is read again only if it has changed since this process read it last.
 
     Parameters
     ----------
@@ -97,24 +109,44 @@ def review_marks(results: Path) -> list[ReviewMark]:
     list of ReviewMark
         Empty where nobody has reviewed.
     """
-    logs, _ = read_logs(results)
-    groups: dict[tuple[str, str, str, bool], list[Log]] = {}
-    for log in logs:
-        if log.section not in (STUDY, AUDIT):
-            key = (log.section, log.reviewer, log.station, log.repeat)
-            groups.setdefault(key, []).append(log)
-    return [_mark(key, groups[key]) for key in sorted(groups)]
+    groups: dict[tuple[str, str, str, bool], list[tuple[Path, ReviewMark]]] = {}
+    for path, mark in _known(results):
+        if mark.section not in (STUDY, AUDIT):
+            key = (mark.section, mark.reviewer, mark.station, mark.repeat)
+            groups.setdefault(key, []).append((path, mark))
+    return [
+        own[0][1] if len(own) == 1 else _mark([read_log(path) for path, _ in own])
+        for _, own in sorted(groups.items())
+    ]
 
 
-def _mark(key: tuple[str, str, str, bool], logs: list[Log]) -> ReviewMark:
+def _known(results: Path) -> Iterator[tuple[Path, ReviewMark]]:
+    """Each log that can be read, with what it alone says."""
+    for path in ReviewFolder(results).all_logs():
+        with suppress(ResultsError, OSError):
+            state = path.stat()
+            mark = _mark_of(path, (state.st_mtime_ns, state.st_size, state.st_ino))
+            if mark.section:
+                yield path, mark
+
+
+@lru_cache(maxsize=KEPT)
+def _mark_of(path: Path, _: tuple[int, int, int]) -> ReviewMark:
+    """What a log says, as long as the file is the same."""
+    return _mark([read_log(path)])
+
+
+def _mark(logs: Sequence[Log]) -> ReviewMark:
+    """What the files of one reviewer and section say."""
+    first = logs[0]
     entries = [entry for log in logs for entry in log.entries]
     shaping = [
         entry for entry in active_entries(entries)
         if entry.action not in (Action.COMMENT, Action.AUDIT, Action.OPEN)
     ]  # fmt: skip
-    section, reviewer, station, repeat = key
     return ReviewMark(
-        section, reviewer, station, deciding(entries), entries[-1].time if entries else "",
+        first.section, first.reviewer, first.station, deciding(entries),
+        entries[-1].time if entries else "",
         bool(shaping) and shaping[-1].action is Action.SIGN_OFF,
-        tuple(text for log in logs for text in log.problems), repeat,
+        tuple(text for log in logs for text in log.problems), first.repeat,
     )  # fmt: skip

@@ -14,13 +14,10 @@ from fociquant.review.closing import Closed
 from fociquant.review.decisions import Action, Draft, Entry
 from fociquant.review.file_lock import locked
 from fociquant.review.read_log import Log, parse_log
-from fociquant.review.reviewers import Reviewer, ReviewFolder
+from fociquant.review.reviewers import MAX_PARTS, Reviewer, ReviewFolder
 
 LONGEST_PATH = 259
 """Characters of a path on Windows, unless long paths were switched on (MAX_PATH less the end)."""
-
-MAX_PARTS = 1000
-"""A log broken more often than this is not gone on with."""
 
 
 def utc_now() -> str:
@@ -64,6 +61,7 @@ class LogWriter(Closed):
         clock: Callable[[], str] = utc_now,
     ) -> None:
         self._section, self._reviewer, self._repeat, self._clock = section, reviewer, repeat, clock
+        self._results = folder.results
         self._handle = -1
         self.earlier: list[Log] = []
         """Broken files that this one goes on from, oldest first."""
@@ -123,12 +121,7 @@ class LogWriter(Closed):
             self._handle = -1
 
     def _open(self) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self.path, flags, 0o666)
-        except OSError as error:
-            raise _cannot_write(self.path, error) from error
+        self._handle = self._opened()
         self.overtaken = 0
         self._size, self._ended = 0, True
         self.log = parse_log(self.path, b"")
@@ -142,6 +135,21 @@ class LogWriter(Closed):
         except BaseException:
             self.close()
             raise
+
+    def _opened(self) -> int:
+        """A handle of the file, which is made if need be; the results folder itself never is."""
+        if not self._results.is_dir():
+            # Where a drive was taken off, its place may be writable: nobody would look there.
+            raise DiskError(
+                f"the decision was not saved: the results folder {self._results} is not there any "
+                "more. Connect its drive again or give it its old name, then decide again."
+            )
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, flags, 0o666)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
 
     def _header(self) -> Draft:
         content: dict[str, object] = {
@@ -192,12 +200,7 @@ class LogWriter(Closed):
             raise _cannot_write(self.path, error) from error
         if there is not None and (there.st_ino, there.st_dev) == (mine.st_ino, mine.st_dev):
             return
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, flags, 0o666)
-        except OSError as error:
-            raise _cannot_write(self.path, error) from error
+        handle = self._opened()
         os.close(self._handle)
         self._handle = handle
         if there is None and self.log.entries:  # removed: all that is known is written again

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,15 +24,20 @@ from fociquant.review import (
     area_within,
     audit_verdicts,
     estimate_audit,
+    first_unblinding,
+    list_reviewers,
+    list_unusable,
     read_design,
     read_logs,
     replay_section,
     settle_verdicts,
 )
-from fociquant.review.listing import DECISION_COLUMNS
+from fociquant.review.listing import DECISION_COLUMNS, comments_of, list_study
 from fociquant.review.match import NOT_FOUND
+from fociquant.review.record import REVIEWER_COLUMNS, list_troubled
 from fociquant.review.replay import SIGNED
 from fociquant.review.results import KEY_LENGTH
+from fociquant.review.reviewers import AUDIT, STUDY
 from fociquant.run.review_agreement import AGREEMENT_COLUMNS, agreement_table
 from fociquant.store import ResultsFolder, write_csv
 from fociquant.units import PixelSize
@@ -101,13 +107,13 @@ class StudyReview:
     inputs : TableInputs
     logs : dict of str to list of Log
         By section.
-    problems : list of str
-        Logs that could not be read, and what is wrong with others.
+    unusable : list of dict
+        Logs of which nothing is applied, see :func:`fociquant.review.list_unusable`.
     """
 
     inputs: TableInputs
     logs: Mapping[str, list[Log]]
-    problems: list[str]
+    unusable: list[dict[str, Any]]
     estimate: AuditEstimate | None = None
     _done: dict[str, SectionReview] = field(default_factory=dict)
     _automatic: dict[str, np.ndarray] = field(default_factory=dict)
@@ -132,7 +138,8 @@ class StudyReview:
         logs: dict[str, list[Log]] = {}
         for log in found:
             logs.setdefault(log.section, []).append(log)
-        return cls(inputs, logs, problems)
+        names = [section.name for section in inputs.sections]
+        return cls(inputs, logs, list_unusable(problems, names))
 
     def section(
         self,
@@ -177,9 +184,15 @@ class StudyReview:
                 "excluded_mm2": facts.tissue_mm2 * share,
                 "review": review.status,
             },
-            warnings=tuple(_warnings(review, unknown)),
+            warnings=(*_warnings(review, unknown), *self._not_applied(section.name)),
             region=review.region,
         )
+
+    def _not_applied(self, section: str) -> list[str]:
+        return [
+            f"decisions that are not applied: {row['note']}"
+            for row in self.unusable if row["section"] == section
+        ]  # fmt: skip
 
     def _known_classes(self, edits: Sequence[FocusEdit]) -> tuple[tuple[FocusEdit, ...], list[str]]:
         known = {one.name for one in self.inputs.profile.classes}
@@ -237,9 +250,16 @@ class StudyReview:
     def write(self, folder: ResultsFolder) -> None:
         """Tables of ``review/``; none where nobody has reviewed and no audit was drawn."""
         target = folder.root / "review"
+        if self.logs or self.unusable:
+            write_csv(target / "reviewers.csv", self._reviewers())
         if self.logs:
-            decisions = self._listed("decisions", DECISION_COLUMNS)
+            listed = self._listed("decisions", DECISION_COLUMNS)
+            decisions = pd.DataFrame(
+                [*listed.to_dict("records"), *list_study(self.logs.get(STUDY, []))],
+                columns=list(DECISION_COLUMNS),
+            )
             decisions["cell"] = decisions["cell"].astype("Int64")
+            _write_or_remove(target / "comments.csv", comments_of(decisions))
             write_csv(target / "decisions.csv", decisions)
             write_csv(target / "conflicts.csv", self._listed("conflicts", CONFLICT_COLUMNS))
             design = read_design(folder.root)
@@ -250,6 +270,19 @@ class StudyReview:
         if self.estimate is not None:
             write_csv(target / "audit.csv", self.estimate.rates)
 
+    def _reviewers(self) -> pd.DataFrame:
+        unblinded = first_unblinding(self.logs.get(STUDY, []))
+        rows = [
+            {"section": section.name} | row
+            for section in self.inputs.sections
+            if section.name in self._done
+            for row in list_reviewers(
+                self.logs.get(section.name, []), self._done[section.name], unblinded
+            )
+        ]
+        rows += list_troubled(log for name in (STUDY, AUDIT) for log in self.logs.get(name, []))
+        return pd.DataFrame([*rows, *self.unusable], columns=list(REVIEWER_COLUMNS))
+
     def _listed(self, what: str, columns: Sequence[str]) -> pd.DataFrame:
         rows = [
             {"section": section.name} | row
@@ -258,6 +291,13 @@ class StudyReview:
             for row in getattr(self._done[section.name], what)
         ]
         return pd.DataFrame(rows, columns=list(columns))
+
+
+def _write_or_remove(path: Path, table: pd.DataFrame) -> None:
+    if len(table):
+        write_csv(path, table)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def unreviewed() -> dict[str, Any]:

@@ -40,7 +40,7 @@ TEXT_COLUMNS = (
     "reviewed", "review", "edited", "compartment", "region",
     "class", "fold_change_note", "reference", "offset", "comparison_note", "zero_note",
     "threshold_source", "threshold_note", "control_sections", "control_sections_refused",
-    "marker", "bands_note",
+    "marker", "bands_note", "reviewer", "station", "comment", "note",
 )  # fmt: skip
 """Columns of the CSV tables that are text even where they look like numbers."""
 
@@ -322,7 +322,7 @@ def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.Da
     """From names by role to names by channel, with the columns of the contract."""
     renamed = {"score_mean": "score"}
     # Two roles may share a channel: the first to name it fills its columns.
-    first = {name: role for role, name in reversed(inputs.names.items())}
+    first = {name: role for role, name in reversed(list(inputs.names.items()))}
     for name, role in first.items():
         renamed[f"{role}_mean"] = f"{name}_mean"
         renamed[f"{role}_ring"] = f"{name}_background"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from fociquant.cli import audit, review
+from fociquant.cli import audit, group, review
 from fociquant.errors import InputError, ResultsError
 from fociquant.review import Reviewer, ReviewSession, read_design
 from fociquant.run.study import recount
@@ -16,9 +16,8 @@ from fociquant.store import read_csv, write_csv
 
 
 def run(command, *arguments):
-    outcome = CliRunner().invoke(
-        command, [str(one) for one in arguments], standalone_mode=False, catch_exceptions=True
-    )
+    words = [command.name, *(str(one) for one in arguments)]
+    outcome = CliRunner().invoke(group, words, standalone_mode=False, catch_exceptions=True)
     if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
         raise outcome.exception
     return outcome

@@ -7,7 +7,14 @@ import json
 import pytest
 
 from fociquant.errors import ResultsError
-from fociquant.review import Reviewer, is_blinded, make_blinding, open_blinding, unblind
+from fociquant.review import (
+    Reviewer,
+    ReviewFolder,
+    is_blinded,
+    make_blinding,
+    open_blinding,
+    unblind,
+)
 
 NAMES = [f"IAV_m{i}_s1" for i in range(12)]
 
@@ -87,3 +94,27 @@ def test_a_damaged_blinding_says_what_to_do(tmp_path):
         open_blinding(tmp_path)
     with pytest.raises(ResultsError, match=r"run\.json"):
         open_blinding(tmp_path / "review")
+
+
+def test_who_unblinded_after_the_first_log_broke_is_not_blind(tmp_path):
+    results = study(tmp_path)
+    unblind(results, "ana", reason="end")
+    [path] = ReviewFolder(results).logs.glob("_study--*")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0].replace(b'"open"', b'"undo"'))
+    assert is_blinded(results, "ana")
+    unblind(results, "ana", reason="again")
+    assert len(list(ReviewFolder(results).logs.glob("_study--*"))) == 2
+    assert not is_blinded(results, "ana")
+
+
+def test_a_section_that_left_the_study_is_hidden_in_messages(tmp_path):
+    results = study(tmp_path)
+    open_blinding(results, seed=1)
+    path = results / "run.json"
+    record = json.loads(path.read_text())
+    gone = record["sections"].pop(0)["name"]
+    path.write_text(json.dumps(record))
+    blinding = open_blinding(results)
+    assert gone not in blinding.redact(f"{gone}--ana-1.jsonl: line 3 is torn")
+    assert blinding.code_of(gone)

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fociquant.errors import InputError, ResultsError
+from fociquant.errors import DiskError, InputError, ResultsError
 from fociquant.review import (
     Action,
     Reviewer,
     ReviewFolder,
     ReviewSession,
+    namesakes,
     read_log,
     review_marks,
-    stations_of,
 )
 
 SQUARE = np.array([(200.0, 200.0), (200.0, 212.0), (212.0, 212.0), (212.0, 200.0)])
@@ -142,7 +142,7 @@ def test_opening_again_shows_the_same(made, clock):
         session.undo(session.history[0])
         session.split([[1], [2, 3]])
         session.set_class([5, 6], "cluster")
-        session.comment("odd", cell=3)
+        session.comment("odd", cells=3)
         before = arrays(session)
     with ReviewSession.open(made, "s1", "ana") as session:
         assert same(arrays(session), before) and session.notices == []
@@ -367,4 +367,53 @@ def test_people_of_one_name_are_told_apart_by_their_computers(made):
     for name, station in (("Ana", "x"), ("ana", "y"), ("bo", "z")):
         with ReviewSession.open(made, "s1", Reviewer(name, station)) as session:
             session.reject(1)
-    assert stations_of(made, "ANA") == {"x", "y"} and stations_of(made, "cy") == set()
+    assert {at for _, at in namesakes(made, "ANA")} == {"x", "y"}
+    assert namesakes(made, "cy") == set()
+
+
+def test_comments_are_listed_with_what_they_are_about(opened):
+    cells = [int(cell) for cell in opened.cell[:2]]
+    opened.comment("  torn edge ")
+    opened.comment("pair", cells=cells)
+    assert [(e.reason, rows.tolist()) for e, rows in opened.comments] == [
+        ("torn edge", []), ("pair", [0, 1])
+    ]  # fmt: skip
+    opened.undo()
+    assert len(opened.comments) == 1
+    with pytest.raises(InputError, match="at most 4000"):
+        opened.comment("x" * 4001)
+
+
+def test_hidden_repeats_are_remembered_and_taken_back(opened):
+    cell = int(opened.cell[3])
+    opened.accept(cell)
+    opened.reject(cell, repeat=True)
+    assert opened.second_looks == {3: 2} and opened.verdict[3] == 1
+    opened.accept(cell, repeat=True)
+    assert opened.second_looks == {3: 1}
+    opened.undo()
+    assert opened.second_looks == {3: 2}
+    opened.undo()
+    assert opened.second_looks == {} and opened.verdict[3] == 1
+
+
+def test_a_results_folder_that_is_gone_is_not_made_again(made, opened):
+    opened.reject(1)
+    away = made.with_name("unplugged")
+    made.rename(away)
+    with pytest.raises(DiskError, match="not there any more"):
+        opened.reject(2)
+    assert not made.exists() and opened.counts.rejected == 1
+    away.rename(made)
+    opened.reject(2)
+    assert opened.counts.rejected == 2
+    [log] = ReviewFolder(made).all_logs()
+    assert not read_log(log).problems and len(read_log(log).entries) == 3
+
+
+def test_marks_follow_a_log_that_grows(made, opened):
+    opened.reject(1)
+    assert [mark.decisions for mark in review_marks(made)] == [1]
+    opened.reject(2)
+    opened.sign_off()
+    assert [(mark.decisions, mark.signed_off) for mark in review_marks(made)] == [(2, True)]
