@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from fociquant.cli.export import command
+from fociquant.cli import group
 from fociquant.errors import ResultsError
 from fociquant.settings import Settings, load_profile
 from fociquant.store import ResultsFolder, write_csv, write_json
@@ -53,7 +53,9 @@ def results(tmp_path):
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(command, [str(one) for one in arguments], catch_exceptions=False)
+    return CliRunner().invoke(
+        group, ["export", *(str(one) for one in arguments)], catch_exceptions=False
+    )
 
 
 def test_every_format_is_written_and_listed(results):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from fociquant.cli.gate import command
+from fociquant.cli import group
 from fociquant.errors import ResultsError
 from fociquant.run.sweep import sweep_gate
 from fociquant.run.verdict import sentences, verdict
@@ -41,7 +41,7 @@ def test_counts_fall_and_begin_with_those_of_the_tables(results):
 
 def test_nothing_stored_is_changed(results, tables, reads):
     before = tables(results), (results / "run.json").read_bytes()
-    done = CliRunner().invoke(command, [str(results), "--sweep"])
+    done = CliRunner().invoke(group, ["gate", str(results), "--sweep"])
     assert done.exit_code == 0, done.output
     assert (tables(results), (results / "run.json").read_bytes()) == before and reads[0] == 0
     written = {path.name for path in (results / "gate_sweep").iterdir()}
@@ -51,15 +51,17 @@ def test_nothing_stored_is_changed(results, tables, reads):
 
 
 def test_json_has_the_same(results, tmp_path):
-    done = CliRunner().invoke(command, [str(results), "--sweep", "--json", "--out", str(tmp_path)])
+    done = CliRunner().invoke(
+        group, ["gate", str(results), "--sweep", "--json", "--out", str(tmp_path)]
+    )
     content = json.loads(done.output)
     assert {"sentences", "groups", "mice"} == set(content) and content["sentences"]
-    shown = json.loads(CliRunner().invoke(command, [str(results), "--json"]).output)
+    shown = json.loads(CliRunner().invoke(group, ["gate", str(results), "--json"]).output)
     assert shown["thresholds"][0]["threshold_source"] == "section"
 
 
 def test_without_sweep_the_thresholds_are_told(results):
-    done = CliRunner().invoke(command, [str(results)])
+    done = CliRunner().invoke(group, ["gate", str(results)])
     assert "note: this study has no section marked 'control: negative'" in done.output
 
 
