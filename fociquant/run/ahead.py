@@ -7,9 +7,12 @@ cores they hardly wait for each other.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +31,10 @@ LATER = (
 WORTH_IT_PX = 4096**2
 """Sections of fewer pixels are prepared before a network is loaded, and may not need one."""
 
+SWITCH_S = 0.0005
+"""How long an import may keep the interpreter from threads that come back from decoding or
+filtering, s: Python's own 5 ms are longer than most of their steps."""
+
 
 @contextmanager
 def loading_ahead(segmenter: Segmenter | None, section_px: Sequence[int]) -> Iterator[None]:
@@ -41,17 +48,31 @@ def loading_ahead(segmenter: Segmenter | None, section_px: Sequence[int]) -> Ite
     section_px : sequence of int
         Pixels of each section that is to be counted; empty: nothing is loaded.
     """
+    steps: list[Callable[[], object]] = []
+    if section_px:
+        steps = [partial(importlib.import_module, name) for name in LATER]
+        if isinstance(segmenter, LateSegmenter) and max(section_px) >= WORTH_IT_PX:
+            steps.insert(0, partial(first_window, segmenter))
+    stop = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="fociquant-ahead") as pool:
-        if section_px:
-            # What fails here fails again where it is needed, and is said there.
-            if isinstance(segmenter, LateSegmenter) and max(section_px) >= WORTH_IT_PX:
-                pool.submit(first_window, segmenter)
-            for name in LATER:
-                pool.submit(importlib.import_module, name)
+        # What fails here fails again where it is needed, and is said there.
+        pool.submit(_take, steps, stop)
         try:
             yield
         finally:
-            pool.shutdown(cancel_futures=True)
+            stop.set()
+
+
+def _take(steps: Sequence[Callable[[], object]], stop: threading.Event) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        for step in steps:
+            if stop.is_set():
+                break
+            step()
+    finally:
+        sys.setswitchinterval(before)
 
 
 def first_window(segmenter: Segmenter) -> None:

@@ -214,7 +214,7 @@ class Corridor:
     ) -> None:
         section.mask = mask
         if not section.ledger.has_objects(known.facts, mask):
-            section.parts = section.ledger.parts(known.facts, mask, self._block_px)
+            section.parts = self._parts(section, known, mask)
         there = [part for part in section.parts if section.ledger.has(part)]
         done = {part.block.name for part in there}
         left = [part for part in section.parts if part.block.name not in done]
@@ -227,6 +227,14 @@ class Corridor:
         self._progress.blocks(section.name, len(left))
         self._routes.add(section.name, [_Task(section, part.job, part) for part in left])
         self._merge_if_complete(section)
+
+    def _parts(self, section: _Section, known: Known, mask: np.ndarray) -> list[Part]:
+        """Its blocks; single decode cells if lanes would stand idle beside the last section."""
+        parts = section.ledger.parts(known.facts, mask, self._block_px)
+        lanes = sum(wanted - 1 for wanted in self._lanes.places().values())  # one is in reserve
+        if self._waiting or len(self._active) > 1 or len(parts) >= lanes:
+            return parts
+        return section.ledger.parts(known.facts, mask, 1)
 
     # What came back.
 

@@ -31,7 +31,7 @@ def test_no_block_size_and_no_number_of_threads_changes_a_byte(segmenter, tmp_pa
     monkeypatch.setattr(jobs, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
     study = require_runnable(write_study(tmp_path / "s", {"a": 150}, shape=(1090, 530)))
     found = []
-    for name, block_px, threads in (("one", 1024, 1), ("many", 8192, 3)):
+    for name, block_px, threads in (("one", 8192, 1), ("many", 1024, 3)):
         how = ComputeSettings(block_px=block_px, threads=threads)
         outcome = corridor.run_study(study, tmp_path / name, compute=how)
         assert outcome.failed == () and outcome.tables.sections["candidates"][0] > 100

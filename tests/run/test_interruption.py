@@ -100,7 +100,9 @@ def test_another_block_size_after_an_interruption_changes_nothing(
     assert tables(tmp_path / "r") == undisturbed
 
 
-@pytest.mark.parametrize(("block_px", "threads"), [(64, 1), (64, 4), (100, 2), (128, 4), (8192, 2)])
+@pytest.mark.parametrize(
+    ("block_px", "threads"), [(64, 1), (64, 4), (100, 2), (128, 4), (8192, 1), (8192, 2)]
+)
 def test_no_block_size_and_no_number_of_threads_changes_a_byte(
     run, study, tmp_path, tables, undisturbed, block_px, threads
 ):
