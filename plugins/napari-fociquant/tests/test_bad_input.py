@@ -158,8 +158,14 @@ def test_a_disk_that_takes_no_more_loses_nothing_silently(bench, results, qtbot,
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         bench.gallery.act("reject")
+        assert bench.gallery.grid.currentIndex().row() == 0  # does not go on
+        bench.gallery.reason.setCurrentText("debris")
+        bench.queue.next_item(1)
+        bench.queue.act("reject")
+        assert bench.queue.table.currentIndex().row() == 0
     assert session.reviewed_cells == before
     assert "No space left" in said(bench)
+    assert bench.gallery.reason.currentText() == "debris"  # to be used when there is space
 
 
 @pytest.mark.parametrize("section", ["cut-mouse-alpha"])

@@ -44,17 +44,17 @@ def test_a_key_is_set_in_the_window_and_works_at_once(bench, results, qtbot, own
     dialog.edits["reject"].setKeySequence(QKeySequence("A"))
     assert "would do two things: accept and reject" in dialog.problem.text()
     assert not dialog.button("Save").isEnabled()
-    dialog.edits["reject"].setKeySequence(QKeySequence("T"))
+    dialog.edits["reject"].setKeySequence(QKeySequence("J"))
     assert dialog.problem.text() == "" and dialog.button("Save").isEnabled()
     dialog.button("Save").click()
-    assert "<b>T</b> reject" in bar.text()
-    assert json.loads(own_settings.read_text())["keys"] == {"reject": "T"}
+    assert "<b>J</b>&nbsp;reject" in bar.text()
+    assert json.loads(own_settings.read_text())["keys"] == {"reject": "J"}
     assert [b.toolTip() for b in bench.gallery.findChildren(type(bench.queue.buttons["reject"]))
-            if b.text() == "Reject"] == ["key T"]  # fmt: skip
+            if b.text() == "Reject"] == ["key J"]  # fmt: skip
     session = bench.desk.section.session
     QTest.keyClicks(bench.gallery.grid, "r")
     assert session.history == ()
-    QTest.keyClicks(bench.gallery.grid, "t")
+    QTest.keyClicks(bench.gallery.grid, "j")
     assert session.history[-1].action == "reject"
     bar.show_all()
     bar.dialog.restore()

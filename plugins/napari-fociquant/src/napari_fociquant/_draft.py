@@ -65,6 +65,12 @@ class Draft:
         """``study.yaml`` of the folder."""
         return self.folder / STUDY_FILE
 
+    @property
+    def images(self) -> list[str]:
+        """Paths of the images as the sheet has them."""
+        place = self.columns.index("image") if "image" in self.columns else 0
+        return [row[place] for row in self.rows if row]
+
     def with_rows(self, rows: Sequence[Sequence[str]]) -> Draft:
         """The same with other cells; files written from it have one line a row."""
         texts = tuple(tuple(str(cell) for cell in row) for row in rows)

@@ -38,6 +38,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("split", "S", "split", "Split the focus: drag a line across it"),
     Action("add", "C", "add cell", "Add a missed cell: click on it; again to stop"),
     Action("exclude", "X", "exclude", "Exclude a region: click its corners, double-click the last"),
+    Action("comment", "T", "comment", "Write a comment on the section or on what is selected"),
     Action("undo", "Ctrl+Z", "undo", "Take back the last decision, without limit"),
     Action("redo", "Ctrl+Shift+Z", "redo", "Bring back what was taken back last"),
     Action(
@@ -93,7 +94,10 @@ def effective_keys(overrides: Mapping[str, str]) -> tuple[dict[str, str], list[s
         if not folded:
             continue
         if folded in owner:
-            problems.append(f"{keys[name]} is set for {owner[folded]!r} and {name!r}")
+            problems.append(
+                f"{keys[name]} is set for {owner[folded]!r} and {name!r}: {name!r} has no key now. "
+                "Set one under 'all keys'."
+            )
             keys[name] = ""
         else:
             owner[folded] = name

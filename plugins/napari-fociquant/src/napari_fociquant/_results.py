@@ -64,8 +64,10 @@ class Results:
         return _stamp(self.folder) != self.stamp
 
     def row(self, section: str) -> Mapping[str, Any]:
-        """The section's row of ``sections.csv``."""
+        """The section's row of ``sections.csv``; empty where it has none."""
         found = self.sections[self.sections["section"] == section]
+        if not len(found):
+            return {}
         return {str(key): value for key, value in found.iloc[0].to_dict().items()}
 
     def facts(self, section: str) -> SectionFacts:
@@ -123,7 +125,7 @@ class Results:
         ImageError
             If it is nowhere, or what is there is another image than the one counted.
         """
-        text = str(self.row(section)["image"])
+        text = next(str(o["image"]) for o in self.record["sections"] if o["name"] == section)
         expected = self.record["images"][section]["fingerprint"]
         other = False
         for folder in [*folders, *self.usual_folders()]:

@@ -8,6 +8,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QCheckBox,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 OBJECT_QUESTION = "Is the object in the middle a cancer cell?"
 FIELD_QUESTION = "How many cancer cells inside the yellow square have no dotted outline?"
 """The same words whatever the program thinks."""
+
+CHANNELS = 4
+"""Channels beside each other; more begin another line."""
 
 BUTTONS = (
     ("previous", "◀ Previous"), ("accept", "Is a cancer cell"), ("reject", "Is none"),
@@ -74,7 +78,7 @@ class AuditWidget(QWidget):
         self.bar = QProgressBar()
         self.count = CountBox(self)
         self.outlines, self.wide = QCheckBox("outlines"), QCheckBox("wide view")
-        self.channels = QHBoxLayout()
+        self.channels = QGridLayout()
         self.boxes: list[QCheckBox] = []
         self.buttons = {
             name: KeyButton(self.desk, name, text, self.act) for name, text in BUTTONS
@@ -172,11 +176,12 @@ class AuditWidget(QWidget):
         while self.boxes:
             self.boxes.pop().deleteLater()
         results = self.desk.results
-        for role, name in results.channel_names.items() if results is not None else ():
+        names = results.channel_names if results is not None else {}
+        for number, (role, name) in enumerate(names.items()):
             box = QCheckBox(name)
             box.setChecked(role in SHOWN_ROLES)
             box.toggled.connect(lambda _: self._show_picture())
-            self.channels.addWidget(box)
+            self.channels.addWidget(box, number // CHANNELS, number % CHANNELS)
             self.boxes.append(box)
 
     def _show_item(self) -> None:

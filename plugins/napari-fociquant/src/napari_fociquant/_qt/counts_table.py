@@ -20,6 +20,9 @@ from napari_fociquant._qt.parts import header_of
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
 
+MANY = 1000.0
+"""Counts from here on are written without decimals."""
+
 HEADINGS = ("mouse", "group", "dpi", "automatic", "reviewed", "corrected", "95 % interval")
 
 
@@ -83,10 +86,16 @@ def count_rows(mice: pd.DataFrame) -> list[list[str]]:
 def _texts(row: dict[Any, Any]) -> list[str]:
     automatic = row.get("cells_automatic", row.get("cells"))
     low, high = (number(row.get(f"cells_corrected_{end}")) for end in ("low", "high"))
-    counts = [number(value) for value in
-              (automatic, row.get("cells_reviewed"), row.get("cells_corrected"))]  # fmt: skip
+    counts = [number(automatic), _reviewed(row), number(row.get("cells_corrected"))]
     interval = f"{low} to {high}" if low and high else ""
     return [str(row["mouse"]), str(row["group"]), f"{row['dpi']:g}", *counts, interval]
+
+
+def _reviewed(row: dict[Any, Any]) -> str:
+    """The reviewed count; of a review that is not signed off, what it has come to."""
+    final = number(row.get("cells_reviewed"))
+    now, before = number(row.get("cells")), number(row.get("cells_automatic"))
+    return final or (f"{now} so far" if now and before and now != before else "")
 
 
 def number(value: Any) -> str:
@@ -95,4 +104,7 @@ def number(value: Any) -> str:
         known = float(value)
     except (TypeError, ValueError):
         return ""
-    return f"{known:.0f}" if math.isfinite(known) else ""
+    if not math.isfinite(known):
+        return ""
+    # As in the report: four digits, no decimals from a thousand on.
+    return f"{known:.0f}" if abs(known) >= MANY else f"{known:.4g}"

@@ -86,13 +86,13 @@ class Desk(ResultsDesk):
         return bool(self.attempt(lambda: self._open_section(code)))
 
     def _open_section(self, code: str) -> bool:
-        results, blinding = self.results, self.blinding
-        if results is None or blinding is None or not self.named():
+        results = self.results
+        if results is None or not self.named():
             return False
         if results.changed():
-            self.say("The study was counted again since these results were opened: opened anew.")
             self.results = results = Results(results.root)
-        view = next(view for view in blinding.views if view.code == code)
+            self.say("The study was counted again since these results were opened: opened anew.")
+        view = next(view for view in self.views() if view.code == code)
         session = ReviewSession.open(results.root, view.section, self.reviewer, repeat=view.repeat)
         try:
             opened = OpenSection(results, session, self._image(results, view), self._label(view))
@@ -181,19 +181,21 @@ class Desk(ResultsDesk):
 
     def accept(
         self, rows: Sequence[int] | np.ndarray, *, repeat: bool = False, reason: str = ""
-    ) -> None:
-        """These rows are cancer cells."""
-        cells = self._cells(rows)
-        if cells:
-            self.decide(lambda session: session.accept(cells, repeat=repeat, reason=reason))
+    ) -> bool:
+        """These rows are cancer cells; False if that could not be written."""
+        return self._judge(ReviewSession.accept, rows, repeat=repeat, reason=reason)
 
     def reject(
         self, rows: Sequence[int] | np.ndarray, *, repeat: bool = False, reason: str = ""
-    ) -> None:
-        """These rows are not."""
+    ) -> bool:
+        """These rows are not; False if that could not be written."""
+        return self._judge(ReviewSession.reject, rows, repeat=repeat, reason=reason)
+
+    def _judge(
+        self, verdict: Callable[..., Any], rows: Sequence[int] | np.ndarray, **how: Any
+    ) -> bool:
         cells = self._cells(rows)
-        if cells:
-            self.decide(lambda session: session.reject(cells, repeat=repeat, reason=reason))
+        return not cells or self.decide(lambda session: verdict(session, cells, **how)) is not None
 
     def adopt_untrusted(self) -> None:
         """Decide again what a damaged log holds and nobody trusts."""
@@ -212,6 +214,11 @@ class Desk(ResultsDesk):
                     found.outline, reason=found.how, measured=section.measured(found.outline)
                 )
             )
+
+    def comment(self, text: str, rows: Sequence[int] | np.ndarray = ()) -> bool:
+        """Write words about the section or some of its rows; False if they were refused."""
+        cells = self._cells(rows)
+        return self.decide(lambda session: session.comment(text, cells=cells)) is not None
 
     def undo(self) -> None:
         """Take back the last decision, and so on to the first."""

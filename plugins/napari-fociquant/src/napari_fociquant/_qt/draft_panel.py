@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fociquant.errors import FociquantError
+from fociquant.errors import FociquantError, InputError
 from fociquant.study.guess import Roles
 from napari_fociquant._draft import (
     Draft,
@@ -42,12 +43,22 @@ from napari_fociquant._qt.process import Command
 WRONG = QColor(213, 94, 0, 110)
 """Ground of a cell with a problem."""
 
+HIDDEN = (
+    "This is the study of the results that you review: its table would show groups and days. "
+    "Unblind first, or let somebody else change it."
+)
+
 NONE = "none"
 """A role that no channel plays."""
 
 
 class DraftPanel(QWidget):
     """Folder, table, channels, check.
+
+    Parameters
+    ----------
+    hides : callable
+        Whether a study must not be seen.
 
     Attributes
     ----------
@@ -60,8 +71,9 @@ class DraftPanel(QWidget):
     checked = Signal(bool)
     told = Signal(str)
 
-    def __init__(self) -> None:
+    def __init__(self, hides: Callable[[Draft], bool]) -> None:
         super().__init__()
+        self._hides = hides
         self.draft: Draft | None = None
         self.command = Command(self)
         self.folder = QLabel("Choose the folder that holds the section images.")
@@ -133,10 +145,14 @@ class DraftPanel(QWidget):
     def open(self, path: Path) -> bool:
         """Show the study of a folder, or a proposal for one."""
         try:
-            self.draft = open_draft(path)
+            draft = open_draft(path)
         except FociquantError as error:
             self.told.emit(str(error))
             return False
+        if self._hides(draft):
+            self.told.emit(HIDDEN)
+            return False
+        self.draft = draft
         self.folder.setText(str(self.draft.folder))
         self._fill_table(self.draft)
         self._fill_channels(self.draft)
@@ -148,7 +164,7 @@ class DraftPanel(QWidget):
     def clear(self) -> None:
         """Forget the study: nothing of it may be read while a review is blinded."""
         self.draft = None
-        self.folder.setText("Hidden while you review.")
+        self.folder.setText("Hidden while you review. 'Count' goes on with it.")
         self.table.clear()
         self.table.setRowCount(0)
         self.table.setColumnCount(0)
@@ -247,15 +263,15 @@ class DraftPanel(QWidget):
     def check(self) -> None:
         """Write both files, then have everything checked in another process."""
         draft = self.current()
-        if draft is None:
-            self.told.emit("Choose a folder first.")
-            return
         try:
+            if draft is None:
+                raise InputError("Choose a folder first.")
             save_draft(draft, pixel_size_um=self.pixel.text())
+            self.draft = open_draft(draft.folder)
         except FociquantError as error:
             self.told.emit(str(error))
+            self.checked.emit(False)
             return
-        self.draft = open_draft(draft.folder)
         self._fill_table(self.draft)  # its columns are now those of the file
         self._fill_channels(self.draft)
         self.check_button.setEnabled(False)

@@ -45,10 +45,11 @@ class ExcludePanel(QWidget):
         self.keep = QPushButton("Exclude")
         self.drop = QPushButton("Discard")
         row = QHBoxLayout()
-        for part in (self.reason, self.keep, self.drop):
-            row.addWidget(part)
+        row.addWidget(self.keep, 1)
+        row.addWidget(self.drop)
         layout = QVBoxLayout(self)
         layout.addWidget(self.text)
+        layout.addWidget(self.reason)
         layout.addLayout(row)
         self.keep.clicked.connect(lambda: self.commit())
         self.drop.clicked.connect(lambda: self.discard())

@@ -16,7 +16,7 @@ from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS, Shown
 from napari_fociquant._crops import colour_crop
 from napari_fociquant._qt.crop_loader import CropLoader
 from napari_fociquant._qt.pixmaps import to_pixmap
-from napari_fociquant._section import OpenSection
+from napari_fociquant._section import ACCEPTED, REJECTED, OpenSection
 
 TILE_PX = 104
 """Edge of a tile on the screen, px."""
@@ -71,6 +71,9 @@ class Tiles(Sequence[Tile]):
         return Tile(int(self.rows[place]), bool(self.repeats[place]))
 
 
+SECOND_LOOKS = {ACCEPTED: Shown.ACCEPTED, REJECTED: Shown.REJECTED}
+"""How a hidden repeat looks by its verdict."""
+
 NO_TILES = Tiles(np.zeros(0, np.int64), np.zeros(0, bool))
 """Where no section is open."""
 
@@ -91,8 +94,8 @@ class GalleryModel(QAbstractListModel):
         self.section: OpenSection | None = None
         self.tiles: Tiles = NO_TILES
         self.shown: list[bool] = []
-        self._repeats: dict[int, Shown] = {}
         self._codes = np.zeros(0, np.uint8)
+        self._again: dict[int, int] = {}
         self._pixmaps: OrderedDict[int, QPixmap] = OrderedDict()
         self._crops: OrderedDict[int, np.ndarray] = OrderedDict()
         self.loader = CropLoader(self)
@@ -102,13 +105,12 @@ class GalleryModel(QAbstractListModel):
         """Other tiles, or those of another section."""
         self.beginResetModel()
         if section is not self.section:
-            self._repeats.clear()
             self._crops.clear()
             self._pixmaps.clear()
             self.shown = [True] * len(section.roles) if section else []
             self.loader.set_reader(section.crops if section else None)
         self.section, self.tiles = section, tiles
-        self._codes = section.codes() if section else np.zeros(0, np.uint8)
+        self._take_states()
         self.endResetModel()
 
     def set_shown(self, channel: int, on: bool) -> None:
@@ -119,19 +121,19 @@ class GalleryModel(QAbstractListModel):
 
     def refresh(self) -> None:
         """Draw states anew."""
-        if self.section is not None:
-            self._codes = self.section.codes()
+        self._take_states()
         self.restated.emit()
 
-    def decide_repeat(self, row: int, state: Shown) -> None:
-        """A hidden repeat looks decided, too."""
-        self._repeats[row] = state
-        self.restated.emit()
+    def _take_states(self) -> None:
+        section = self.section
+        self._codes = section.codes() if section else np.zeros(0, np.uint8)
+        self._again = section.session.second_looks if section else {}
 
     def state(self, tile: Tile) -> Shown:
         """How a tile is framed."""
         if tile.repeat:
-            return self._repeats.get(tile.row, self._automatic(tile.row))
+            verdict = self._again.get(tile.row)
+            return SECOND_LOOKS[verdict] if verdict else self._automatic(tile.row)
         return Shown(int(self._codes[tile.row]))
 
     def _automatic(self, row: int) -> Shown:
@@ -152,7 +154,9 @@ class GalleryModel(QAbstractListModel):
             return MEANINGS[self.state(tile)]
         flags = str(cells["flags"].iat[tile.row]).replace(";", ", ") or "no flag"
         score = float(cells["score"].to_numpy(np.float64)[tile.row])
-        return f"{MEANINGS.get(self.state(tile), '')}\ncertainty {score:.1f}, {flags}"
+        words = [one.reason for one, rows in self.section.session.comments if tile.row in rows]
+        return "\n".join([MEANINGS.get(self.state(tile), ""), f"certainty {score:.1f}, {flags}",
+                          *(f"“{text}”" for text in words)])  # fmt: skip
 
     def pixmap(self, tile: Tile) -> QPixmap | None:
         """The coloured crop; None while it is being read."""

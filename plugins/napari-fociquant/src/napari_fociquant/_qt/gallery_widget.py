@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QComboBox,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QListView,
@@ -20,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from fociquant.review import ReviewSession, queue_rows
-from napari_fociquant._colours import Shown
+from napari_fociquant._qt.comment_box import CommentDialog
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.gallery_model import (
     NO_TILES,
@@ -33,7 +34,7 @@ from napari_fociquant._qt.gallery_model import (
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
-from napari_fociquant._qt.parts import viewport_of
+from napari_fociquant._qt.parts import title_label, viewport_of
 from napari_fociquant._qt.reason_box import ReasonBox
 from napari_fociquant._section import OpenSection
 
@@ -47,6 +48,10 @@ EVERYTHING, UNDECIDED, COUNTED, NOT_COUNTED = (
 
 COLUMNS = 4
 """Tiles beside each other at least."""
+
+
+CHANNELS = 4
+"""Channels beside each other; more begin another line."""
 
 
 class TileView(QListView):
@@ -90,9 +95,10 @@ class GalleryWidget(QWidget):
         self.grid.setModel(self.model)
         self.filter = QComboBox()
         self.filter.addItems([EVERYTHING, UNDECIDED, COUNTED, NOT_COUNTED])
-        self.channels = QHBoxLayout()
+        self.channels = QGridLayout()
         self.boxes: list[QCheckBox] = []
-        self.title = QLabel("Open a section in the widget 'Study'.")
+        self.title = title_label()
+        self.title.setText("Open a section in the widget 'Study'.")
         self.reason = ReasonBox()
         self.sign_off = QPushButton("Sign off this section")
         self._build()
@@ -115,11 +121,12 @@ class GalleryWidget(QWidget):
         layout.addLayout(buttons)
         last = QHBoxLayout()
         last.addWidget(self.reason, 1)
+        last.addWidget(KeyButton(self.desk, "comment", "Comment …", self.act))
         last.addWidget(self.sign_off)
         layout.addLayout(last)
         layout.addWidget(Legend(self.desk))
         layout.addWidget(NoticeLine(self.desk))
-        layout.addWidget(KeyBar(self.desk, ("accept", "reject", "undo", "redo", "jump")))
+        layout.addWidget(KeyBar(self.desk, ("accept", "reject", "undo", "redo", "jump", "comment")))
 
     def _connect(self) -> None:
         self.desk.section_changed.connect(self._show_section)
@@ -149,7 +156,7 @@ class GalleryWidget(QWidget):
             box.setChecked(True)
             box.setStyleSheet(f"color: {section.colours[number]}")
             box.toggled.connect(lambda on, n=number: self.model.set_shown(n, on))
-            self.channels.addWidget(box)
+            self.channels.addWidget(box, number // CHANNELS, number % CHANNELS)
             self.boxes.append(box)
 
     def _fill(self) -> None:
@@ -187,6 +194,7 @@ class GalleryWidget(QWidget):
         actions = {
             "accept": lambda: self._decide(accept=True),
             "reject": lambda: self._decide(accept=False),
+            "comment": self._comment,
             "undo": self.desk.undo,
             "redo": self.desk.redo,
             "jump": lambda: self._jump_to(self.grid.currentIndex()),
@@ -197,14 +205,24 @@ class GalleryWidget(QWidget):
         return True
 
     def _decide(self, *, accept: bool) -> None:
-        tiles, reason = self.selected(), self.reason.take()
+        tiles, reason = self.selected(), self.reason.currentText().strip()
+        if not tiles:
+            self.desk.say("Select a candidate first.")
+            return
         decide = self.desk.accept if accept else self.desk.reject
-        decide([tile.row for tile in tiles if not tile.repeat], reason=reason)
+        first = [tile.row for tile in tiles if not tile.repeat]
         again = [tile.row for tile in tiles if tile.repeat]
-        decide(again, repeat=True, reason=reason)
-        for row in again:
-            self.model.decide_repeat(row, Shown.ACCEPTED if accept else Shown.REJECTED)
-        self._advance(tiles)
+        if decide(first, reason=reason) and decide(again, repeat=True, reason=reason):
+            self.reason.take()
+            self._advance(tiles)
+
+    def _comment(self) -> None:
+        if self.desk.section is None:
+            self.desk.say("Open a section first.")
+            return
+        rows = np.unique([tile.row for tile in self.selected()])
+        what = "the selected candidate" if len(rows) == 1 else f"the {len(rows)} selected ones"
+        CommentDialog(self.desk, rows, what, self).open()
 
     def _advance(self, tiles: list[Tile]) -> None:
         """The tile after the last one decided is the next."""

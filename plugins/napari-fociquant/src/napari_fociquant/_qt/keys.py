@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fociquant._keys import ACTIONS, shared_keys
+from napari_fociquant._qt.parts import NOTICE_STYLE, together
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
@@ -40,6 +41,16 @@ class KeyOwner(Protocol):
     def act(self, name: str) -> bool:
         """Do what a key or a button says; False if it is none of the widget's."""
         ...
+
+
+def real_keys(overrides: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Keys of the settings file that a keyboard has, and what is said about the others."""
+    good = {n: k for n, k in overrides.items() if not k.strip() or QKeySequence(k).toString()}
+    problems = [
+        f"{key!r} is no key: the usual one is used for {name!r}. Set another one under 'all keys'."
+        for name, key in overrides.items() if name not in good
+    ]  # fmt: skip
+    return good, problems
 
 
 def took_key(owner: KeyOwner, event: QKeyEvent | None) -> bool:
@@ -89,9 +100,11 @@ class KeyBar(QLabel):
 
     def _say_keys(self) -> None:
         known = {action.name: action for action in ACTIONS}
-        parts = [f"<b>{self._desk.keys[n] or '–'}</b> {known[n].short}" for n in self._names]
+        parts = [
+            together(f"<b>{self._desk.keys[n] or '–'}</b> {known[n].short}") for n in self._names
+        ]
         link = '<a href="all" style="color:#56B4E9">all keys, other keys</a>'
-        self.setText("&nbsp;&nbsp; ".join([*parts, link]))
+        self.setText("&nbsp; ".join([*parts, link]))
 
     def show_all(self) -> None:
         """A window with every key."""
@@ -114,7 +127,7 @@ class KeysDialog(QDialog):
         self.setWindowTitle("Keys of the review")
         self.edits = {action.name: QKeySequenceEdit() for action in ACTIONS}
         self.problem = QLabel()
-        self.problem.setStyleSheet("color: #F0E442")
+        self.problem.setStyleSheet(NOTICE_STYLE)
         self.problem.setWordWrap(True)
         buttons = QDialogButtonBox.StandardButton
         self.box = QDialogButtonBox(buttons.Save | buttons.Cancel | buttons.RestoreDefaults)

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtWidgets import QLabel
 
 from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS
+from napari_fociquant._qt.parts import together
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
@@ -35,12 +36,13 @@ class Legend(QLabel):
     def _text(section: OpenSection) -> str:
         numbers = np.bincount(section.codes(), minlength=max(COLOURS) + 1)
         parts = [
-            f'<span style="color:{COLOURS[state]}">■ {SIGNS[state]}</span> {meaning} '
-            f"<b>{numbers[state]}</b>"
+            f'<span style="color:{COLOURS[state]}">'
+            + together(f"■ {SIGNS[state]}</span> {meaning} <b>{numbers[state]}</b>")
             for state, meaning in MEANINGS.items()
             if numbers[state] or state.name in ("COUNTED", "REJECTED")
         ]
         now = section.session.reviewed_cells
         automatic = int(section.session.positive_automatic.sum())
-        total = f"<b>{now}</b> cells counted ({automatic} before review), {len(section.foci)} foci"
-        return f"{total}<br>{'&nbsp;&nbsp; '.join(parts)}"
+        foci = len(section.foci)
+        total = f"<b>{now}</b> cells with your decisions ({automatic} automatic), {foci} foci"
+        return f"{total}<br>{'&nbsp; '.join(parts)}"

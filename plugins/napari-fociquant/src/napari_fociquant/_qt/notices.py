@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QTextCursor
 from qtpy.QtWidgets import QLabel, QPlainTextEdit
+
+from napari_fociquant._qt.parts import NOTICE_STYLE
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
@@ -21,10 +24,16 @@ class NoticeLine(QLabel):
         super().__init__(desk.notices[-1] if desk.notices else "")
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setStyleSheet("color: #F0E442")
+        self.setStyleSheet(NOTICE_STYLE)
         desk.noticed.connect(self.setText)
         desk.decided.connect(self._fade)
         self._desk, self._seen = desk, 0
+        desk.results_changed.connect(self._say_again)
+
+    def _say_again(self) -> None:
+        """The same in words that do not unblind, where names are hidden by now."""
+        if self.text():
+            self.setText(self._desk.notices[-1] if self._desk.notices else "")
 
     def _fade(self) -> None:
         """A notice goes with the next decision that gives no notice itself."""
@@ -44,3 +53,10 @@ class NoticeList(QPlainTextEdit):
         self.setMaximumHeight(90)
         self.setAccessibleName("Notices")
         desk.noticed.connect(self.appendPlainText)
+        desk.results_changed.connect(self._say_again)
+        self._desk = desk
+
+    def _say_again(self) -> None:
+        """All in words that do not unblind, where names are hidden by now."""
+        self.setPlainText("\n".join(self._desk.notices))
+        self.moveCursor(QTextCursor.MoveOperation.End)

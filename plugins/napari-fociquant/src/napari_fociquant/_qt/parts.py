@@ -5,13 +5,35 @@ from __future__ import annotations
 from typing import TypeVar
 
 from qtpy.QtCore import QItemSelectionModel
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableView, QWidget
 
 T = TypeVar("T")
 
 
+NOTICE_STYLE = "color: #F0E442; background-color: #22262B;"
+"""Of what the user must read: yellow on dark, also where napari's theme is light."""
+
+
 class MissingPartError(RuntimeError):
     """A widget without one of its parts: it was deleted by Qt."""
+
+
+def title_label() -> QLabel:
+    """A line that a long name of a section does not widen; hovering shows all of it."""
+    label = _Shortened()
+    label.setMinimumWidth(80)
+    return label
+
+
+class _Shortened(QLabel):
+    def setText(self, a0: str | None) -> None:  # noqa: N802 - Qt's name
+        super().setText(a0)
+        self.setToolTip(a0 or "")
+
+
+def together(html: str) -> str:
+    """Words that stay on one line; no tags with attributes may be in it."""
+    return html.replace(" ", "&nbsp;")
 
 
 def header_of(table: QTableView) -> QHeaderView:

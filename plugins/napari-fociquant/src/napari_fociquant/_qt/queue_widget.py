@@ -23,13 +23,14 @@ from qtpy.QtWidgets import (
 
 from fociquant.review import Entry, ReviewSession
 from napari_fociquant._foci import Focus
+from napari_fociquant._qt.comment_box import CommentDialog
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.draw_panel import ExcludePanel
 from napari_fociquant._qt.focus_list import FocusListModel
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
-from napari_fociquant._qt.parts import header_of, selection_of, side_header_of
+from napari_fociquant._qt.parts import header_of, selection_of, side_header_of, title_label
 from napari_fociquant._qt.reason_box import ReasonBox
 from napari_fociquant._queue import count_open, places_of, renew, sides, state_of
 
@@ -76,7 +77,7 @@ class QueueWidget(QWidget):
         self.model = FocusListModel(self._state, self)
         self.table = FocusTable(self)
         self.table.setModel(self.model)
-        self.title = QLabel()
+        self.title = title_label()
         self.classes = QComboBox()
         self.reason = ReasonBox()
         self.exclude = ExcludePanel(self.desk)
@@ -105,10 +106,14 @@ class QueueWidget(QWidget):
         layout.addLayout(override)
         layout.addWidget(self.reason)
         layout.addWidget(self.exclude)
-        layout.addWidget(self.sign_off)
+        last = QHBoxLayout()
+        last.addWidget(KeyButton(self.desk, "comment", "Comment …", self.act))
+        last.addWidget(self.sign_off, 1)
+        layout.addLayout(last)
         layout.addWidget(Legend(self.desk))
         layout.addWidget(NoticeLine(self.desk))
-        names = ("accept", "reject", "next", "previous", "merge", "split", "add", "exclude", "undo")
+        names = ("accept", "reject", "next", "previous", "merge", "split", "add", "exclude",
+                 "comment", "undo")  # fmt: skip
         layout.addWidget(KeyBar(self.desk, names))
 
     def _connect(self) -> None:
@@ -127,8 +132,10 @@ class QueueWidget(QWidget):
 
     def _show_section(self) -> None:
         section = self.desk.section
+        self._cut = None
         self.model.show([])
         self.classes.clear()
+        self.buttons["add"].setChecked(self.desk.adding)
         if section is None:
             self.title.setText("Open a section in the widget 'Study'.")
             return
@@ -215,6 +222,7 @@ class QueueWidget(QWidget):
             "split": self._start_split,
             "add": self._toggle_add,
             "exclude": self._start_region,
+            "comment": self._comment,
             "undo": self.desk.undo,
             "redo": self.desk.redo,
             "jump": lambda: self._jump(self.table.currentIndex()),
@@ -230,14 +238,26 @@ class QueueWidget(QWidget):
             self.desk.say("Select a focus first.")
             return
         decide = self.desk.accept if accept else self.desk.reject
-        decide(rows, reason=self.reason.take())
-        self.next_item(1)
+        if decide(rows, reason=self.reason.currentText().strip()):
+            self.reason.take()
+            self.next_item(1)
+
+    def _comment(self) -> None:
+        if self.desk.section is None:
+            self.desk.say("Open a section first.")
+            return
+        items = self.selected()
+        rows = self._selected_rows()
+        what = "the selected focus" if len(items) == 1 else f"the {len(items)} selected foci"
+        CommentDialog(self.desk, rows, what, self).open()
 
     def _merge(self) -> None:
-        items = self.selected()
-        self.desk.decide(
-            lambda session: session.merge([int(session.cell[item.rows[0]]) for item in items])
-        )
+        rows = self._selected_rows()
+        if len(self.selected()) < 2:
+            self.desk.say("A merge needs at least two foci. Select them in the list first.")
+            return
+        # All cells, not one of each: one of them may be rejected later.
+        self.desk.decide(lambda session: session.merge(session.cell[rows].tolist()))
 
     def _start_split(self) -> None:
         items = self.selected()
@@ -246,12 +266,18 @@ class QueueWidget(QWidget):
             return
         self._cut = items[0]
         self.desk.view.start_drawing("add_line")
+        if not self.desk.view.drawing:
+            self._cut = None
+            return
         self.desk.say("Drag a line across the focus: its cells on either side become two foci.")
 
     def _start_region(self) -> None:
         self._cut = None
-        if self.desk.section is not None:
-            self.desk.view.start_drawing("add_polygon")
+        if self.desk.section is None:
+            return
+        self.desk.view.start_drawing("add_polygon")
+        if self.desk.view.drawing:
+            self.desk.say("Click the corners of the region; double-click the last one.")
 
     def _drawn(self, points: np.ndarray) -> None:
         cut, self._cut = self._cut, None

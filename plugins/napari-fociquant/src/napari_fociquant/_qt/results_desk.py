@@ -13,15 +13,18 @@ from fociquant.review import (
     Blinding,
     Reviewer,
     ReviewMark,
+    View,
     is_blinded,
+    namesakes,
     open_blinding,
     review_marks,
-    stations_of,
     unblind,
 )
 from napari_fociquant._config import Config, load_config, save_config
+from napari_fociquant._draft import Draft
 from napari_fociquant._history import forget_paths
 from napari_fociquant._keys import effective_keys
+from napari_fociquant._qt.keys import real_keys
 from napari_fociquant._results import Results, plain
 
 if TYPE_CHECKING:
@@ -61,13 +64,15 @@ class ResultsDesk(QObject):
         super().__init__()
         self.viewer = viewer
         self.config: Config = load_config()
-        self.keys, problems = effective_keys(self.config.keys)
         self.notices: list[str] = [self.config.problem] if self.config.problem else []
-        self.notices += problems
+        wanted, problems = real_keys(self.config.keys)
+        self.keys, clashes = effective_keys(wanted)
+        self.notices += [*problems, *clashes]
         self.results: Results | None = None
         self.blinding: Blinding | None = None
         self.blinded = True
         self.image_folders: list[Path] = []
+        self.config.reviewer = self.checked_name(self.config.reviewer) or ""
 
     def close_section(self) -> None:
         """Close what is open, before something else is opened."""
@@ -126,12 +131,20 @@ class ResultsDesk(QObject):
         """Name under which decisions are logged; ``""`` before one was given."""
         return self.config.reviewer
 
-    def set_reviewer(self, name: str) -> None:
-        """Another person sits down; the section is closed, for a log has one author."""
+    def checked_name(self, name: str) -> str | None:
+        """A name as it is used; None if it cannot be one, and the user is told why."""
         name = name.strip()
-        if name == self.config.reviewer:
+        if name and self.attempt(lambda: Reviewer(name)) is None:
+            return None
+        return name
+
+    def set_reviewer(self, given: str) -> None:
+        """Another person sits down; the section is closed, for a log has one author."""
+        name = self.checked_name(given)
+        if name is None or name == self.config.reviewer:
             return
         self.close_section()
+        self.blinded = True
         self.config.reviewer = name
         save_config(self.config)
         results = self.results
@@ -145,8 +158,9 @@ class ResultsDesk(QObject):
 
     def _open_results(self, root: Path) -> bool:
         found = Results(root)
+        blinding = self._codes(found)  # may fail: then everything stays as it was
         self.close_section()
-        self.results = found
+        self.results, self.blinding = found, blinding
         self._blind(found)
         known = self.config.image_folders.get(str(found.root))
         self.image_folders = [Path(known)] if known else []
@@ -160,18 +174,46 @@ class ResultsDesk(QObject):
             self.results = self.attempt(lambda: Results(root)) or self.results
             self.results_changed.emit()
 
-    def _blind(self, results: Results) -> None:
+    def hides(self, draft: Draft) -> bool:
+        """Whether a study is that of the results that are reviewed blind: most of its images."""
+        if not self.blinded or self.results is None:
+            return False
+        counted = {str(one["image"]) for one in self.results.record["sections"]}
+        return len(counted & set(draft.images)) > len(counted) / 2
+
+    @staticmethod
+    def _codes(results: Results) -> Blinding:
         sections = len(results.record["sections"])
-        self.blinding = open_blinding(results.root, repeats=round(REPEATED_SECTIONS * sections))
+        return open_blinding(results.root, repeats=round(REPEATED_SECTIONS * sections))
+
+    def views(self) -> list[View]:
+        """Sections of the study as they are to be reviewed, in their random order."""
+        if self.blinding is None or self.results is None:
+            return []
+        known = {str(one["name"]) for one in self.results.record["sections"]}
+        return [view for view in self.blinding.views if view.section in known]
+
+    def _blind(self, results: Results) -> None:
         self.blinded = is_blinded(results.root, self.reviewer) if self.reviewer else True
         if self.blinded:
             forget_paths(self._paths())
+            # What was said before there was something to hide.
+            self.notices[:] = [self.redact(text) for text in self.notices]
         if self.reviewer:
             self._say_namesakes(results.root)
 
     def _say_namesakes(self, root: Path) -> None:
         """Two people of one name are two reviewers; they should know."""
-        if stations_of(root, self.reviewer) - {Reviewer(self.reviewer).station}:
+        here = Reviewer(self.reviewer).station
+        found = namesakes(root, self.reviewer)
+        others = sorted({name for name, at in found if at == here} - {self.reviewer})
+        if others:
+            self.say(
+                f"On this computer decisions were made under the name {others[0]!r}. Capitals "
+                f"count: {self.reviewer!r} is another reviewer. To go on with those decisions, "
+                f"write {others[0]!r}."
+            )
+        if {at for _, at in found} - {here}:
             self.say(
                 f"Under the name {self.reviewer!r} decisions were made on another computer or "
                 "account. They are kept apart, as another reviewer's. If that is somebody else, "

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 TAG = "fociquant"
 """Key of a layer's metadata by which our layers are known."""
 
+TITLE = "fociquant"
+"""Of the window where no section is open."""
+
+CLICK_PX = 4.0
+"""A press that moves less than this on the screen is a click, px."""
+
 DRAWING = "Draw here"
 """Name of the layer on which regions and cuts are drawn."""
 
@@ -112,6 +118,7 @@ class SectionView(QObject):
         for layer in [one for one in self._viewer.layers if TAG in one.metadata]:
             self._viewer.layers.remove(layer)
         self._layers.clear()
+        self._viewer.title = TITLE
 
     def update_cells(self, section: OpenSection, *, replaced: bool) -> None:
         """Draw decisions: soon, once for all that come together."""
@@ -139,17 +146,18 @@ class SectionView(QObject):
             layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _show_regions(self, section: OpenSection) -> None:
-        rings = [ring for rings in section.session.regions.values() for ring in rings]
+        regions = section.session.regions
         layer = self._layers.get(REGIONS)
-        if layer is not None and len(layer.data) == len(rings):
+        if layer is not None and layer.metadata[TAG] == tuple(regions):
             return
+        rings = [ring for rings in regions.values() for ring in rings]
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
         self._layers.pop(REGIONS, None)
         if rings:
             self._layers[REGIONS] = self._viewer.add_shapes(
                 rings, shape_type="polygon", name=REGIONS, face_color="#7A6FB040",
-                edge_color="#7A6FB0", edge_width=3, units=UNITS, metadata={TAG: REGIONS},
+                edge_color="#7A6FB0", edge_width=3, units=UNITS, metadata={TAG: tuple(regions)},
             )  # fmt: skip
 
     def layer(self, name: str) -> Layer | None:
@@ -200,13 +208,14 @@ class SectionView(QObject):
 
     def _on_press(self, viewer: Any, event: Any) -> Any:
         """A click that is not the beginning of a drag."""
-        start = np.asarray(event.position)[-2:]
-        moved = False
+        start, pressed = np.asarray(event.position)[-2:], np.asarray(event.pos)
+        moved = 0.0
         yield
         while event.type == "mouse_move":
-            moved = True
+            moved = max(moved, _distance(event.pos, pressed))
             yield
-        if not moved and self._drawing is None and self._layers:
+        moved = max(moved, _distance(event.pos, pressed))
+        if moved < CLICK_PX and self._drawing is None and self._layers:
             self.clicked.emit(float(start[0]), float(start[1]))
 
     def leave(self) -> None:
@@ -214,3 +223,8 @@ class SectionView(QObject):
         if self._on_press in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self._layers.clear()
+
+
+def _distance(place: Any, pressed: np.ndarray) -> float:
+    """How far the mouse is from where it was pressed, px on the screen."""
+    return float(np.linalg.norm(np.asarray(place) - pressed))

@@ -93,7 +93,7 @@ class SectionsPanel(QWidget):
         layout.addLayout(export)
 
     def _connect(self) -> None:
-        self.reviewer.editingFinished.connect(lambda: self.desk.set_reviewer(self.reviewer.text()))
+        self.reviewer.editingFinished.connect(lambda: self._set_reviewer())
         self.table.doubleClicked.connect(lambda index: self.open_row(index.row()))
         actions = {
             "results": self._ask_results, "open": lambda: self.open_row(self.table.currentRow()),
@@ -106,11 +106,15 @@ class SectionsPanel(QWidget):
         self.desk.section_changed.connect(self.refresh)
         self.command.finished.connect(self._finish)
 
+    def _set_reviewer(self) -> None:
+        self.desk.set_reviewer(self.reviewer.text())
+        self.reviewer.setText(self.desk.reviewer)  # as it was, if the name was refused
+
     # The list
 
     def views(self) -> list[View]:
         """Sections in the order of the list: random, as the blinding has them."""
-        return list(self.desk.blinding.views) if self.desk.blinding else []
+        return self.desk.views()
 
     def refresh(self) -> None:
         """Fill the list again."""
@@ -128,6 +132,7 @@ class SectionsPanel(QWidget):
                 item = QTableWidgetItem(text)
                 item.setToolTip(why)
                 self.table.setItem(place, column, item)
+        self.table.setColumnHidden(COLUMNS.index("cells"), desk.blinded)  # they would tell
         header = header_of(self.table)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
@@ -168,6 +173,8 @@ class SectionsPanel(QWidget):
         """Open the section of a line."""
         if 0 <= place < len(self.views()):
             self.desk.open_section(self.views()[place].code)
+        else:
+            self.desk.say("Select a section in the list first.")
 
     # What is asked
 

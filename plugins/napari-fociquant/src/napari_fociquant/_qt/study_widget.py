@@ -35,11 +35,13 @@ class StudyWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self.desk = desk_of(napari_viewer, self)
-        self.draft = DraftPanel()
+        self.draft = DraftPanel(self.desk.hides)
         self.run = RunPanel()
         self.sections = SectionsPanel(self.desk)
         self.tabs = QTabWidget()
         self.review = QPushButton("Show gallery, queue and audit")
+        self._counting = False
+        self._hidden: Path | None = None
         self._build()
         self._connect()
 
@@ -61,6 +63,7 @@ class StudyWidget(QWidget):
 
     def _connect(self) -> None:
         self.draft.told.connect(self.desk.say)
+        self.draft.checked.connect(self._checked)
         self.run.told.connect(self.desk.say)
         self.run.start_button.clicked.connect(lambda: self.count())
         self.run.counted.connect(self._show_results)
@@ -74,19 +77,20 @@ class StudyWidget(QWidget):
         if is_results(path):
             self.desk.open_results(path)
         elif self.draft.open(path):
+            self._hidden = None
             self.tabs.setCurrentIndex(0)
 
     def count(self) -> None:
         """Check the study; count it if nothing is wrong."""
-        if self.draft.draft is None:
-            self.desk.say("Choose a folder first.")
+        if self.draft.draft is None and self._hidden is not None:
+            self.run.start(self._hidden)  # which checks it again
             return
-        self.draft.checked.connect(self._count_checked)
+        self._counting = True
         self.draft.check()
 
-    def _count_checked(self, good: bool) -> None:
-        self.draft.checked.disconnect(self._count_checked)
-        if good and self.draft.draft is not None:
+    def _checked(self, good: bool) -> None:
+        counting, self._counting = self._counting, False
+        if good and counting and self.draft.draft is not None:
             self.run.start(self.draft.draft.study_file)
 
     def _show_results(self, root: Path) -> None:
@@ -97,8 +101,12 @@ class StudyWidget(QWidget):
         """Groups and days must not be read while a review is blinded."""
         if self.desk.results is not None:
             self.tabs.setCurrentIndex(1)
-            if self.desk.blinded and not self.run.running:
-                self.draft.clear()
+            if self.desk.blinded:
+                self.run.state.setText(self.desk.redact(self.run.state.text()))
+                draft = self.draft.draft
+                if draft is not None and self.desk.hides(draft):
+                    self._hidden = draft.study_file
+                    self.draft.clear()
 
     def show_review(self) -> None:
         """Dock the other widgets, if they are not there."""
