@@ -417,3 +417,8 @@ def test_marks_follow_a_log_that_grows(made, opened):
     opened.reject(2)
     opened.sign_off()
     assert [(mark.decisions, mark.signed_off) for mark in review_marks(made)] == [(2, True)]
+
+
+def test_each_of_many_decisions_has_its_outline(opened, monkeypatch):
+    monkeypatch.setattr("fociquant.review.shown.LONG_LIST", 1)
+    assert all(entry.cells[0].outline for entry in opened.reject([1, 2, 3]))

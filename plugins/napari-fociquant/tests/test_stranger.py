@@ -330,3 +330,20 @@ def test_comments_on_a_section_and_on_a_cell(bench, results, qtbot):
     tip = bench.gallery.model.data(bench.gallery.model.index(2), Qt.ItemDataRole.ToolTipRole)
     assert "looks like a macrophage" in tip
     assert session.reviewed_cells == before
+
+
+def test_a_merge_names_all_cells_and_nothing_selected_is_said(bench, results, qtbot):
+    bench.open(results, BUSY)
+    queue, session = bench.queue, bench.desk.section.session
+    queue.select(0)
+    queue.select(1)
+    cells = {int(session.cell[row]) for one in queue.selected() for row in one.rows}
+    queue.act("merge")
+    assert {ref.cell for ref in session.history[-1].cells} == cells
+    bench.gallery.grid.clearSelection()
+    bench.gallery.reason.setCurrentText("debris")
+    bench.gallery.act("reject")
+    assert "Select a candidate first" in said(bench)
+    assert len(session.history) == 1 and bench.gallery.reason.currentText() == "debris"
+    table = bench.study.sections.table
+    assert table.isColumnHidden(2)  # counts would tell

@@ -103,7 +103,7 @@ class KeyBar(QLabel):
         parts = [
             together(f"<b>{self._desk.keys[n] or '–'}</b> {known[n].short}") for n in self._names
         ]
-        link = '<a href="all" style="color:#56B4E9">all keys, other keys</a>'
+        link = '<a href="all" style="color:#56B4E9">all&nbsp;keys,&nbsp;other&nbsp;keys</a>'
         self.setText("&nbsp; ".join([*parts, link]))
 
     def show_all(self) -> None:
