@@ -123,7 +123,7 @@ def rows_of(
 ) -> dict[tuple[int, int], pd.DataFrame]:
     """Measured objects of every decode cell, those near the places that are asked for."""
     cache = WindowCache(2**26)
-    flows = flow_field(plan, facts.stats, segmenter, cache, check=lambda: None)
+    flows = flow_field(plan, facts.stats, facts.unmixing, segmenter, cache, check=lambda: None)
     lattice = plan.lattice
     return {
         cell: count_cell(
