@@ -31,10 +31,9 @@ class _Results:
         self.inputs = inputs_of(record, self.folder)
 
     def table(self, path: Path) -> pd.DataFrame:
-        from fociquant.run.tables import TEXT_COLUMNS
-        from fociquant.store import read_csv
+        from fociquant.run.tables import read_table
 
-        return read_csv(path, text=(*TEXT_COLUMNS, *self.inputs.extras))
+        return read_table(path, self.inputs)
 
     def cells(self) -> pd.DataFrame:
         from fociquant.store import read_parquet

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fociquant import report as pages
-from fociquant.errors import FociquantError
+from fociquant.errors import FociquantError, ResultsError
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.run.progress import Progress
-from fociquant.run.tables import TEXT_COLUMNS, TableInputs, Tables
+from fociquant.run.tables import REQUIRED_COLUMNS, TEXT_COLUMNS, TableInputs, Tables
 from fociquant.store import ResultsFolder, facts_of, read_csv, read_json
 from fociquant.study import Study
 from fociquant.units import PixelSize
@@ -53,10 +54,20 @@ def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> pages.ReportEx
     crops = {name: one for name, one in found.items() if one is not None}
     overviews = {name: folder.overview(name) for name in names if folder.overview(name).is_file()}
     further = {name: folder.root / path for name, path in OPTIONAL_TABLES.items()}
-    tables = {n: read_csv(p, text=TEXT_COLUMNS) for n, p in further.items() if p.is_file()}
+    tables = {
+        n: read_csv(p, text=TEXT_COLUMNS, columns=REQUIRED_COLUMNS.get(p.name, ()))
+        for n, p in further.items()
+        if p.is_file()
+    }
+    try:
+        candidates = _candidates(folder.cells)
+        shown = _shown(folder.cells, {name: set(one.cells) for name, one in crops.items()})
+    except (OSError, pa.ArrowException) as error:
+        cure = f"'fociquant recount {folder.root}' makes it again."
+        raise ResultsError(f"{folder.cells} is damaged ({error}). {cure}") from error
     return pages.ReportExtras(
-        candidates=_candidates(folder.cells),
-        shown=_shown(folder.cells, {name: set(one.cells) for name, one in crops.items()}),
+        candidates=candidates,
+        shown=shown,
         crops=crops,
         overviews=overviews,
         tables=tables,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fociquant.atomic import atomic_path
-from fociquant.cohort import ASSUMED_CV, compare_groups, group_table, mice_table, power_table
+from fociquant.cohort import (
+    ASSUMED_CV,
+    COMPARISON_COLUMNS,
+    GROUP_COLUMNS,
+    compare_groups,
+    group_table,
+    mice_table,
+    power_table,
+)
 from fociquant.foci import find_foci, link_sensitivity
-from fociquant.model import CELL_COLUMNS, PhenotypeRule, Section, SectionFacts
+from fociquant.model import (
+    CELL_COLUMNS,
+    FOCUS_COLUMNS,
+    MOUSE_COLUMNS,
+    SECTION_COLUMNS,
+    PhenotypeRule,
+    Section,
+    SectionFacts,
+)
 from fociquant.run.gating import (
     PHENOTYPE_PARTS,
+    THRESHOLD_COLUMNS,
     Gating,
     find_gating,
     gate_section,
@@ -43,6 +61,17 @@ TEXT_COLUMNS = (
     "marker", "bands_note", "reviewer", "station", "comment", "note",
 )  # fmt: skip
 """Columns of the CSV tables that are text even where they look like numbers."""
+
+REQUIRED_COLUMNS: dict[str, tuple[str, ...]] = {
+    "sections.csv": SECTION_COLUMNS,
+    "foci.csv": FOCUS_COLUMNS,
+    "mice.csv": MOUSE_COLUMNS,
+    "groups.csv": GROUP_COLUMNS,
+    "comparisons.csv": COMPARISON_COLUMNS,
+    "thresholds.csv": THRESHOLD_COLUMNS,
+    "foci_sensitivity.csv": ("group", "dpi", "link_um", "in_use", "foci"),
+}
+"""File to the columns without which it is not that table."""
 
 PIECE_ROWS = 65536
 """Rows of ``cells.parquet`` that are made ready at a time: a section of a million cells would
@@ -200,13 +229,25 @@ def read_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     ResultsError
         If one is absent or damaged.
     """
-    text = (*TEXT_COLUMNS, *inputs.extras)
     return Tables(
-        sections=read_csv(folder.sections, text=text),
-        foci=read_csv(folder.foci, text=text),
-        mice=read_csv(folder.mice, text=text),
-        groups=read_csv(folder.groups, text=text),
-        comparisons=read_csv(folder.comparisons, text=text),
+        sections=read_table(folder.sections, inputs),
+        foci=read_table(folder.foci, inputs),
+        mice=read_table(folder.mice, inputs),
+        groups=read_table(folder.groups, inputs),
+        comparisons=read_table(folder.comparisons, inputs),
+    )
+
+
+def read_table(path: Path, inputs: TableInputs) -> pd.DataFrame:
+    """One CSV table of a results folder, with the columns that it must have.
+
+    Raises
+    ------
+    ResultsError
+        If it is absent, damaged, or was saved otherwise by another program.
+    """
+    return read_csv(
+        path, text=(*TEXT_COLUMNS, *inputs.extras), columns=REQUIRED_COLUMNS.get(path.name, ())
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pandas.api.types import is_numeric_dtype
 
 from fociquant.atomic import atomic_path, write_text
 from fociquant.errors import ResultsError
@@ -83,7 +84,9 @@ def _line(cells: list[str] | tuple[str, ...]) -> str:
     return ",".join(quoted) + "\n"
 
 
-def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_csv(
+    path: Path, *, text: tuple[str, ...] = (), columns: tuple[str, ...] = ()
+) -> pd.DataFrame:
     """Read a table of :func:`write_csv`.
 
     Parameters
@@ -91,11 +94,13 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
     path : pathlib.Path
     text : tuple of str
         Columns that are text even where they look like numbers.
+    columns : tuple of str
+        Columns that must be there; those not in `text` hold numbers.
 
     Raises
     ------
     ResultsError
-        If the file is absent or not a table.
+        If the file is absent, not a table, or was saved otherwise by another program.
     """
     try:
         header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
@@ -108,7 +113,21 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
         raise ResultsError(f"{path} cannot be read: {error}. Run the study again.") from error
     for name in kinds:
         table[name] = table[name].map(unguard)
-    return table.rename(columns=unguard)
+    table = table.rename(columns=unguard)
+    for name in columns:
+        if name not in table:
+            raise ResultsError(f"{path} has no column {name!r}{_changed(path)}")
+        if name not in text and not is_numeric_dtype(table[name]):
+            raise ResultsError(f"{path}, column {name!r}, holds more than numbers{_changed(path)}")
+    return table
+
+
+def _changed(path: Path) -> str:
+    """Tables are the program's own: who saves one in a spreadsheet gets it made again."""
+    return (
+        ": it was changed by another program. 'fociquant recount "
+        f"{path.parent}' makes the tables again; keep your own version under another name."
+    )
 
 
 def write_parquet(target: Path, table: pd.DataFrame, schema: pa.Schema) -> None:

@@ -12,10 +12,18 @@ from click.testing import CliRunner
 
 from fociquant.cli import group
 from fociquant.errors import ResultsError
+from fociquant.run.tables import REQUIRED_COLUMNS
 from fociquant.settings import Settings, load_profile
 from fociquant.store import ResultsFolder, write_csv, write_json
 
 MOUSE = "007"
+
+
+def write_whole(path, *rows):
+    """A table with every column that it must have; what is not given is empty."""
+    table = pd.DataFrame(list(rows))
+    missing = [name for name in REQUIRED_COLUMNS[path.name] if name not in table]
+    write_csv(path, table.assign(**dict.fromkeys(missing, np.nan)))
 
 
 @pytest.fixture()
@@ -35,17 +43,17 @@ def results(tmp_path):
     classes = {"solitary": 1, "clusters": 0, "micrometastases": 0, "macrometastases": 0}
     counts = {"sections": 1, "sections_failed": 0, "cells": 1, "cells_per_mm2": 0.5,
               "foci_area_mm2": 9e-6, "Ki67_pct": 100.0}  # fmt: skip
-    write_csv(folder.mice, pd.DataFrame([base | classes | counts]))
-    write_csv(folder.groups, pd.DataFrame([{"group": "IAV", "dpi": 3, "mice": 1}]))
-    write_csv(folder.comparisons, pd.DataFrame([{"group": "IAV", "comparison_note": "=1+1"}]))
+    write_whole(folder.mice, base | classes | counts)
+    write_whole(folder.groups, {"group": "IAV", "dpi": 3, "mice": 1})
+    write_whole(folder.comparisons, {"group": "IAV", "comparison_note": "=1+1"})
     rows = [
         base | {"section": "s1", "status": "done"},
         base | {"section": "s2", "status": "failed"},
     ]
-    write_csv(folder.sections, pd.DataFrame(rows))
+    write_whole(folder.sections, *rows)
     focus = {"section": "s1", "mouse": MOUSE, "focus": 1, "class": "solitary", "cells": 1,
              "area_um2": 9.0}  # fmt: skip
-    write_csv(folder.foci, pd.DataFrame([focus]))
+    write_whole(folder.foci, focus)
     outline = np.array([1, 2, 1, 5, 4, 5, 4, 2], dtype=np.float32)
     cell = {"section": "s1", "cell": 1, "focus": 1, "positive": True, "area_um2": 9.0}
     pd.DataFrame([cell | {"outline": outline}]).to_parquet(folder.cells)

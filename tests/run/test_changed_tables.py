@@ -1,0 +1,60 @@
+"""Tables that a spreadsheet has saved otherwise: one line with the cure, no half report."""
+
+from __future__ import annotations
+
+import pytest
+
+from fociquant.errors import ResultsError
+from fociquant.run.reporting import gather_extras
+from fociquant.run.study import inputs_of, read_json, recount
+from fociquant.run.tables import REQUIRED_COLUMNS, read_table, read_tables
+from fociquant.testing.studies import write_study
+
+
+@pytest.fixture(scope="module")
+def results(run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("changed")
+    run(write_study(path / "study", {"m1": 2, "m2": 5}, shape=(120, 160)), path / "r", threads=1)
+    return path / "r"
+
+
+@pytest.fixture()
+def inputs(results, folder):
+    there = folder(results)
+    return inputs_of(read_json(there.run), there)
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED_COLUMNS))
+def test_a_table_saved_with_semicolons_or_without_a_column_is_told(results, inputs, name):
+    path = results / name
+    written = path.read_bytes()
+    assert len(read_table(path, inputs).columns) >= len(REQUIRED_COLUMNS[name])
+    for content in (written.replace(b",", b";"), b"\n".join(
+        line.partition(b",")[2] for line in written.splitlines()
+    )):  # fmt: skip
+        path.write_bytes(content)
+        with pytest.raises(ResultsError, match=rf"{name} has no column '.*fociquant recount"):
+            read_table(path, inputs)
+    path.write_bytes(written)
+
+
+def test_words_among_numbers_are_told(results, inputs):
+    path = results / "mice.csv"
+    written = path.read_text()
+    path.write_text(written.replace("\nm2,IAV,3,1,", "\nm2,IAV,3,one,"))
+    with pytest.raises(ResultsError, match="column 'sections', holds more than numbers"):
+        read_table(path, inputs)
+    path.write_text(written)
+
+
+def test_what_was_changed_is_made_again(results, inputs, folder, tables):
+    before = tables(results)
+    (results / "foci.csv").write_text("focus;cells\n")
+    with (results / "cells.parquet").open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(ResultsError, match=r"foci\.csv"):
+        read_tables(folder(results), inputs)
+    with pytest.raises(ResultsError, match=r"cells\.parquet is damaged .*fociquant recount"):
+        gather_extras(folder(results), ["s0"])
+    recount(results)
+    assert tables(results) == before
