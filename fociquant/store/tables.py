@@ -117,7 +117,7 @@ def read_csv(
     for name in columns:
         if name not in table:
             raise ResultsError(f"{path} has no column {name!r}{_changed(path)}")
-        if name not in text and not is_numeric_dtype(table[name]):
+        if name not in text and len(table) and not is_numeric_dtype(table[name]):
             raise ResultsError(f"{path}, column {name!r}, holds more than numbers{_changed(path)}")
     return table
 

@@ -58,3 +58,12 @@ def test_what_was_changed_is_made_again(results, inputs, folder, tables):
         gather_extras(folder(results), ["s0"])
     recount(results)
     assert tables(results) == before
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED_COLUMNS))
+def test_a_table_without_rows_is_a_result(results, inputs, name):
+    path = results / name
+    written = path.read_bytes()
+    path.write_bytes(written.splitlines(keepends=True)[0])
+    assert len(read_table(path, inputs)) == 0
+    path.write_bytes(written)
