@@ -83,8 +83,15 @@ def _segmentation(run: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         f"The lung was outlined at {prepare.get('overview_um_per_px', 0):g} µm per pixel, air "
         f"spaces up to {closing:g} µm wide included. " if closing is not None else ""
     )  # fmt: skip
+    unstained = channels.get("autofluorescence")
+    unmixed = (
+        f"What {unstained} explained of the marker's light, by their slope in each section, was "
+        "taken off for segmentation, not for measurement. "
+        if unstained and prepare.get("subtract_autofluorescence") else ""
+    )  # fmt: skip
     return (
-        f"{outline}Intensities were scaled once per section and channel. Objects were segmented in "
+        f"{outline}Intensities were scaled once per section and channel. {unmixed}"
+        "Objects were segmented in "
         f"the {used} channels with the model '{model.get('name', segment.get('model'))}' "
         f"(sha256 of the weights {weights}…, {model.get('precision', 'precision unknown')}, "
         f"{model.get('device', 'device unknown')}) and the dynamics of Cellpose (Stringer et al., "

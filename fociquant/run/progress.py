@@ -128,7 +128,8 @@ class Lines(Progress):
     def start(self, pixels: Mapping[str, int]) -> None:
         """See :class:`Progress`."""
         self._counter.start(pixels)
-        self.say(f"{len(pixels)} sections, {sum(pixels.values()) / 1e6:.0f} megapixels")
+        sections = "1 section" if len(pixels) == 1 else f"{len(pixels)} sections"
+        self.say(f"{sections}, {sum(pixels.values()) / 1e6:,.1f} megapixels")
 
     def skip(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""

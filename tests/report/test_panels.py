@@ -306,8 +306,12 @@ def test_methods_say_what_was_done_with_its_numbers():
         "cell diameter of 12 µm", "1.8 times what the unstained channel (AF)", "25 to 1200 µm²",
         "no negative-control sections", "positive for Ki67", "at most 20 µm apart",
         "micrometastasis, below 0.03 mm²", "negative binomial", "not corrected by hand",
+        "What AF explained of the marker's light", "taken off for segmentation, not for",
     ):  # fmt: skip
         assert words in text
+    as_it_is = record()
+    as_it_is["settings"]["prepare"]["subtract_autofluorescence"] = False
+    assert "taken off" not in "\n".join(methods(as_it_is, mice, sections, comparison()))
     controls = sections.assign(control="negative", threshold_source="controls")
     text = "\n".join(methods(record(), mice.assign(reviewed="yes"), controls, None))
     assert "12 negative-control sections (24 mm² of tissue) 492 cells were counted" in text

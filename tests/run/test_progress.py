@@ -36,7 +36,7 @@ def test_plain_lines_say_sections_blocks_rate_and_what_is_left(clock):
     stream = io.StringIO()
     a_run(Lines(stream))
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "2 sections, 6 megapixels"
+    assert lines[0] == "2 sections, 6.0 megapixels"
     assert lines[1] == "s0: note: The marker is dim."
     # Half of the first section was done before: it counts as done, not as fast.
     assert lines[2].startswith("s0: block 1/2  ( 50 %  0/2 sections, 0.0")
