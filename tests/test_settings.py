@@ -43,7 +43,11 @@ PROFILES = sorted(path.stem for path in (configs_dir() / "foci").glob("*.yaml"))
 def test_every_setting_says_what_it_is_and_in_which_unit(model, name):
     field = model.model_fields[name]
     assert field.description and len(field.description) > 10
-    known = name.endswith(UNITS) or name.endswith(PURE) or name.startswith(("mask_", "correct_"))
+    known = (
+        name.endswith(UNITS)
+        or name.endswith(PURE)
+        or name.startswith(("mask_", "correct_", "subtract_"))
+    )
     assert known, f"{name}: which unit?"
     if name.endswith(("_um", "_um2", "_mm2")):
         assert "µm" in field.description or "mm²" in field.description
