@@ -135,7 +135,7 @@ class MeasureSettings(_Frozen):
 class GateSettings(_Frozen):
     """Which objects are labelled cancer cells."""
 
-    min_score: float = Field(2.3, ge=-10.0, le=10.0)
+    min_score: float = Field(2.8, ge=-10.0, le=10.0)
     """Mean cell logit of the network over the object; lower is uncertain."""
     without_autofluorescence_min_score: float = Field(3.5, ge=-10.0, le=10.0)
     """The same where no autofluorescence channel tells macrophages from cells."""

@@ -175,16 +175,16 @@ def row_of_lining(score, *, friends=0):
 
 
 def test_barely_certain_among_uncertain_is_lining():
-    assert row_of_lining(2.5) == "lining"
+    assert row_of_lining(3.2) == "lining"
     assert row_of_lining(3.6) == ""
-    assert row_of_lining(2.5, friends=2) == ""
+    assert row_of_lining(3.2, friends=2) == ""
 
 
 def test_beside_a_lumen_one_uncertain_neighbour_is_enough():
     lumen = np.zeros((10, 10), bool)
     lumen[3:7, 7:] = True  # from x = 56 µm
     facts = replace(FACTS, lumen=lumen)
-    candidate, uncertain = {"score_mean": 2.5}, {"score_mean": 0.5, "y_um": 50.0}
+    candidate, uncertain = {"score_mean": 3.2}, {"score_mean": 0.5, "y_um": 50.0}
     assert judge(candidate, uncertain, facts=facts)["flags"][0] == "lining"
     assert judge(candidate, uncertain)["flags"][0] == ""
     assert judge(candidate, facts=facts)["flags"][0] == ""
