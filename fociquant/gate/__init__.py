@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fociquant.gate.cells import gate_objects, marker_needed, marker_noise
+from fociquant.gate.cells import gate_objects, marker_needed
 from fociquant.gate.controls import (
     BatchThreshold,
     Gate,
@@ -20,7 +20,6 @@ __all__ = [
     "control_threshold",
     "gate_objects",
     "marker_needed",
-    "marker_noise",
     "section_spill_over",
     "spill_over",
     "upper_bound",

@@ -125,7 +125,7 @@ def gate_objects(
         positive=(bits & int(REJECTING)) == 0,
         marker_excess=excess,
         marker_unexplained=unexplained,
-        marker_strength=unexplained / marker_noise(facts),
+        marker_strength=unexplained / facts.marker_unit,
         ring=ring,
         **found,
     )
@@ -153,15 +153,9 @@ def _ring(objects: pd.DataFrame, excess: np.ndarray) -> np.ndarray:
     return np.clip(1.0 - share, -1.0, 2.0)
 
 
-def marker_noise(facts: SectionFacts) -> float:
-    """The marker's pixel noise, counts; an image without any is measured by its spread."""
-    stats = facts.stats["marker"]
-    return stats.noise if stats.noise > 0 else stats.spread
-
-
 def marker_needed(facts: SectionFacts, gate: Gate, settings: GateSettings) -> float:
     """Unexplained marker that an object of this section must exceed, counts."""
-    return max(settings.marker_snr * marker_noise(facts), gate.marker)
+    return max(settings.marker_snr * facts.marker_unit, gate.marker)
 
 
 def _excess(

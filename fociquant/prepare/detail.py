@@ -6,9 +6,7 @@ The overview is too coarse for either: septa and nuclei are smaller than its pix
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 from fociquant.model import Box
 from fociquant.prepare.grids import block_sums
 from fociquant.prepare.overview import PixelReader, choose_level
+from fociquant.prepare.threads import in_turn
 from fociquant.units import PixelSize
 
 DETAIL_UM = 2.7
@@ -41,9 +40,6 @@ LARGEST = 1e15
 
 TRUNCATE = 3.0
 """Gaussians end at so many sigmas."""
-
-MAX_THREADS = 4
-"""Pieces that are looked at together; each holds some ten megabytes per channel."""
 
 BRIGHTEST = 2.5
 """Light beyond this multiple of tissue's is cut: a labelled cell would darken its surroundings."""
@@ -177,10 +173,9 @@ def look_closely(
                 seen[f"{role} {lag}"] = sums.part(_bends(plane, lag, piece.inner), piece.place)
         return piece, seen
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
-        # Added in the order of the pieces: sums do not depend on which thread was first.
-        for piece, seen in pool.map(look, _pieces(reader.levels[level], n, halo, sums)):
-            sums.add(seen, piece.place)
+    # Added in the order of the pieces: sums do not depend on which thread was first.
+    for piece, seen in in_turn(look, _pieces(reader.levels[level], n, halo, sums)):
+        sums.add(seen, piece.place)
     means = sums.means()
     fine, coarse = ({role: means[f"{role} {lag}"] for role in roles} for lag in LAGS)
     return Detail(means["cover"], fine, coarse, pixel_um, reduction * n)

@@ -15,9 +15,7 @@ that it does not depend on the pieces in which the section was read.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +23,7 @@ import numpy as np
 from fociquant.model import MAP_RATIO, MAP_STEPS, Box, MarkerMap, SectionFacts
 from fociquant.prepare.linings import block_max, remove_linings
 from fociquant.prepare.overview import PixelReader, choose_level
+from fociquant.prepare.threads import in_turn
 from fociquant.units import PixelSize
 
 SQUARE_UM = 4.0
@@ -106,7 +105,6 @@ def map_marker(
     MarkerMap
     """
     frame = _frame(reader, roles, facts, pixel_size)
-    pieces = list(_pieces(frame.shape))
     steps = np.zeros(frame.shape, np.uint8)
     unit, group_px = facts.marker_unit, frame.factor * GROUP_SQUARES
 
@@ -114,9 +112,8 @@ def map_marker(
         excess = _excess(_square_means(reader, frame, squares), frame)
         steps[squares.slices] = np.clip(np.floor(excess * (MAP_STEPS / unit)), 0, 255)
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
-        for _ in pool.map(work, pieces):
-            pass
+    for _ in in_turn(work, _pieces(frame.shape), at_most=MAX_THREADS):
+        pass
     remove_linings(steps, square_um=pixel_size.mean * frame.factor)
     return MarkerMap(
         peaks=block_max(steps, GROUP_SQUARES),

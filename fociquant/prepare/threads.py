@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -29,8 +29,15 @@ def each(work: Callable[[_Item], _Found], items: Iterable[_Item]) -> list[_Found
     -------
     list
     """
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
-        return list(pool.map(work, items))
+    return list(in_turn(work, items))
+
+
+def in_turn(
+    work: Callable[[_Item], _Found], items: Iterable[_Item], *, at_most: int = MAX_THREADS
+) -> Iterator[_Found]:
+    """The same one by one: what was taken need not be kept. `at_most` threads work."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, at_most)) as pool:
+        yield from pool.map(work, items)
 
 
 def both(one: Callable[[], _One], other: Callable[[], _Other]) -> tuple[_One, _Other]:

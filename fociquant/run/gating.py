@@ -21,7 +21,6 @@ from fociquant.gate import (
     control_threshold,
     gate_objects,
     marker_needed,
-    marker_noise,
     section_spill_over,
 )
 from fociquant.model import PhenotypeRule, Section, SectionFacts
@@ -64,7 +63,7 @@ class Gating:
         one = self.batches[section.batch]
         marker = math.nan
         if facts is not None:
-            marker = marker_needed(facts, one.gate, settings) / marker_noise(facts)
+            marker = marker_needed(facts, one.gate, settings) / facts.marker_unit
         return {
             "marker_threshold": marker,
             "score_threshold": _or_nan(one.gate.score),

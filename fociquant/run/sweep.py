@@ -12,7 +12,7 @@ import pandas as pd
 
 from fociquant.cohort import compare_groups, group_table
 from fociquant.errors import ResultsError
-from fociquant.gate import Gate, marker_noise
+from fociquant.gate import Gate
 from fociquant.model import Section
 from fociquant.run.gating import Gating, find_gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
@@ -173,7 +173,7 @@ def _levels(folder: ResultsFolder, inputs: TableInputs, gating: Gating) -> list[
             continue
         gated, facts = gate_section(folder, inputs, section, state, gating)
         counted = gated[gated["positive"]]
-        strengths.append(counted["marker_unexplained"].to_numpy() / marker_noise(facts))
+        strengths.append(counted["marker_unexplained"].to_numpy() / facts.marker_unit)
         scores.append(counted["score_mean"].to_numpy())
     settings = inputs.settings.gate
     floors = {"marker": settings.marker_snr, "score": settings.min_score}
