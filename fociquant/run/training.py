@@ -37,6 +37,7 @@ from fociquant.segment.training import (
     Source,
     TrainingImage,
     TrainingPlan,
+    calibrate,
     train,
 )
 from fociquant.segment.training.card import card_text, number
@@ -246,7 +247,9 @@ def _train_compact(
         "images": str(len(images)),
         "steps": str(request.plan.steps),
     }
-    return save_weights(trained, request.out, notes=notes)
+    say("Finding the steps for 8-bit computation.")
+    roundings = calibrate(trained, sources, request.plan)
+    return save_weights(trained, request.out, roundings=roundings, notes=notes)
 
 
 def _train_cellpose(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ import torch
 from fociquant.atomic import write_bytes
 from fociquant.errors import ModelError
 from fociquant.segment.contract import ModelInfo
-from fociquant.segment.devices import batch_size, resolve_precision, single_threaded
-from fociquant.segment.late import NATIVE_DIAMETER_PX, file_sha256
+from fociquant.segment.devices import (
+    batch_size,
+    computes_in_int8,
+    resolve_precision,
+    single_threaded,
+)
+from fociquant.segment.int8 import Int8Net, Rounding
+from fociquant.segment.late import NATIVE_DIAMETER_PX, file_sha256, precision_name
 from fociquant.segment.network import CompactNet, fuse_batch_norm
 from fociquant.tiling.lattice import WINDOW_CORE_PX, WINDOW_MARGIN_PX
 
@@ -28,7 +35,13 @@ WINDOW_BYTES = 100_000_000
 LARGEST_BATCH = 16
 
 
-def save_weights(net: CompactNet, path: Path, *, notes: Mapping[str, str] | None = None) -> str:
+def save_weights(
+    net: CompactNet,
+    path: Path,
+    *,
+    roundings: Mapping[str, Rounding] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> str:
     """Write weights as float16 tensors and return the file's sha256.
 
     Parameters
@@ -37,6 +50,9 @@ def save_weights(net: CompactNet, path: Path, *, notes: Mapping[str, str] | None
         Not fused.
     path : pathlib.Path
         Replaced atomically.
+    roundings : mapping of str to Rounding, optional
+        For 8-bit computation (:func:`fociquant.segment.training.calibrate.calibrate`). Without
+        them a CPU computes in float32 or bfloat16, which is slower.
     notes : mapping of str to str, optional
         Kept beside the weights: data, licence, date.
 
@@ -54,6 +70,7 @@ def save_weights(net: CompactNet, path: Path, *, notes: Mapping[str, str] | None
         "widths": list(net.widths),
         "diameter_px": NATIVE_DIAMETER_PX,
         "notes": dict(notes or {}),
+        "roundings": {key: [one.reach, one.signed] for key, one in (roundings or {}).items()},
         "state": state,
     }
     save_atomically(content, path)
@@ -109,7 +126,10 @@ def load_compact(path: Path) -> CompactNet:
     ModelError
         If the file is damaged or is of another network.
     """
-    content = _read(path)
+    return _network(_read(path), path)
+
+
+def _network(content: Mapping[str, Any], path: Path) -> CompactNet:
     if content.get("format") != FORMAT:
         raise ModelError(f"{path} holds no weights of the compact network.")
     try:
@@ -120,6 +140,30 @@ def load_compact(path: Path) -> CompactNet:
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} does not fit the compact network: {error}") from error
     return net.eval()
+
+
+def load_roundings(path: Path) -> dict[str, Rounding]:
+    """How layers are rounded for 8-bit computation; empty if the file does not say.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or its roundings are.
+    """
+    return _roundings(_read(path), path)
+
+
+def _roundings(content: Mapping[str, Any], path: Path) -> dict[str, Rounding]:
+    try:
+        found = {
+            str(name): Rounding(float(reach), bool(signed))
+            for name, (reach, signed) in content.get("roundings", {}).items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} does not fit the compact network: {error}") from error
+    if not all(0.0 < one.reach < math.inf for one in found.values()):
+        raise ModelError(f"{path} does not fit the compact network: a reach is not above 0.")
+    return found
 
 
 def random_net(seed: int) -> CompactNet:
@@ -142,10 +186,11 @@ class CompactSegmenter:
     """
 
     def __init__(self, path: Path, device: torch.device, *, name: str = "compact") -> None:
-        self._dtype = resolve_precision(device)
-        self._device = device
-        net = fuse_batch_norm(load_compact(path))
-        self._net = net.to(device, self._dtype, memory_format=torch.channels_last)
+        content = _read(path)
+        net = fuse_batch_norm(_network(content, path))
+        roundings = _roundings(content, path) if computes_in_int8(device) else {}
+        dtype = resolve_precision(device)
+        self._compute = _engine(net, roundings, device, dtype)
         self.info = ModelInfo(
             name=name,
             sha256=file_sha256(path),
@@ -156,11 +201,31 @@ class CompactSegmenter:
             fixed_window=device.type != "cpu",
             batch=batch_size(device, window_bytes=WINDOW_BYTES, largest=LARGEST_BATCH),
             device=str(device),
-            precision=str(self._dtype).removeprefix("torch."),
+            precision=precision_name(int8=bool(roundings), bfloat16=dtype == torch.bfloat16),
         )
 
     def flows(self, windows: np.ndarray) -> np.ndarray:
         """See :class:`fociquant.segment.contract.Segmenter`."""
+        return self._compute(windows)
+
+
+def _engine(
+    net: CompactNet, roundings: Mapping[str, Rounding], device: torch.device, dtype: torch.dtype
+) -> Callable[[np.ndarray], np.ndarray]:
+    if not roundings:
+        return _TorchNet(net, device, dtype)
+    state = {key: value.numpy() for key, value in net.state_dict().items()}
+    return Int8Net(state, roundings, bfloat16=dtype == torch.bfloat16)
+
+
+class _TorchNet:
+    """The network computed by torch."""
+
+    def __init__(self, net: CompactNet, device: torch.device, dtype: torch.dtype) -> None:
+        self._device, self._dtype = device, dtype
+        self._net = net.to(device, dtype, memory_format=torch.channels_last)
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
         if self._device.type == "cpu":
             single_threaded()
         with torch.inference_mode():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 
 import torch
 
 from fociquant.errors import SettingsError
+from fociquant.segment.late import INT8_FLAGS, processor_flags
 
 _local = threading.local()
 
@@ -83,6 +85,18 @@ def _cpu_has_bfloat16() -> bool:
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     ]
     return any(bool(answer()) for answer in answers if answer is not None)
+
+
+def computes_in_int8(device: torch.device) -> bool:
+    """Whether this is a CPU on which 8-bit numbers are both exact and faster."""
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    flags = processor_flags()
+    if flags:
+        return bool(flags & INT8_FLAGS)
+    # PyTorch has no public question for this yet either.
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return ask is not None and any(ask().get(name) for name in INT8_FLAGS)
 
 
 MEMORY_SHARE = 0.25

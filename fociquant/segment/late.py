@@ -31,6 +31,12 @@ use: of NVIDIA, also Jetson and under Windows, and of AMD."""
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_tile"})
 """Flags of processors that compute in bfloat16."""
 
+INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+"""Flags of processors that multiply and add 8-bit numbers without overflow between."""
+
+CPUINFO = Path("/proc/cpuinfo")
+"""Where Linux tells of its processor."""
+
 
 def embedded_weights() -> Path:
     """Path of the weights that ship with the package."""
@@ -52,9 +58,7 @@ def file_sha256(path: Path) -> str:
         raise ModelError(f"weights {path} cannot be read: {error.strerror}.") from error
 
 
-def embedded_on_cpu(
-    *, devices: Path = Path("/dev"), processor: Path = Path("/proc/cpuinfo")
-) -> ModelInfo | None:
+def embedded_on_cpu(*, devices: Path = Path("/dev"), processor: Path = CPUINFO) -> ModelInfo | None:
     """What the embedded network will be on this computer, if it can only run on the CPU.
 
     Parameters
@@ -72,7 +76,7 @@ def embedded_on_cpu(
     ModelError
         If the weights cannot be read.
     """
-    flags = _flags(processor)
+    flags = processor_flags(processor)
     if sys.platform != "linux" or platform.machine() != "x86_64" or not flags:
         return None
     if any(True for pattern in ACCELERATORS for _ in devices.glob(pattern)):
@@ -86,11 +90,20 @@ def embedded_on_cpu(
         fixed_window=False,
         batch=1,
         device="cpu",
-        precision="bfloat16" if flags & BFLOAT16_FLAGS else "float32",
+        precision=precision_name(
+            int8=bool(flags & INT8_FLAGS), bfloat16=bool(flags & BFLOAT16_FLAGS)
+        ),
     )
 
 
-def _flags(processor: Path) -> frozenset[str]:
+def precision_name(*, int8: bool, bfloat16: bool) -> str:
+    """In which number format a network runs, for the record."""
+    rest = "bfloat16" if bfloat16 else "float32"
+    return f"int8 and {rest}" if int8 else rest
+
+
+def processor_flags(processor: Path = CPUINFO) -> frozenset[str]:
+    """What the first processor can do, as Linux names it; empty elsewhere."""
     try:
         lines = processor.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

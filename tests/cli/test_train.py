@@ -145,7 +145,7 @@ def test_files_of_others_stay(data: Path, capsys) -> None:
 
 
 def test_ctrl_c_keeps_the_checkpoint(data: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch, asked = loop._batch, []
+    batch, asked = loop.draw_batch, []
 
     def interrupting(sources: object, plan: object, step: int) -> object:
         if step == 1 and not asked:
@@ -153,7 +153,7 @@ def test_ctrl_c_keeps_the_checkpoint(data: Path, capsys, monkeypatch: pytest.Mon
             signal.raise_signal(signal.SIGINT)
         return batch(sources, plan, step)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "_batch", interrupting)
+    monkeypatch.setattr(loop, "draw_batch", interrupting)
     before = signal.getsignal(signal.SIGINT)
     code, _, told = run(capsys, *command(data, "--steps", "6"))
     assert code == 130

@@ -35,7 +35,14 @@ def linux(monkeypatch):
 
 @pytest.mark.parametrize(
     ("flags", "precision"),
-    [("fpu sse2", "float32"), ("fpu avx512_bf16", "bfloat16"), ("amx_tile fpu", "bfloat16")],
+    [
+        ("fpu sse2", "float32"),
+        ("fpu avx512_bf16", "bfloat16"),
+        ("amx_tile fpu", "bfloat16"),
+        ("fpu avx_vnni", "int8 and float32"),
+        ("avx512_vnni avx512_bf16", "int8 and bfloat16"),
+        ("amx_tile amx_int8", "int8 and bfloat16"),
+    ],
 )
 def test_the_precision_is_that_of_the_processor(tmp_path, linux, flags, precision):
     info = embedded_on_cpu(**_computer(tmp_path, flags=flags))

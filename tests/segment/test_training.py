@@ -33,7 +33,7 @@ from fociquant.segment.training.augment import (
     random_crop,
 )
 from fociquant.segment.training.images import flow_targets
-from fociquant.segment.training.loop import _batch, loss_terms
+from fociquant.segment.training.loop import draw_batch, loss_terms
 
 WIDTHS = (8, 12, 12, 12)
 PLAN = TrainingPlan(
@@ -71,7 +71,7 @@ def network(seed: int = 0) -> CompactNet:
 
 def loss_of(net: CompactNet, image: TrainingImage) -> float:
     """Loss over crops that are the same every time."""
-    planes, flows, cell, weight = _batch([(1.0, ImagePool([image]))], PLAN, 10_000)
+    planes, flows, cell, weight = draw_batch([(1.0, ImagePool([image]))], PLAN, 10_000)
     with torch.inference_mode():
         return float(sum(loss_terms(net.eval()(planes), flows, cell, weight)))
 

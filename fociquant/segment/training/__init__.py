@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fociquant.segment.training.calibrate import calibrate
 from fociquant.segment.training.images import Source, TrainingImage, training_image
 from fociquant.segment.training.loop import TrainingPlan, train
 from fociquant.segment.training.sources import ImagePool, ScenePool
@@ -12,6 +13,7 @@ __all__ = [
     "Source",
     "TrainingImage",
     "TrainingPlan",
+    "calibrate",
     "train",
     "training_image",
 ]

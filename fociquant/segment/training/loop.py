@@ -138,11 +138,11 @@ def train(
     with ThreadPoolExecutor(1) as pool:
         stop = state.step >= plan.steps
         if not stop:
-            pending = pool.submit(_batch, sources, plan, state.step)
+            pending = pool.submit(draw_batch, sources, plan, state.step)
         while not stop:
             batch = pending.result()
             if state.step + 1 < plan.steps:
-                pending = pool.submit(_batch, sources, plan, state.step + 1)
+                pending = pool.submit(draw_batch, sources, plan, state.step + 1)
             losses = state.advance([tensor.to(where) for tensor in batch])
             for key, value in losses.items():
                 running[key] = 0.98 * running.get(key, value) + 0.02 * value
@@ -237,10 +237,16 @@ class _State:
         return result.eval()
 
 
-def _batch(
+def draw_batch(
     sources: Sequence[tuple[float, Source]], plan: TrainingPlan, step: int
 ) -> list[torch.Tensor]:
-    """The batch of one step; depends on the seed and the step alone (given the sources)."""
+    """The batch of one step; depends on the seed and the step alone (given the sources).
+
+    Returns
+    -------
+    list of torch.Tensor
+        Planes, flows, cell and weight, stacked (:class:`fociquant.segment.training.augment.Crop`).
+    """
     rng = np.random.default_rng([plan.seed, step])
     weights = np.array([weight for weight, _ in sources], dtype=float)
     picks = rng.choice(len(sources), size=plan.batch, p=weights / weights.sum())
