@@ -93,13 +93,8 @@ def ours(image: np.ndarray, threads: int) -> int:
         found = decode_cell(field, lattice, cell, settings=settings, min_area_px=SMALLEST_PX)
         return len(found.reported)
 
-    return sum(_pool(threads).map(count, cells))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that stay, as in a run: each makes the network ready once."""
-    return ThreadPoolExecutor(threads)
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(count, cells))
 
 
 class _AsCellpose(torch.nn.Module):

@@ -89,18 +89,22 @@ class Int8Net:
             "ENABLE_CPU_PINNING": False,
         }
         self._lock = threading.Lock()
-        self._mine = threading.local()
+        self._idle: list[Any] = []
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """See :meth:`fociquant.segment.contract.Segmenter.flows`."""
-        if not hasattr(self._mine, "request"):
-            with self._lock:
-                compiled = self._core.compile_model(self._graph, "CPU", self._how)
-            self._mine.request = compiled.create_infer_request()
-        found = [
-            self._mine.request.infer({0: np.ascontiguousarray(one[None])})[0] for one in windows
-        ]
+        request = self._take()
+        found = [request.infer({0: np.ascontiguousarray(one[None])})[0] for one in windows]
+        self._idle.append(request)
         return np.concatenate(found, dtype=np.float32)
+
+    def _take(self) -> Any:
+        """One that nobody works with; as many are made as threads come at once."""
+        with self._lock:
+            if not self._idle:
+                compiled = self._core.compile_model(self._graph, "CPU", self._how)
+                return compiled.create_infer_request()
+            return self._idle.pop()
 
 
 @contextmanager
