@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fociquant.errors import DiskError
+from fociquant.errors import DiskError, said
 
 TEMPORARY = ".tmp"
 """Ending of files that are being written; their names begin with a dot."""
@@ -118,7 +118,7 @@ def write_bytes(target: Path, content: bytes, *, cure: str = ELSEWHERE) -> None:
 def cannot_write(target: Path, error: OSError, *, cure: str = ELSEWHERE) -> DiskError:
     """The error for a target that the disk does not take."""
     helps = CLOSE_IT if _in_use(error) else cure
-    return DiskError(f"{target} cannot be written: {error.strerror or error}. {helps}")
+    return DiskError(f"{target} cannot be written: {said(error)}. {helps}")
 
 
 def sweep(folder: Path) -> None:

@@ -114,6 +114,18 @@ class DiskError(ResultsError):
     """A result could not be written: disk full, or no longer writable."""
 
 
+def said(error: BaseException) -> str:
+    """What the system or a library says in an error, fit for the middle of a sentence.
+
+    Returns
+    -------
+    str
+        One line without a final full stop; of an :class:`OSError` without its number and path.
+    """
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
+
+
 def add_context(error: FociquantError, context: str) -> FociquantError:
     """Return an error of the same class whose message begins with `context`.
 

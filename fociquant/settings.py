@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from fociquant.errors import Problem, SettingsError
+from fociquant.errors import Problem, SettingsError, said
 
 Room = Literal["prepare", "segment", "measure", "gate", "foci", "immune", "review"]
 """The rooms whose settings change a result; order as the work flows."""
@@ -370,9 +370,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}.") from error
+        raise SettingsError(f"{path} cannot be read: {said(error)}.") from error
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML: {error}.") from error
+        raise SettingsError(f"{path} is not valid YAML: {said(error)}.") from error
     if content is None:
         return {}
     if not isinstance(content, dict):

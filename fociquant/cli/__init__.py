@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from fociquant import __version__
+from fociquant.cli.streams import patient_streams
 from fociquant.errors import ClusterLostError, DiskError, FociquantError
 
 COMMANDS: dict[str, str] = {
@@ -65,21 +66,28 @@ def main(args: list[str] | None = None) -> Any:
     """Run the command line and exit with the contract's codes.
 
     Exit codes: 0 done; 1 some sections failed; 2 the input is wrong, nothing was
-    started; 130 interrupted, resumable.
+    started; 130 interrupted, resumable. Whoever stops reading what is printed
+    (``| head``) changes neither what is done nor the code.
     """
     # Readers say what is wrong with a file in one line of their own.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    with patient_streams():
+        sys.exit(_code(args))
+
+
+def _code(args: list[str] | None) -> int:
+    """The exit code of a command; what ended it is told."""
     try:
         code = group.main(args=args, prog_name="fociquant", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(EXIT_INPUT)
+        return EXIT_INPUT
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; the same command again continues", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except FociquantError as error:
         click.echo(f"error: {error}", err=True)
         # Everything but what gave out on the way is found before anything is started.
         on_the_way = isinstance(error, DiskError | ClusterLostError)
-        sys.exit(EXIT_SOME_FAILED if on_the_way else EXIT_INPUT)
-    sys.exit(code if isinstance(code, int) else 0)
+        return EXIT_SOME_FAILED if on_the_way else EXIT_INPUT
+    return code if isinstance(code, int) else 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fociquant.errors import CorruptImageError, FociquantError, ImageError, ImageFormatError
+from fociquant.errors import CorruptImageError, FociquantError, ImageError, ImageFormatError, said
 from fociquant.io import ome_tiff, ome_zarr, tiff
 from fociquant.io.files import open_binary
 from fociquant.io.section import READ_ERRORS, SectionImage, damaged
@@ -121,7 +121,7 @@ def _head(path: Path) -> bytes:
         try:
             head = handle.read(HEAD_BYTES)
         except OSError as error:
-            raise ImageError(f"{path}: cannot be read ({error}). Check the drive.") from error
+            raise ImageError(f"{path}: cannot be read ({said(error)}). Check the drive.") from error
     if not head:
         raise CorruptImageError(f"{path}: the file is empty (0 bytes). Copy it again.")
     return head

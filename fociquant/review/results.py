@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fociquant.errors import ResultsError
+from fociquant.errors import ResultsError, said
 
 KEY_LENGTH = 16
 """Characters of a section's key that are written into every decision."""
@@ -111,7 +111,9 @@ def read_cells(results: Path, section: str) -> SectionCells:
         names = pq.read_schema(path).names
         table = pq.read_table(path, filters=[("section", "==", section)])
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read: {error}. Run 'fociquant recount'.") from error
+        raise ResultsError(
+            f"{path} cannot be read: {said(error)}. Run 'fociquant recount'."
+        ) from error
     missing = [name for name in NEEDED if name not in names]
     if missing:
         raise ResultsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ WINDOWS_BYTES = 256 * MIB
 
 LEAST_WINDOWS_BYTES = 48 * MIB
 """Less than this, and neighbouring decode cells compute the same windows twice."""
+
+LEAST_BYTES = PROCESS_BYTES + TILES_BYTES + LEAST_WINDOWS_BYTES + LANE_BYTES
+"""Nothing can be counted in less. Measured: 1.16 GiB for sections of 640 px and one thread."""
 
 DEFAULT_SHARE = 0.5
 """Of the memory of the computer, unless the user says how much."""
@@ -117,11 +121,30 @@ def shares(how: ComputeSettings, *, processes: int = 1) -> Shares:
     Returns
     -------
     Shares
-        At least one lane, whatever the memory.
+        At least one lane, whatever the memory of the computer.
+
+    Raises
+    ------
+    SettingsError
+        If the user allows less than these processes take with one lane each.
     """
+    if 0 < how.memory_bytes < LEAST_BYTES * max(processes, 1):
+        raise SettingsError(_too_little(how.memory_bytes, processes))
     memory = (how.memory_bytes or int(machine_bytes() * DEFAULT_SHARE)) // max(processes, 1)
     wanted = max(1, (how.threads or os.cpu_count() or 1) // max(processes, 1))
     free = memory - PROCESS_BYTES - TILES_BYTES
     lanes = max(1, min(wanted, (free - LEAST_WINDOWS_BYTES) // LANE_BYTES))
     room = free - lanes * LANE_BYTES
     return Shares(lanes, max(LEAST_WINDOWS_BYTES, min(WINDOWS_BYTES, room)))
+
+
+def _too_little(memory_bytes: int, processes: int) -> str:
+    """What is wrong with an amount of memory, and what is needed."""
+    needed = f"{math.ceil(LEAST_BYTES * processes / 1e8) / 10:.1f}GB"
+    who, less = "a run", ""
+    if processes > 1:
+        who, less = f"{processes} worker processes", ", or fewer --workers"
+    return (
+        f"--memory: {memory_bytes / 1e9:.3g}GB is too little for {who}. "
+        f"Write --memory {needed} or more{less}."
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fociquant import __version__
-from fociquant.errors import ResultsError
+from fociquant.errors import ResultsError, said
 from fociquant.model import PhenotypeRule, Section
 from fociquant.run.plan import PlannedSection
 from fociquant.run.tables import TableInputs
@@ -98,7 +98,9 @@ def inputs_of(record: Mapping[str, Any], folder: ResultsFolder) -> TableInputs:
             },
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ResultsError(f"{folder.run} is damaged ({error}). Run the study again.") from error
+        raise ResultsError(
+            f"{folder.run} is damaged ({said(error)}). Run the study again."
+        ) from error
 
 
 def _version(name: str) -> str:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fociquant import report as pages
-from fociquant.errors import FociquantError, ResultsError
+from fociquant.errors import FociquantError, ResultsError, said
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.run.progress import Progress
@@ -64,7 +64,7 @@ def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> pages.ReportEx
         shown = _shown(folder.cells, {name: set(one.cells) for name, one in crops.items()})
     except (OSError, pa.ArrowException) as error:
         cure = f"'fociquant recount {folder.root}' makes it again."
-        raise ResultsError(f"{folder.cells} is damaged ({error}). {cure}") from error
+        raise ResultsError(f"{folder.cells} is damaged ({said(error)}). {cure}") from error
     return pages.ReportExtras(
         candidates=candidates,
         shown=shown,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fociquant.atomic import sweep
-from fociquant.errors import ResultsError
+from fociquant.errors import ResultsError, said
 
 MARKER = ".fociquant"
 """File that marks a folder as one that fociquant made."""
@@ -129,8 +129,7 @@ class ResultsFolder:
                 self._forget()
         except OSError as error:
             raise ResultsError(
-                f"{self.root} cannot be used: {error.strerror or error}. "
-                "Choose another folder with --out."
+                f"{self.root} cannot be used: {said(error)}. Choose another folder with --out."
             ) from error
         if foreign:
             raise ResultsError(

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from fociquant.errors import ResultsError
+from fociquant.errors import ResultsError, said
 
 LOCK = ".lock"
 """Name of the file that says who is writing."""
@@ -70,7 +70,7 @@ def _take(path: Path, token: str) -> None:
             continue
         except OSError as error:
             raise ResultsError(
-                f"{path.parent} cannot be written: {error.strerror or error}. Make it writable, or "
+                f"{path.parent} cannot be written: {said(error)}. Make it writable, or "
                 "work on a copy of it that is."
             ) from error
         with os.fdopen(handle, "w", encoding="utf-8") as file:

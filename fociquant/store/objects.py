@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fociquant.atomic import atomic_path
-from fociquant.errors import ResultsError
+from fociquant.errors import ResultsError, said
 
 KEY = b"fociquant_key"
 """Metadata entry that holds the key."""
@@ -161,7 +161,7 @@ def _checked(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return _read(path, columns)
     except (OSError, pa.ArrowException) as error:
         raise ResultsError(
-            f"{path} is damaged ({error}). Run the study again; the rest is kept."
+            f"{path} is damaged ({said(error)}). Run the study again; the rest is kept."
         ) from error
 
 

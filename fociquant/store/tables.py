@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pandas.api.types import is_numeric_dtype
 
 from fociquant.atomic import atomic_path, write_text
-from fociquant.errors import ResultsError
+from fociquant.errors import ResultsError, said
 
 DECIMALS: dict[str, int] = {"_um": 2, "_um2": 2, "_mm2": 6, "_pct": 2, "_mean": 3, "_per_mm2": 4}
 """Decimals by the ending of the column's name; longest ending first."""
@@ -110,7 +110,7 @@ def read_csv(
             path, dtype=kinds, keep_default_na=False, na_values=unknown, encoding="utf-8"
         )
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path} cannot be read: {error}. Run the study again.") from error
+        raise ResultsError(f"{path} cannot be read: {said(error)}. Run the study again.") from error
     for name in kinds:
         table[name] = table[name].map(unguard)
     table = table.rename(columns=unguard)
@@ -147,5 +147,5 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """
     try:
         return pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ResultsError(f"{path} cannot be read: {error}. Run the study again.") from error
+    except (OSError, pa.ArrowException) as error:
+        raise ResultsError(f"{path} cannot be read: {said(error)}. Run the study again.") from error

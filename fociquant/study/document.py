@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fociquant.errors import Problem
+from fociquant.errors import Problem, said
 
 Key = tuple[str, ...]
 """Path of a key from the top: ``("channels", "marker")``."""
@@ -143,9 +143,9 @@ def _syntax_problem(error: yaml.YAMLError, file: str) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         where = f"{file}, line {mark.line + 1}, column {mark.column + 1}"
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        return Problem(where, f"not valid YAML: {said}.", cure)
+        told = ", ".join(part for part in (error.context, error.problem) if part)
+        return Problem(where, f"not valid YAML: {told}.", cure)
     if isinstance(error, yaml.reader.ReaderError):
         what = "not valid YAML: a character that YAML does not allow."
         return Problem(file, what, "Remove it, or save the file again as UTF-8.")
-    return Problem(file, f"not valid YAML: {error}.", cure)
+    return Problem(file, f"not valid YAML: {said(error)}.", cure)

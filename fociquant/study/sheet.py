@@ -85,7 +85,7 @@ def read_rows(table: Table, path: Path) -> tuple[tuple[SheetRow, ...], list[Prob
     """
     file = path.name
     problems = list(_column_problems(table, file))
-    if not table.rows:
+    if not table.rows and not table.refused:
         problems.append(
             Problem(file, "no rows below the header.", "Write one row per section image.")
         )

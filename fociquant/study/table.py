@@ -45,10 +45,13 @@ class Table:
         Named columns in the order of the file; known ones as they are known.
     rows : tuple of Row
         Rows with at least one cell that is not empty.
+    refused : bool
+        Whether the file has more rows, which could not be read.
     """
 
     columns: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    refused: bool = False
 
 
 _Record = tuple[int, list[str]]
@@ -85,9 +88,11 @@ def read_table(text: str, file: str, *, known: Sequence[str]) -> tuple[Table, li
     names = [_known_spelling(name, known) for name in header[1]]
     while names and not names[-1] and not any(any(c[len(names) - 1 :]) for _, c in body):
         names.pop()
+    broken = bool(problems)
     problems += _header_problems(names, header[0], file, body)
     rows = [row for record in body for row in _row(record, names, file, problems)]
-    return Table(tuple(dict.fromkeys(filter(None, names))), tuple(rows)), problems
+    refused = broken or len(rows) < len(body)
+    return Table(tuple(dict.fromkeys(filter(None, names))), tuple(rows), refused), problems
 
 
 def _directive(text: str) -> tuple[str, int, str]:

@@ -6,7 +6,7 @@ import codecs
 import unicodedata
 from pathlib import Path
 
-from fociquant.errors import Problem
+from fociquant.errors import Problem, said
 
 MAX_SHEET_BYTES = 32 * 2**20
 """A larger file is no sample sheet, bytes."""
@@ -76,7 +76,7 @@ def read_text(path: Path, *, what: str, cure: str, max_bytes: int) -> tuple[str,
     except FileNotFoundError:
         return "", [Problem(path.name, f"{what} does not exist ({path}).", cure)]
     except (OSError, ValueError) as error:
-        return "", [Problem(path.name, f"{what} cannot be read: {error}.", "Check the file.")]
+        return "", [Problem(path.name, f"{what} cannot be read: {said(error)}.", "Check the file.")]
     return _as_text(data, path, what)
 
 

@@ -8,6 +8,7 @@ import pytest
 from fociquant.errors import SettingsError
 from fociquant.run import memory
 from fociquant.run.memory import (
+    LEAST_BYTES,
     LEAST_WINDOWS_BYTES,
     MIB,
     WINDOWS_BYTES,
@@ -69,17 +70,36 @@ def test_a_computer_without_control_groups_has_what_it_has(tmp_path):
         ({"threads": 8, "memory_bytes": 16 * 2**30}, 2, 4),
         ({"threads": 2, "memory_bytes": 16 * 2**30}, 4, 1),
         ({"threads": 16, "memory_bytes": 2_500_000_000}, 1, 4),
-        ({"threads": 16, "memory_bytes": 1}, 1, 1),
+        ({"threads": 16, "memory_bytes": LEAST_BYTES}, 1, 1),
+        ({"threads": 16, "memory_bytes": 3 * LEAST_BYTES}, 3, 1),
     ],
 )
 def test_threads_follow_the_memory(how, processes, lanes):
     assert shares(ComputeSettings(**how), processes=processes).lanes == lanes
 
 
+@pytest.mark.parametrize(
+    ("allowed", "processes", "cure"),
+    [
+        ("10MB", 1, r"0\.01GB is too little for a run. Write --memory 1\.3GB or more\."),
+        ("1.2GB", 1, "1.2GB is too little"),
+        ("4GB", 4, r"4 worker processes. Write --memory 5\.2GB or more, or fewer --workers\."),
+    ],
+)
+def test_less_memory_than_anything_can_run_in_is_refused(allowed, processes, cure):
+    with pytest.raises(SettingsError, match=cure):
+        shares(ComputeSettings(memory_bytes=parse_bytes(allowed)), processes=processes)
+
+
+def test_a_small_computer_is_used_as_it_is(monkeypatch):
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 1_000_000_000)
+    assert shares(ComputeSettings(threads=8)).lanes == 1
+
+
 def test_caches_follow_the_memory():
     small, large = (
         shares(ComputeSettings(threads=2, memory_bytes=n)).window_cache_bytes
-        for n in (1000 * MIB, 8000 * MIB)
+        for n in (LEAST_BYTES, 8000 * MIB)
     )
     assert (small, large) == (LEAST_WINDOWS_BYTES, WINDOWS_BYTES)
 

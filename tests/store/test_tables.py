@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fociquant.errors import ResultsError
 from fociquant.store import read_csv, read_parquet, write_csv, write_parquet
+from fociquant.store.objects import read_objects
 from fociquant.store.tables import decimals_of, guard, unguard
 
 FORMULAS = (
@@ -123,6 +124,18 @@ def test_an_absent_table_is_an_error_with_its_place(tmp_path):
         read_csv(tmp_path / "mice.csv")
     with pytest.raises(ResultsError, match=r"cells\.parquet cannot be read"):
         read_parquet(tmp_path / "cells.parquet")
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet at all", b"PAR1" * 20])
+def test_a_damaged_parquet_table_is_an_error_in_whole_sentences(tmp_path, content):
+    path = tmp_path / "cells.parquet"
+    path.write_bytes(content)
+    for read in (read_parquet, read_objects):
+        with pytest.raises(ResultsError) as raised:
+            read(path)
+        told = str(raised.value).removeprefix(str(path))
+        assert told != str(raised.value) and "Run the study again" in told
+        assert not any(bad in told for bad in ("..", ".)", "\n"))
 
 
 def test_parquet_has_the_same_bytes_whatever_the_index_or_order_of_creation(tmp_path):

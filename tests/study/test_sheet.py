@@ -201,6 +201,14 @@ def test_same_image_through_two_spellings_and_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rows", "said"),
+    [("a.tif,m1,PBS\n", "3 cells where the header has 4"), ('a.tif,"m1,PBS,3\n', "broken row")],
+)
+def test_rows_that_are_all_refused_are_the_only_problem(tmp_path, rows, said):
+    assert said in only(tmp_path, f"{HEADER}\n{rows}")
+
+
+@pytest.mark.parametrize(
     ("sheet", "parts"),
     [
         ("", ["is empty", "'image', 'mouse', 'group', 'dpi'"]),
