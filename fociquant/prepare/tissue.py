@@ -2,8 +2,9 @@
 
 The darkest and the bright pixels of the overview are separated by Otsu's threshold
 on a logarithmic scale (N. Otsu, IEEE Trans. Syst. Man Cybern. 9:62, 1979), but only
-if the histogram really has two groups. If it has one, the image is all glass or all
-tissue, and the texture of the full resolution decides: glass has pixel noise only.
+if the histogram really has two groups. If it has one, the image is all glass or nearly all
+tissue, and the texture of the full resolution decides: glass has pixel noise only, and so
+have the lumens in dense tissue.
 """
 
 from __future__ import annotations
@@ -35,6 +36,16 @@ distribution, 0.75 for a uniform one (shading), more for two groups."""
 
 ONE_GROUP_SIGMAS = 4.0
 """Brighter than glass by this many of its standard deviations is not glass."""
+
+AIR_APART = 0.7
+"""Otsu's criterion from which on the darkest part of dense tissue may be air, if it is flat too."""
+
+FLAT_NOISES, FLAT_SHARE = 2.0, 0.1
+"""Air varies by at most so many standard deviations of the noise, or by this share of what tissue
+is brighter (lamps do not light evenly, tissue out of focus glows)."""
+
+FLAT_INNER_PX = 2
+"""Pixels of the overview at the border of air that do not count: tissue shines into them."""
 
 LOG_OFFSET = 0.05
 """Keeps the logarithm from stretching the noise of glass; share of a channel's range."""
@@ -189,7 +200,8 @@ def find_tissue(
         bright = scanned & (signal > threshold)
         outline = _outline(bright, pixel_size, settings)
         if not textures.outside_is_glass(outline):
-            return Tissue(scanned, scanned)
+            bright = scanned & ~_flat_air(overview, noises, signal, scanned & ~bright)
+            outline = _outline(bright, pixel_size, settings)
         return Tissue(outline, bright & outline)
     if criterion < TWO_GROUPS:
         threshold = _above_one_group(signal[scanned])
@@ -202,6 +214,30 @@ def find_tissue(
         bright = scanned & (signal > threshold)
         outline = _outline(bright, pixel_size, settings)
     return Tissue(outline, bright & outline)
+
+
+def _flat_air(
+    overview: np.ndarray, noises: Sequence[float], signal: np.ndarray, dark: np.ndarray
+) -> np.ndarray:
+    """Air within dense tissue: the darkest part of what is dark, if it stands apart and is flat.
+
+    Consolidated lung is nearly all tissue; the lumens in it are too small a part of the image to
+    make a group of brightness beside tissue that is bright and less bright.
+    """
+    nowhere = np.zeros(dark.shape, bool)
+    if not dark.any():
+        return nowhere
+    threshold, criterion = otsu(signal[dark])
+    air = dark & (signal <= threshold)
+    inner = ndimage.binary_erosion(air, iterations=FLAT_INNER_PX)
+    if criterion < AIR_APART or not inner.any():
+        return nowhere
+    for image, noise in zip(overview, noises, strict=True):
+        low, middle, high = np.percentile(image[inner], (15.87, 50.0, 84.13))
+        contrast = float(np.median(image[~air])) - middle
+        if (high - low) / 2 > max(FLAT_NOISES * noise, FLAT_SHARE * contrast):
+            return nowhere
+    return air
 
 
 def texture(tile: np.ndarray, pixel_size: PixelSize) -> float:

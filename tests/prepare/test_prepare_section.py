@@ -128,6 +128,35 @@ def test_one_channel_is_enough(role):
     assert facts.autofluorescence_slope is None
 
 
+def dense(mask, *, seed=0):
+    """`section` of dense lung: patches of it are about half as bright as others."""
+    h, w = mask.shape
+    rng = np.random.default_rng(seed + 100)
+    patches = ndimage.gaussian_filter(rng.normal(size=(h, w)), 60)
+    gain = np.where(mask, 1.5 + 0.5 * np.tanh(2 * patches / patches.std()), 1.0)
+    return np.round(100 + (section(mask, seed=seed).astype(float) - 100) * gain).astype(np.uint16)
+
+
+@pytest.mark.parametrize("radius", [50, 70, 90])
+def test_lumens_in_dense_lung_are_air(radius):
+    y, x = np.mgrid[:SIZE, :SIZE]
+    lumens = np.hypot(y - 200, x - 190) < radius
+    lumens |= np.hypot(y - 450, x - 420) < 1.2 * radius
+    found = prepare(dense(~lumens))
+    mm2 = SIZE**2 * HALF.area_um2 / 1e6
+    assert found.facts.tissue_mm2 == pytest.approx(mm2, rel=0.01)
+    assert found.facts.parenchyma_mm2 == pytest.approx(mm2 * (~lumens).mean(), rel=0.02)
+    if radius > 60:  # 30 µm: narrower ones are no lumens
+        assert ndimage.label(found.facts.lumen)[1] == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dense_lung_without_air_is_all_tissue(seed):
+    found = prepare(dense(shape_mask("all"), seed=seed))
+    assert found.facts.parenchyma_mm2 == found.facts.tissue_mm2
+    assert found.facts.tissue_mm2 == pytest.approx(SIZE**2 * HALF.area_um2 / 1e6)
+
+
 @pytest.mark.parametrize("septum", [None, 100])
 def test_large_bright_foci_do_not_make_the_rest_of_the_lung_glass(septum):
     image = section(shape_mask("all"), septum=septum).astype(np.float64)
