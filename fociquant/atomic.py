@@ -6,6 +6,7 @@ and is as it was if anything goes wrong on the way, a power cut included.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -30,8 +31,11 @@ IN_USE = (5, 32, 33)
 WAIT_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Waits before a file in use is tried again, s: virus scanners let go after about a second."""
 
-ELSEWHERE = "Free space or choose another folder with --out."
-"""What helps where a disk takes no more."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk, the user's share of it, or what one file may have of it is used up."""
+
+ELSEWHERE = "choose another folder."
+"""What helps wherever one folder does not."""
 
 CLOSE_IT = "Close the program that has it open, then run the same command again."
 """What helps where another program holds the target, on Windows."""
@@ -70,14 +74,14 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_path(target: Path, *, cure: str = ELSEWHERE) -> Iterator[Path]:
+def atomic_path(target: Path, *, cure: str = "") -> Iterator[Path]:
     """Like :func:`whole_file`, for files of ours: the folder is made, errors say what helps.
 
     Parameters
     ----------
     target : pathlib.Path
     cure : str, optional
-        What the user can do if the disk does not take it, one sentence.
+        What the user can do if the disk does not take it, one sentence; default: from the error.
 
     Yields
     ------
@@ -96,29 +100,35 @@ def atomic_path(target: Path, *, cure: str = ELSEWHERE) -> Iterator[Path]:
         raise cannot_write(target, error, cure=cure) from error
 
 
-def write_text(target: Path, text: str, *, cure: str = ELSEWHERE) -> None:
+def write_text(target: Path, text: str, *, cure: str = "") -> None:
     """Write UTF-8 text with line feeds as line ends, see :func:`atomic_path`."""
     write_bytes(target, text.encode("utf-8"), cure=cure)
 
 
-def write_json(
-    target: Path, content: Any, *, cure: str = ELSEWHERE, sort_keys: bool = True
-) -> None:
+def write_json(target: Path, content: Any, *, cure: str = "", sort_keys: bool = True) -> None:
     """Write JSON, see :func:`atomic_path`: two spaces of indent, no NaN, keys sorted or as told."""
     text = json.dumps(content, indent=2, sort_keys=sort_keys, allow_nan=False)
     write_text(target, text + "\n", cure=cure)
 
 
-def write_bytes(target: Path, content: bytes, *, cure: str = ELSEWHERE) -> None:
+def write_bytes(target: Path, content: bytes, *, cure: str = "") -> None:
     """Write a file, see :func:`atomic_path`."""
     with atomic_path(target, cure=cure) as temporary:
         temporary.write_bytes(content)
 
 
-def cannot_write(target: Path, error: OSError, *, cure: str = ELSEWHERE) -> DiskError:
+def cannot_write(target: Path, error: OSError, *, cure: str = "") -> DiskError:
     """The error for a target that the disk does not take."""
-    helps = CLOSE_IT if _in_use(error) else cure
+    helps = CLOSE_IT if _in_use(error) else cure or _cure(error)
     return DiskError(f"{target} cannot be written: {said(error)}. {helps}")
+
+
+def _cure(error: OSError) -> str:
+    if error.errno in FULL:
+        return f"Free space or {ELSEWHERE}"
+    if error.errno == errno.ENAMETOOLONG:
+        return "Choose a folder with a shorter path."
+    return f"Make it writable or {ELSEWHERE}"
 
 
 def sweep(folder: Path) -> None:

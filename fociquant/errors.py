@@ -24,6 +24,7 @@ known only higher up is added on the way with :func:`add_context`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -123,6 +124,8 @@ def said(error: BaseException) -> str:
         One line without a final full stop; of an :class:`OSError` without its number and path.
     """
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if isinstance(error, OSError) and error.errno and "[errno" in text:
+        text = os.strerror(error.errno)  # pyarrow wraps it into words of its own
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 

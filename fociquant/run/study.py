@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fociquant.errors import ClusterLostError, ImageError, ResultsError
+from fociquant.errors import ClusterLostError, DiskError, ImageError, ResultsError
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.run import sections as life
@@ -93,7 +93,7 @@ def run_study(
     how = compute or ComputeSettings()
     reporter = progress or Progress()
     began = time.monotonic()
-    with closing(_lanes(study, how, reporter)) as lanes:
+    with _telling_what_is_kept(), closing(_lanes(study, how, reporter)) as lanes:
         folder = ResultsFolder(out)
         folder.prepare()
         with locked(folder.root):
@@ -113,6 +113,16 @@ def run_study(
     if lost is not None:
         raise lost
     return outcome
+
+
+@contextmanager
+def _telling_what_is_kept() -> Iterator[None]:
+    """A disk that takes no more, after hours of work: nothing of these is lost."""
+    try:
+        yield
+    except DiskError as error:
+        again = "What is counted is kept: then the same command again continues."
+        raise DiskError(f"{error} {again}") from error
 
 
 def _lanes(study: Study, how: ComputeSettings, progress: Progress) -> Lanes:

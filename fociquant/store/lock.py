@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from fociquant.atomic import FULL
 from fociquant.errors import ResultsError, said
 
 LOCK = ".lock"
@@ -69,14 +70,29 @@ def _take(path: Path, token: str) -> None:
             _remove_left_over(path)
             continue
         except OSError as error:
-            raise ResultsError(
-                f"{path.parent} cannot be written: {said(error)}. Make it writable, or "
-                "work on a copy of it that is."
-            ) from error
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(me, file)
+            raise _not_writable(path, error) from error
+        _sign(path, handle, me)
         return
     raise _taken(path, _read(path))
+
+
+def _sign(path: Path, handle: int, me: dict[str, Any]) -> None:
+    """Say who holds a lock; an empty one, left on a full disk, would keep everybody out."""
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(me, file)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: Path, error: OSError) -> ResultsError:
+    if error.errno in FULL:
+        cure = "Free space, then run the same command again."
+    else:
+        cure = "Make it writable, or work on a copy of it that is."
+    return ResultsError(f"{path.parent} cannot be written: {said(error)}. {cure}")
 
 
 def _remove_left_over(path: Path) -> None:
