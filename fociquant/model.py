@@ -296,6 +296,31 @@ class Shading:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldSteps:
+    """How much light jumps from one camera field to the next.
+
+    Parameters
+    ----------
+    period_px, origin_px : (float, float)
+        (y, x) width of a field and a border between two, full-resolution pixels from the image's
+        corner; a width of 0: no borders along that axis.
+    borders : int
+        Borders between two fields that were measured, >= 0.
+    percent : mapping of str to float
+        Role to the median step of its channel, percent of the light, without what tissue itself
+        differs by; empty if nothing could be measured.
+    tissue_percent : mapping of str to float
+        Role to what tissue differs by at lines without a border, percent; taken off above.
+    """
+
+    period_px: tuple[float, float]
+    origin_px: tuple[float, float]
+    borders: int
+    percent: Mapping[str, float]
+    tissue_percent: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Unmixing:
     """How the marker is handed to the network: less what autofluorescence explains.
 
@@ -350,6 +375,8 @@ class SectionFacts:
         Role to the shading of its channel; only those in which it can be shown.
     unmixing : Unmixing or None
         None: the network gets the marker as it is.
+    field_steps : FieldSteps or None
+        Steps of light between camera fields; None where no grid of fields is known.
     """
 
     stats: Mapping[str, ChannelStats]
@@ -365,6 +392,7 @@ class SectionFacts:
     region: np.ndarray | None = None
     shading: Mapping[str, Shading] = field(default_factory=dict)
     unmixing: Unmixing | None = None
+    field_steps: FieldSteps | None = None
 
     @property
     def marker_unit(self) -> float:

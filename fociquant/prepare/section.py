@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from fociquant.model import Box, ChannelStats, SectionFacts, Shading, Unmixing
+from fociquant.model import Box, ChannelStats, FieldSteps, SectionFacts, Shading, Unmixing
 from fociquant.prepare.artefacts import Scene, artefact_warnings, find_artefacts
 from fociquant.prepare.compartments import find_lumens
 from fociquant.prepare.detail import Detail, Levels, look_closely
@@ -35,6 +35,7 @@ from fociquant.prepare.screening import map_marker
 from fociquant.prepare.shading import find_shading, shading_warnings
 from fociquant.prepare.slope import autofluorescence_slope
 from fociquant.prepare.soundness import ProbedReader
+from fociquant.prepare.steps import find_steps, step_warnings
 from fociquant.prepare.threads import both, each
 from fociquant.prepare.unmixing import find_unmixing
 from fociquant.settings import PrepareSettings
@@ -130,7 +131,8 @@ def prepare_section(
         If the slide has no such region.
     """
     channels = list(roles.values())
-    reader, look, shading, lumen = _evenly_lit(ProbedReader(reader), roles, pixel_size, settings)
+    lit = _evenly_lit(ProbedReader(reader), roles, pixel_size, settings)
+    reader, look, shading = lit.reader, lit.look, lit.shading
     overview, inside = look.overview, look.inside
     here = region_mask(region, inside >= 0.5, look.pixel)
     inside, bright = inside * here, look.bright * here
@@ -149,21 +151,25 @@ def prepare_section(
         outline=lung.outline,
         artefact=np.zeros_like(lung.outline),
         overview_px=look.pixel,
-        lumen=(share_of_blocks(lumen, look.n) >= 0.5) & lung.outline,
+        lumen=(share_of_blocks(lit.lumen, look.n) >= 0.5) & lung.outline,
         region=here if region else None,
         shading=shading,
     )
-    artefacts, facts = both(
-        lambda: find_artefacts(scene, settings),
+    (artefacts, steps), facts = both(
+        lambda: (
+            find_artefacts(scene, settings),
+            _steps_of(lit, roles, lung.outline, pixel_size, settings),
+        ),
         lambda: _with_marker(facts, reader, roles, samples, masks, pixel_size, settings),
     )
+    facts = replace(facts, field_steps=steps)
     mm2 = pixels_under(overview, shape_of(reader)) * pixel_size.area_um2 / UM2_PER_MM2
     facts = _with_areas(facts, artefacts, lung, mm2)
     warnings = _warnings(overview, overview_factor(pixel_size, settings), facts, samples, roles)
     if not region:
         warnings += pieces_warning(lung.outline, look.pixel)
     warnings += artefact_warnings(artefacts, scene, mm2 * lung.inside)
-    warnings += shading_warnings(shading, pixel_size)
+    warnings += shading_warnings(shading, pixel_size) + step_warnings(steps, pixel_size)
     return Prepared(facts, tuple(warnings), planes)
 
 
@@ -217,20 +223,58 @@ def find_outline(
     return look.inside >= 0.5, look.pixel
 
 
+@dataclass(frozen=True, slots=True)
+class _Lit:
+    """A section as if its camera fields were lit evenly, and how they are lit.
+
+    Parameters
+    ----------
+    reader : PixelReader
+    look : FirstLook
+    lumen : numpy.ndarray of bool
+        On the grid of ``look.tissue``.
+    shading : mapping of str to Shading
+    seen : Overview
+        Light as the file has it.
+    """
+
+    reader: PixelReader
+    look: FirstLook
+    lumen: np.ndarray
+    shading: dict[str, Shading]
+    seen: Overview
+
+
 def _evenly_lit(
     reader: PixelReader,
     roles: Mapping[str, int],
     pixel_size: PixelSize,
     settings: PrepareSettings,
-) -> tuple[PixelReader, FirstLook, dict[str, Shading], np.ndarray]:
-    """The section as if its camera fields were lit evenly, how they are lit, and its lumens."""
+) -> _Lit:
     look = first_look(reader, roles, pixel_size, settings)
+    seen = look.overview
     shading, lumen = both(lambda: _shading_of(reader, look, roles, settings), lambda: _lumens(look))
     if any(one.corrected for one in shading.values()):
         reader = ProbedReader(corrected(reader, roles, shading))
         look = first_look(reader, roles, pixel_size, settings)
         lumen = _lumens(look)
-    return reader, look, shading, lumen
+    return _Lit(reader, look, lumen, shading, seen)
+
+
+def _steps_of(
+    lit: _Lit,
+    roles: Mapping[str, int],
+    inside: np.ndarray,
+    pixel_size: PixelSize,
+    settings: PrepareSettings,
+) -> FieldSteps | None:
+    # Of a colour image channels are densities, to which a gain adds.
+    if settings.stains:
+        return None
+    planes = dict(zip(roles, lit.seen.image, strict=True))
+    factor = lit.seen.factor
+    pixel_um = pixel_size.mean * factor
+    return find_steps(planes, inside, lit.shading, pixel_um=pixel_um, factor=factor)
 
 
 def _lumens(look: FirstLook) -> np.ndarray:

@@ -18,7 +18,7 @@ from fociquant.flags import REJECTING, CellFlag
 from fociquant.report._dots import Styles, is_control, zero_log_axis
 from fociquant.report._style import CONTROL_COLOUR
 
-MEASURED = ("artefact", "masked", "seam", "shading")
+MEASURED = ("artefact", "masked", "seam", "shading", "field_step_pct")
 """Beginnings of columns of sections that tell of the images: areas are added, others averaged."""
 
 CONTROL_ARM = "{group}, negative control"

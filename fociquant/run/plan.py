@@ -20,8 +20,12 @@ from fociquant.study import Study
 from fociquant.tiling import AnalysisGrid, Lattice
 from fociquant.units import PixelSize
 
-ALGORITHM = 3
+ALGORITHM = 4
 """Raised when the same settings would give other objects; old blocks then count as absent."""
+
+FACTS = 2
+"""Raised when the same settings would give other facts of a section but the same objects; what was
+stored with other facts is found again, and blocks stay."""
 
 SMALLEST_CELL_PX = 2.0
 """Cells narrower than this cannot be outlined; a wrong pixel size would also make the grid huge."""
@@ -298,7 +302,7 @@ def section_keys(
     Keys
     """
     made_by = {"algorithm": ALGORITHM, "version": __version__, **source}
-    facts = _sha256(made_by | {"settings": settings.fingerprint("prepare")})
+    facts = _sha256(made_by | {"facts": FACTS, "settings": settings.fingerprint("prepare")})
     used = screening_settings(settings).fingerprint("prepare", "segment", "gate")
     cells = _sha256(
         made_by

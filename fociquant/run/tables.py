@@ -331,6 +331,7 @@ def _count_section(
         "artefact_mm2": facts.artefact_mm2,
         "artefact_pct": _masked_pct(facts),
         "shading_pct": _shading_pct(facts),
+        **_step_columns(facts),
         "cells": int(gated["positive"].sum()),
         "foci": len(foci),
         "candidates": len(judged),
@@ -359,6 +360,14 @@ def _shading_pct(facts: SectionFacts) -> float:
     return 100.0 * max((one.loss for one in facts.shading.values()), default=np.nan)
 
 
+def _step_columns(facts: SectionFacts | None) -> dict[str, float]:
+    """The marker's steps between camera fields; empty where no fields show."""
+    steps = facts.field_steps if facts is not None else None
+    if steps is None or "marker" not in steps.percent:
+        return {"field_step_pct": np.nan, "field_step_borders": np.nan}
+    return {"field_step_pct": steps.percent["marker"], "field_step_borders": steps.borders}
+
+
 def _rename(gated: pd.DataFrame, inputs: TableInputs, section: Section) -> pd.DataFrame:
     """From names by role to names by channel, with the columns of the contract."""
     renamed = {"score_mean": "score"}
@@ -381,6 +390,7 @@ def _uncounted(inputs: TableInputs, section: Section, reason: str, gating: Gatin
     counts = {
         "status": FAILED, "reason": reason, **dict.fromkeys(unknown, np.nan), "warnings": "",
         **seam_columns(None),
+        **_step_columns(None),
         **gating.columns(section, None, inputs.settings.gate),
         **{f"{name}_{what}": np.nan for name in inputs.phenotypes for what in PHENOTYPE_PARTS},
         **unreviewed(),

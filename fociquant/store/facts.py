@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fociquant.model import ChannelStats, MarkerMap, SectionFacts, Shading, Unmixing
+from fociquant.model import ChannelStats, FieldSteps, MarkerMap, SectionFacts, Shading, Unmixing
 from fociquant.units import PixelSize
 
 
@@ -28,6 +28,7 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
         "marker_map": _map_to_json(facts.marker_map),
         "shading": {role: _shading_to_json(one) for role, one in facts.shading.items()},
         "unmixing": None if facts.unmixing is None else asdict(facts.unmixing),
+        "field_steps": _steps_to_json(facts.field_steps),
     }
 
 
@@ -50,6 +51,7 @@ def facts_of(state: Mapping[str, Any]) -> SectionFacts:
             role: _shading_from_json(one) for role, one in (state.get("shading") or {}).items()
         },
         unmixing=Unmixing(**state["unmixing"]) if state.get("unmixing") else None,
+        field_steps=_steps_from_json(state.get("field_steps")),
     )
 
 
@@ -93,6 +95,31 @@ def _shading_from_json(content: Mapping[str, Any]) -> Shading:
         top=math.inf if content["top"] is None else float(content["top"]),
         loss=float(content["loss"]),
         corrected=bool(content["corrected"]),
+    )
+
+
+def _steps_to_json(found: FieldSteps | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "period_px": list(found.period_px),
+        "origin_px": list(found.origin_px),
+        "borders": found.borders,
+        "percent": dict(found.percent),
+        "tissue_percent": dict(found.tissue_percent),
+    }
+
+
+def _steps_from_json(content: Mapping[str, Any] | None) -> FieldSteps | None:
+    if content is None:
+        return None
+    (py, px), (oy, ox) = content["period_px"], content["origin_px"]
+    return FieldSteps(
+        period_px=(float(py), float(px)),
+        origin_px=(float(oy), float(ox)),
+        borders=int(content["borders"]),
+        percent={role: float(value) for role, value in content["percent"].items()},
+        tissue_percent={role: float(value) for role, value in content["tissue_percent"].items()},
     )
 
 

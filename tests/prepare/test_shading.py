@@ -253,7 +253,8 @@ def test_facts_of_a_shaded_section_are_those_of_the_same_section_lit_evenly(prep
     even, bad = prepared["even", True], prepared["bad", True]
     assert even.facts.shading == {} and even.warnings == ()
     assert set(bad.facts.shading) == set(ROLES)
-    (text,) = bad.warnings
+    text, steps = bad.warnings
+    assert "from one camera field" in steps
     assert text.startswith("Camera fields of ")
     width = float(text.removeprefix("Camera fields of ").split()[0])
     assert width == pytest.approx(300, rel=0.01)
