@@ -21,8 +21,9 @@ still, few pixels tell; less bright, there is too little contrast."""
 LEAST_PAIRS = 10
 """Neighbouring fields; fewer tell nothing."""
 
-AGREE = 3.0
-"""Channels whose dark levels differ by fewer standard errors were taken with one camera."""
+AGREE = 5.0
+"""Channels whose dark levels differ by fewer standard errors are held to be of one camera, which
+most slides are taken with."""
 
 
 def dark_levels(
@@ -76,7 +77,8 @@ def _own_level(plane: np.ndarray, inside: np.ndarray, fields: Fields) -> tuple[f
         for axis, size in zip((fields.y, fields.x), plane.shape, strict=True)
     )
     levels = classes_of(plane, inside, rows, columns, QUIET_AND_BRIGHT)
-    rises = np.concatenate([np.diff(levels, axis=axis).reshape(-1, 2) for axis in (0, 1)])
+    across = [number for number, axis in enumerate((fields.y, fields.x)) if axis.period]
+    rises = np.concatenate([np.diff(levels, axis=axis).reshape(-1, 2) for axis in across])
     rises = rises[np.isfinite(rises).all(axis=1) & (rises[:, 0] != 0)]
     if len(rises) < LEAST_PAIRS:
         return None
