@@ -157,8 +157,8 @@ def step_warnings(steps: FieldSteps | None, pixel_size: PixelSize) -> list[str]:
         f"The marker's light jumps by typically {step:.0f} % from one camera field ({size}) to the "
         f"next, at {steps.borders} borders. Cells are judged against their own surroundings, so "
         "counts change little, but intensities and cells near the threshold do differ from field "
-        "to field; nothing was evened out. Scan with a fixed exposure, and compare field_step_pct "
-        "between the arms."
+        "to field; these steps were not evened out. Scan with a fixed exposure, and compare "
+        "field_step_pct between the arms."
     ]
 
 
