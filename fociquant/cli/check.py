@@ -72,26 +72,36 @@ def _numbered(problems: Iterable[Problem]) -> list[str]:
     ]
 
 
+def _number(number: int, what: str) -> str:
+    """``1 mouse``, ``2 mice``."""
+    several = f"{what.removesuffix('mouse')}mice" if what.endswith("mouse") else f"{what}s"
+    return f"{number} {what if number == 1 else several}"
+
+
 def _summary_lines(summary: dict[str, Any]) -> list[str]:
     """A short account of what a run would count."""
     channels = ", ".join(f"{role} = {channel}" for role, channel in summary["channels"].items())
-    pixels = ", ".join(summary["pixel_sizes_um"]) or "not looked at"
+    sizes = ", ".join(summary["pixel_sizes_um"])
+    pixels = f"{sizes} µm" if sizes else "not looked at"
     nucleus = " with a nucleus" if "nucleus" in summary["channels"] else ""
     lines = [
         f"{summary['name']}: ready to run.",
         "",
-        f"  {summary['mice']} mice, {summary['sections']} sections "
-        f"({summary['negative_controls']} negative controls), "
+        f"  {_number(summary['mice'], 'mouse')}, {_number(summary['sections'], 'section')} "
+        f"({_number(summary['negative_controls'], 'negative control')}), "
         f"{summary['megapixels']:,.1f} megapixels a channel",
     ]
     for arm in summary["arms"]:
         reference = "  (reference)" if arm["group"] == summary["reference_group"] else ""
+        control = arm["control_mice"]
+        controls = f", {_number(control, 'negative-control mouse')}" if control else ""
         lines.append(
-            f"    {arm['group']:<12} {arm['dpi']:>6g} dpi   n = {arm['mice']} mice{reference}"
+            f"    {arm['group']:<12} {arm['dpi']:>6g} dpi   n = {_number(arm['mice'], 'mouse')}"
+            f"{controls}{reference}"
         )
     lines += [
         f"  channels: {channels}",
-        f"  pixel size: {pixels} µm",
+        f"  pixel size: {pixels}",
         f"  preset: {summary['preset'] or 'none (defaults)'}; model: {summary['model']}",
         "",
         f"Counted would be cells labelled in {summary['channels']['marker']!r}{nucleus}; "

@@ -70,14 +70,18 @@ def _simulate(folder: Path, design_name: str, size_px: int | None, seed: int) ->
     """The simulated study in its folder, unless an earlier call has made it."""
     from dataclasses import replace
 
+    from fociquant.atomic import cannot_write
     from fociquant.testing.lung.design import DESIGNS
     from fociquant.testing.lung.study import ensure_study
 
     design = DESIGNS[design_name]
     if size_px is not None:
         design = replace(design, size_px=size_px)
-    ensure_study(
-        folder, design, seed=seed,
-        on_section=lambda name, done, total: click.echo(f"simulated {done}/{total}  {name}",
-                                                        err=True),
-    )  # fmt: skip
+    try:
+        ensure_study(
+            folder, design, seed=seed,
+            on_section=lambda name, done, total: click.echo(f"simulated {done}/{total}  {name}",
+                                                            err=True),
+        )  # fmt: skip
+    except OSError as error:
+        raise cannot_write(folder, error) from error

@@ -36,6 +36,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     for path in (folder.root / "figures" / "time_course.png", folder.root / "report.html"):
         if path.exists():
             click.echo(f"  {path}")
+    _show_refused_controls(outcome)
     if outcome.failed:
         number = len(outcome.failed)
         sections = "1 section" if number == 1 else f"{number} sections"
@@ -43,6 +44,13 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         for row in outcome.tables.sections.itertuples():
             if row.section in outcome.failed:
                 click.echo(f"  {row.section!s}: {row.reason!s}", err=True)
+
+
+def _show_refused_controls(outcome: Outcome) -> None:
+    gating = outcome.tables.gating
+    for batch in gating.batches.values() if gating is not None else ():
+        for name, reason in batch.refused.items():
+            click.echo(f"{name}: marked as negative control, not used as one: {reason}", err=True)
 
 
 def mice_text(mice: pd.DataFrame) -> str:

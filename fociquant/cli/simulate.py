@@ -53,6 +53,7 @@ def command(
 
     Example: fociquant simulate trial --design dormant-awakened --seed 7 --labels
     """
+    from fociquant.atomic import cannot_write
     from fociquant.testing.lung.design import DESIGNS
     from fociquant.testing.lung.study import simulate_study
 
@@ -64,9 +65,12 @@ def command(
     if no_autofluorescence:
         given["autofluorescence"] = False
     design = replace(DESIGNS[design_name], **given)  # type: ignore[arg-type]
-    truth = simulate_study(
-        out, design, seed=seed, labels=labels,
-        on_section=lambda name, done, total: click.echo(f"{done}/{total}  {name}", err=True),
-    )  # fmt: skip
+    try:
+        truth = simulate_study(
+            out, design, seed=seed, labels=labels,
+            on_section=lambda name, done, total: click.echo(f"{done}/{total}  {name}", err=True),
+        )  # fmt: skip
+    except OSError as error:
+        raise cannot_write(out, error) from error
     click.echo(truth.mice.drop(columns=["tissue_mm2"]).to_string(index=False, na_rep=""))
     click.echo(f"{len(truth.sections)} sections, study file {out / 'study.yaml'}")

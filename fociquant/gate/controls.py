@@ -273,7 +273,7 @@ def _unfit(control: Passing, others: Sequence[Passing], settings: GateSettings) 
     density = found / control.tissue_mm2
     if found >= FEW and density > settings.control_max_positives_per_mm2:
         return (
-            f"{found} candidates in it pass the gate, {density:.3g} per mm². That is a section "
+            f"{found} candidates in it pass the gate, {density:,.0f} per mm². That is a section "
             "with labelled cells; a threshold above them would reject everything. "
             "Is the right section marked in the sheet?"
         )

@@ -20,6 +20,7 @@ from fociquant.errors import (
 from fociquant.io import Stains, is_transmitted_light, open_image
 from fociquant.prepare import find_outline, region_mask
 from fociquant.study import Inspection, Study, inspect_study
+from fociquant.study.arms import arm_notes
 from fociquant.study.roles import FIXED_ROLES
 from fociquant.study.spelling import did_you_mean, listed
 from fociquant.study.wrapped import as_problems
@@ -168,6 +169,7 @@ def preflight(
         problems += _region_problems(inspection, images)
         notes += _notes(inspection, images)
     if inspection.study is not None:
+        notes += arm_notes(inspection.study, inspection.sheet)
         for check in checks:
             problems += check(inspection.study)
     return Preflight(
@@ -385,9 +387,7 @@ def _um(size: PixelSize) -> str:
 def _summary(study: Study, images: Sequence[ImageFacts]) -> dict[str, Any]:
     override = study.pixel_size
     sizes = [override or image.pixel_size for image in images]
-    arms = {(s.group, s.dpi): set[str]() for s in study.sections}
-    for section in study.sections:
-        arms[section.group, section.dpi].add(section.mouse)
+    arms, counted = _mice_by_arm(study)
     order = {group: rank for rank, group in enumerate(study.groups)}
     ranked = sorted(arms, key=lambda arm: (order[arm[0]], arm[1]))
     return {
@@ -397,7 +397,15 @@ def _summary(study: Study, images: Sequence[ImageFacts]) -> dict[str, Any]:
         "negative_controls": sum(section.negative_control for section in study.sections),
         "groups": list(study.groups),
         "reference_group": study.reference_group,
-        "arms": [{"group": g, "dpi": d, "mice": len(arms[g, d])} for g, d in ranked],
+        "arms": [
+            {
+                "group": group,
+                "dpi": dpi,
+                "mice": len(counted[group, dpi]),
+                "control_mice": len(arms[group, dpi] - counted[group, dpi]),
+            }
+            for group, dpi in ranked
+        ],
         "channels": study.channels.roles(),
         "pixel_sizes_um": sorted({_um(size) for size in sizes if size is not None}),
         "megapixels": round(sum(i.shape[1] * i.shape[2] for i in images) / 1e6, 3),
@@ -407,3 +415,14 @@ def _summary(study: Study, images: Sequence[ImageFacts]) -> dict[str, Any]:
         "profile": study.profile.name,
         "classes": [one.name for one in study.profile.classes],
     }
+
+
+def _mice_by_arm(study: Study) -> tuple[dict[tuple[str, float], set[str]], ...]:
+    """Names of the mice of each group and day: all, and those that are no negative controls."""
+    every: dict[tuple[str, float], set[str]] = defaultdict(set)
+    counted: dict[tuple[str, float], set[str]] = defaultdict(set)
+    for section in study.sections:
+        every[section.group, section.dpi].add(section.mouse)
+        if not section.negative_control:
+            counted[section.group, section.dpi].add(section.mouse)
+    return every, counted

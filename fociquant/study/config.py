@@ -248,7 +248,9 @@ def _setting_problems(found: Iterable[Problem], document: Document) -> Iterator[
         dotted = problem.where.rpartition("key ")[2].strip("'")
         key = tuple(dotted.split("."))
         cure = problem.cure
-        if problem.what.startswith("unknown key") and len(key) > 1:
+        if problem.what.startswith("unknown key") and key[-1].isdigit():
+            cure = "A comma begins the next key: write decimals with a point, for example 20.5."
+        elif problem.what.startswith("unknown key") and len(key) > 1:
             known = type(getattr(Settings(), key[0])).model_fields
             cure = f"{did_you_mean(key[1], known)}Known are {listed(known)}."
         elif problem.what.startswith("Input should be a valid number"):

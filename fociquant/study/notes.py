@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from fociquant.errors import Problem
-from fociquant.study.sheet import OPTIONAL, REQUIRED
+from fociquant.study.sheet import OPTIONAL, REQUIRED, parse_dpi
 from fociquant.study.table import Table
 
 _EXCEL_NUMBER = re.compile(r"\d[.,]\d\dE[+-]\d\d+")
@@ -19,6 +19,9 @@ _EXCEL_DATE = re.compile(
     re.IGNORECASE,
 )
 """How Excel shows a name such as ``3-1`` that it took for a date."""
+
+MOUSE_DAYS = 1500
+"""Laboratory mice live two to three years, days; the oldest known lived five."""
 
 
 def sheet_notes(table: Table, file: str) -> Iterator[Problem]:
@@ -34,10 +37,11 @@ def sheet_notes(table: Table, file: str) -> Iterator[Problem]:
     Yields
     ------
     Problem
-        Names that Excel may have rewritten; names that differ only by case,
+        Names that Excel may have rewritten; dates as days; names that differ only by case,
         spaces or leading zeros; extra columns that differ within a mouse.
     """
     yield from _rewritten(table, file)
+    yield from _longer_than_life(table, file)
     for column in ("mouse", "group", "batch"):
         yield from _near_twins(table, file, column)
     yield from _differing_extras(table, file)
@@ -50,6 +54,16 @@ def _rewritten(table: Table, file: str) -> Iterator[Problem]:
             what = f"{mouse!r} looks like a name that Excel has rewritten."
             cure = "If so, write the name again in a text editor, or format the column as Text."
             yield Problem(f"{file}, line {row.line}, column 'mouse'", what, cure)
+
+
+def _longer_than_life(table: Table, file: str) -> Iterator[Problem]:
+    """Days that no mouse lives: Excel shows dates as numbers of days since 1900."""
+    for row in table.rows:
+        days = parse_dpi(row.cells.get("dpi", ""))
+        if days is not None and days > MOUSE_DAYS:
+            what = f"{row.cells['dpi']!r} days are more than a mouse lives."
+            cure = "Is it a date, or the number that Excel makes of one? Write days post infection."
+            yield Problem(f"{file}, line {row.line}, column 'dpi'", what, cure)
 
 
 def _near_twins(table: Table, file: str, column: str) -> Iterator[Problem]:

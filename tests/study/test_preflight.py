@@ -38,17 +38,19 @@ def texts(problems: list[Problem] | tuple[Problem, ...]) -> str:
 
 
 def test_a_sound_study_and_its_summary(tmp_path: Path) -> None:
-    for name in ("a.ome.tif", "b.ome.tif", "c.ome.tif"):
+    names = ("a.ome.tif", "b.ome.tif", "c.ome.tif", "d.ome.tif")
+    for name in names:
         image(tmp_path / name)
-    path = study(tmp_path, "a.ome.tif", "b.ome.tif", "c.ome.tif",
+    path = study(tmp_path, *names,
                  yaml=CHANNELS + "reference_group: PBS\n")  # fmt: skip
     found = preflight(path)
     assert (found.problems, found.notes) == ((), ())
     summary = found.summary()
-    assert (summary["mice"], summary["sections"], summary["pixel_sizes_um"]) == (3, 3, ["0.5"])
+    assert (summary["mice"], summary["sections"], summary["pixel_sizes_um"]) == (4, 4, ["0.5"])
     assert summary["arms"] == [
-        {"group": "PBS", "dpi": 3.0, "mice": 1}, {"group": "IAV", "dpi": 3.0, "mice": 2},
-    ]  # fmt: skip
+        {"group": "PBS", "dpi": 3.0, "mice": 2, "control_mice": 0},
+        {"group": "IAV", "dpi": 3.0, "mice": 2, "control_mice": 0},
+    ]
     assert found.images[0].roles == {"marker": 1, "nucleus": 0, "Ki67": 2}
     assert found.images[0].shape == (3, 40, 50)
 
@@ -145,3 +147,34 @@ def test_first_facts_pass_over_damaged_files(tmp_path: Path, names: list[str]) -
     assert facts is not None
     assert facts.channel_names == NAMES
     assert first_facts([tmp_path / "bad.tif"]) is None
+
+
+def notes_of(folder: Path, rows: str, yaml: str = CHANNELS + "reference_group: PBS\n") -> list[str]:
+    (folder / "study.yaml").write_text(yaml)
+    (folder / "samples.csv").write_text(f"image,mouse,group,dpi,control\n{rows}")
+    for row in rows.splitlines():
+        (folder / row.split(",")[0]).touch()
+    return [str(note) for note in preflight(folder, open_images=False).notes]
+
+
+def test_what_mice_cannot_show_is_said_before_the_run(tmp_path: Path) -> None:
+    rows = "a.tif,m1,PBS,3,\nb.tif,m2,PBS,3,\nc.tif,m3,IAV,3,\nd.tif,m4,IAV,9,\n"
+    rows += "e.tif,m4b,IAV,9,\nf.tif,m5,IAV,3,negative\n"
+    alone, single = notes_of(tmp_path, rows)
+    arms = preflight(tmp_path, open_images=False).summary()["arms"]
+    assert [(arm["mice"], arm["control_mice"]) for arm in arms] == [(2, 0), (1, 1), (2, 0)]
+    assert "no mouse of 'PBS' at 9 dpi" in alone and "no comparison on that day" in alone
+    assert "one mouse only in 'IAV at 3 dpi'." in single  # the control is in no mean
+
+
+@pytest.mark.parametrize("group", ["PBS", "IAV"])
+def test_a_single_group_misses_no_comparison(tmp_path: Path, group: str) -> None:
+    rows = f"a.tif,m1,{group},3,\nb.tif,c1,PBS,9,negative\n"
+    yaml = CHANNELS + f"reference_group: {group}\n"
+    assert notes_of(tmp_path, rows, yaml) == []
+
+
+def test_a_date_that_excel_made_a_number_is_asked_about(tmp_path: Path) -> None:
+    rows = "a.tif,m1,PBS,45366,\nb.tif,m2,PBS,45366,\n"
+    found = notes_of(tmp_path, rows)
+    assert len(found) == 2 and all("more than a mouse lives" in note for note in found)

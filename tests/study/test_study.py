@@ -125,6 +125,11 @@ def test_all_problems_of_a_bad_study_file_at_once(tmp_path: Path) -> None:
     assert len(found) == 12
 
 
+def test_a_decimal_comma_between_braces_is_explained(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, f"{CHANNELS}foci: {{link_um: 20,5}}\n")
+    assert "unknown key 'foci.5'" in found and "write decimals with a point" in found
+
+
 def test_problems_of_both_files_come_together(tmp_path: Path) -> None:
     path = study_in(
         tmp_path, "channels: {marker: [1]}\n", sheet="image,mouse,group,dpi\nz.tif,m,P,x\n"

@@ -1,0 +1,36 @@
+"""What a run prints at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from fociquant.cli.outcome import show_outcome
+from fociquant.store import ResultsFolder
+
+
+@pytest.fixture()
+def outcome(tmp_path: Path):
+    """Of two sections; of one, marked as a control, the gate thinks otherwise."""
+    mice = pd.DataFrame({"mouse": ["007", "c1"], "cells": [3, 181], "tissue_mm2": [0.5, None]})
+    sections = pd.DataFrame({"section": ["a", "b"], "reason": ["", "the file is damaged"]})
+    refused = {"c1": "181 candidates in it pass the gate."}
+    gating = SimpleNamespace(batches={"": SimpleNamespace(refused=refused)})
+    tables = SimpleNamespace(mice=mice, sections=sections, gating=gating)
+    return SimpleNamespace(
+        folder=ResultsFolder(tmp_path), tables=tables, failed=("b",), interrupted=False
+    )
+
+
+def test_what_is_wrong_is_said_below_the_counts(outcome, capsys):
+    show_outcome(outcome, as_json=False)
+    out, err = capsys.readouterr()
+    assert "  007 " in out and str(outcome.folder.mice) in out
+    assert err.splitlines() == [
+        "c1: marked as negative control, not used as one: 181 candidates in it pass the gate.",
+        "1 section not counted, see sections.csv:",
+        "  b: the file is damaged",
+    ]
