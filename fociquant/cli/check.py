@@ -83,7 +83,7 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
     channels = ", ".join(f"{role} = {channel}" for role, channel in summary["channels"].items())
     sizes = ", ".join(summary["pixel_sizes_um"])
     pixels = f"{sizes} µm" if sizes else "not looked at"
-    nucleus = " with a nucleus" if "nucleus" in summary["channels"] else ""
+    nucleus = " with a nucleus" if summary["nucleus_asked_for"] else ""
     lines = [
         f"{summary['name']}: ready to run.",
         "",

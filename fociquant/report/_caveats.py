@@ -32,7 +32,7 @@ def caveats(
     mice, sections : pandas.DataFrame
         The tables of the results.
     has_autofluorescence : bool
-        Whether the study named an autofluorescence channel.
+        Whether the study named an autofluorescence channel, or its images need none.
     profile_name : str
         The foci profile.
     thresholds : pandas.DataFrame, optional

@@ -90,7 +90,8 @@ def _segmentation(run: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         if unstained and prepare.get("subtract_autofluorescence") else ""
     )  # fmt: skip
     return (
-        f"{outline}Intensities were scaled once per section and channel. {unmixed}"
+        f"{_stains(prepare)}{outline}"
+        f"Intensities were scaled once per section and channel. {unmixed}"
         "Objects were segmented in "
         f"the {used} channels with the model '{model.get('name', segment.get('model'))}' "
         f"(sha256 of the weights {weights}…, {model.get('precision', 'precision unknown')}, "
@@ -99,6 +100,16 @@ def _segmentation(run: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         f"and "
         f"a cell probability threshold of {segment.get('cellprob_threshold', 0):g}. Results do not "
         "depend on how an image was divided for computing."
+    )
+
+
+def _stains(prepare: Mapping[str, Any]) -> str:
+    names = [str(name) for name in prepare.get("stains") or ()]
+    if not names:
+        return ""
+    return (
+        f"Colour images were separated into {' and '.join(names)} by optical density (Ruifrok and "
+        "Johnston, Anal. Quant. Cytol. Histol. 23:291, 2001). "
     )
 
 
@@ -119,9 +130,17 @@ def _gate(run: Mapping[str, Any], gate: Mapping[str, Any], sections: pd.DataFram
     rules.append(f"its area was {gate.get('min_area_um2', 0):g} to "
                  f"{gate.get('max_area_um2', math.inf):g} µm² and its solidity at least "
                  f"{gate.get('min_solidity', 0):g}")  # fmt: skip
-    rules.append(f"and the network's mean score was at least {gate.get('min_score', 0):g}")
+    rules.append(f"and the network's mean score was at least {_score(gate, channels):g}")
     sentence = f"An object was counted as a cancer cell if {', '.join(rules)}."
     return " ".join([sentence, *_thresholds(sections), *_phenotypes(run, gate)])
+
+
+def _score(gate: Mapping[str, Any], channels: Mapping[str, Any]) -> float:
+    """The score asked for: more, where no unstained channel tells macrophages from cells."""
+    scores = [float(gate.get("min_score", 0.0))]
+    if "autofluorescence" not in channels:
+        scores.append(float(gate.get("without_autofluorescence_min_score", scores[0])))
+    return max(scores)
 
 
 def _thresholds(sections: pd.DataFrame) -> Iterator[str]:
@@ -130,8 +149,9 @@ def _thresholds(sections: pd.DataFrame) -> Iterator[str]:
     if "threshold_source" in sections:
         sources = set(sections["threshold_source"].dropna()) - {""}
         if "controls" in sources:
-            yield "Marker thresholds were raised per staining batch by its negative-control "
-            "sections."
+            yield (
+                "Marker thresholds were raised per staining batch by its negative-control sections."
+            )
     if len(control):
         cells = pd.to_numeric(control["cells"], errors="coerce").sum()
         area = pd.to_numeric(control["tissue_mm2"], errors="coerce").sum()

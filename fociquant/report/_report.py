@@ -150,7 +150,8 @@ def _top(
     extras: ReportExtras,
 ) -> None:
     study = run.get("study") or {}
-    has = "autofluorescence" in (study.get("channels") or {})
+    # Transmitted light has none, and misses no channel for it.
+    has = "autofluorescence" in (study.get("channels") or {}) or _has_stains(run)
     remarks = caveats(mice, sections, has_autofluorescence=has, profile_name=profile,
                       thresholds=extras.tables.get("thresholds"))  # fmt: skip
     body.top = [
@@ -158,6 +159,11 @@ def _top(
         f'<p class="lead">{_summary(mice, sections)}</p>',
         f'<div class="note">{html.items(remarks)}</div>',
     ]
+
+
+def _has_stains(run: Mapping[str, Any]) -> bool:
+    prepare = (run.get("settings") or {}).get("prepare") or {}
+    return bool(prepare.get("stains"))
 
 
 def _counts(

@@ -411,6 +411,8 @@ def _summary(study: Study, images: Sequence[ImageFacts]) -> dict[str, Any]:
         "megapixels": round(sum(i.shape[1] * i.shape[2] for i in images) / 1e6, 3),
         "preset": study.preset,
         "model": study.settings.segment.model,
+        "nucleus_asked_for": study.channels.nucleus is not None
+        and study.settings.gate.nucleus_fraction > 0,
         "link_um": study.settings.foci.link_um,
         "profile": study.profile.name,
         "classes": [one.name for one in study.profile.classes],

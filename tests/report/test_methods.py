@@ -1,0 +1,55 @@
+"""The Methods paragraph and the remarks say what was done: the numbers in use, whole sentences."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from fociquant.report._methods import methods
+from fociquant.report._report import _has_stains
+from fociquant.settings import GateSettings, Settings, load_settings
+
+AF = {"marker": "HER2", "nucleus": "DAPI", "autofluorescence": "AF"}
+
+
+def paragraph(settings: Settings, channels: dict[str, str], source: str = "section") -> str:
+    run = {
+        "settings": settings.model_dump(mode="json"),
+        "channel_names": channels,
+        "model": {"name": "compact", "sha256": "0" * 64},
+    }
+    sections = pd.DataFrame(
+        {"section": ["a"], "status": ["done"], "control": ["negative"], "cells": [2],
+         "tissue_mm2": [1.5], "threshold_source": [source]}
+    )  # fmt: skip
+    mice = pd.DataFrame({"mouse": ["m"], "control": [""], "reviewed": ["no"]})
+    return " ".join(methods(run, mice, sections, None))
+
+
+@pytest.mark.parametrize(
+    ("gate", "channels", "score"),
+    [
+        ({"min_score": 2.8, "without_autofluorescence_min_score": 3.5}, AF, "2.8"),
+        ({"min_score": 2.8, "without_autofluorescence_min_score": 3.5}, {"marker": "G"}, "3.5"),
+        ({"min_score": 2.8, "without_autofluorescence_min_score": 2.0}, {"marker": "G"}, "2.8"),
+    ],
+)
+def test_the_score_told_is_the_score_asked_for(gate, channels, score):
+    settings = Settings(gate=GateSettings(**gate))
+    assert f"the network's mean score was at least {score}." in paragraph(settings, channels)
+
+
+def test_raised_thresholds_are_a_whole_sentence():
+    told = paragraph(Settings(), AF, source="controls")
+    assert "were raised per staining batch by its negative-control sections. In 1 neg" in told
+    assert "raised per staining" not in paragraph(Settings(), AF)
+
+
+def test_colour_images_are_told_as_such():
+    brown = load_settings("dab_ihc", {})
+    told = paragraph(brown, {"marker": "DAB", "nucleus": "haematoxylin"})
+    assert "Colour images were separated into DAB and haematoxylin by optical density" in told
+    assert "it had a nucleus" not in told
+    assert "optical density" not in paragraph(Settings(), AF)
+    assert _has_stains({"settings": brown.model_dump(mode="json")})
+    assert not _has_stains({"settings": Settings().model_dump(mode="json")}) and not _has_stains({})
