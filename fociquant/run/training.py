@@ -248,8 +248,8 @@ def _train_compact(
         "steps": str(request.plan.steps),
     }
     say("Finding the steps for 8-bit computation.")
-    roundings = calibrate(trained, sources, request.plan)
-    return save_weights(trained, request.out, roundings=roundings, notes=notes)
+    reaches = calibrate(trained, sources, request.plan)
+    return save_weights(trained, request.out, reaches=reaches, notes=notes)
 
 
 def _train_cellpose(

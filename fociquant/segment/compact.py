@@ -21,7 +21,7 @@ from fociquant.segment.devices import (
     resolve_precision,
     single_threaded,
 )
-from fociquant.segment.int8 import Int8Net, Rounding
+from fociquant.segment.int8 import Int8Net
 from fociquant.segment.late import NATIVE_DIAMETER_PX, file_sha256, precision_name
 from fociquant.segment.network import CompactNet, fuse_batch_norm
 from fociquant.tiling.lattice import WINDOW_CORE_PX, WINDOW_MARGIN_PX
@@ -39,7 +39,7 @@ def save_weights(
     net: CompactNet,
     path: Path,
     *,
-    roundings: Mapping[str, Rounding] | None = None,
+    reaches: Mapping[str, float] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> str:
     """Write weights as float16 tensors and return the file's sha256.
@@ -50,7 +50,7 @@ def save_weights(
         Not fused.
     path : pathlib.Path
         Replaced atomically.
-    roundings : mapping of str to Rounding, optional
+    reaches : mapping of str to float, optional
         For 8-bit computation (:func:`fociquant.segment.training.calibrate.calibrate`). Without
         them a CPU computes in float32 or bfloat16, which is slower.
     notes : mapping of str to str, optional
@@ -70,7 +70,7 @@ def save_weights(
         "widths": list(net.widths),
         "diameter_px": NATIVE_DIAMETER_PX,
         "notes": dict(notes or {}),
-        "roundings": {key: [one.reach, one.signed] for key, one in (roundings or {}).items()},
+        "reaches": dict(reaches or {}),
         "state": state,
     }
     save_atomically(content, path)
@@ -142,26 +142,23 @@ def _network(content: Mapping[str, Any], path: Path) -> CompactNet:
     return net.eval()
 
 
-def load_roundings(path: Path) -> dict[str, Rounding]:
-    """How layers are rounded for 8-bit computation; empty if the file does not say.
+def load_reaches(path: Path) -> dict[str, float]:
+    """How far the steps of each layer reach in 8-bit computation; empty if the file does not say.
 
     Raises
     ------
     ModelError
-        If the file is damaged, or its roundings are.
+        If the file is damaged.
     """
-    return _roundings(_read(path), path)
+    return _reaches(_read(path), path)
 
 
-def _roundings(content: Mapping[str, Any], path: Path) -> dict[str, Rounding]:
+def _reaches(content: Mapping[str, Any], path: Path) -> dict[str, float]:
     try:
-        found = {
-            str(name): Rounding(float(reach), bool(signed))
-            for name, (reach, signed) in content.get("roundings", {}).items()
-        }
+        found = {str(name): float(one) for name, one in content.get("reaches", {}).items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"{path} does not fit the compact network: {error}") from error
-    if not all(0.0 < one.reach < math.inf for one in found.values()):
+    if not all(0.0 < one < math.inf for one in found.values()):
         raise ModelError(f"{path} does not fit the compact network: a reach is not above 0.")
     return found
 
@@ -188,9 +185,9 @@ class CompactSegmenter:
     def __init__(self, path: Path, device: torch.device, *, name: str = "compact") -> None:
         content = _read(path)
         net = fuse_batch_norm(_network(content, path))
-        roundings = _roundings(content, path) if computes_in_int8(device) else {}
+        reaches = _reaches(content, path) if computes_in_int8(device) else {}
         dtype = resolve_precision(device)
-        self._compute = _engine(net, roundings, device, dtype)
+        self._compute = _engine(net, reaches, device, dtype)
         self.info = ModelInfo(
             name=name,
             sha256=file_sha256(path),
@@ -201,7 +198,7 @@ class CompactSegmenter:
             fixed_window=device.type != "cpu",
             batch=batch_size(device, window_bytes=WINDOW_BYTES, largest=LARGEST_BATCH),
             device=str(device),
-            precision=precision_name(int8=bool(roundings), bfloat16=dtype == torch.bfloat16),
+            precision=precision_name(int8=bool(reaches), bfloat16=dtype == torch.bfloat16),
         )
 
     def flows(self, windows: np.ndarray) -> np.ndarray:
@@ -210,12 +207,12 @@ class CompactSegmenter:
 
 
 def _engine(
-    net: CompactNet, roundings: Mapping[str, Rounding], device: torch.device, dtype: torch.dtype
+    net: CompactNet, reaches: Mapping[str, float], device: torch.device, dtype: torch.dtype
 ) -> Callable[[np.ndarray], np.ndarray]:
-    if not roundings:
+    if not reaches:
         return _TorchNet(net, device, dtype)
     state = {key: value.numpy() for key, value in net.state_dict().items()}
-    return Int8Net(state, roundings, bfloat16=dtype == torch.bfloat16)
+    return Int8Net(state, reaches, bfloat16=dtype == torch.bfloat16)
 
 
 class _TorchNet:

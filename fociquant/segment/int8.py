@@ -2,9 +2,9 @@
 
 Processors of the last years multiply and add four 8-bit numbers where they take two of 16 bits or
 one of 32. What a layer gets is rounded to 256 steps up to a reach that training found
-(:mod:`fociquant.segment.training.calibrate`), its weights to 255 steps per output map. The first
-convolution and all that follows the last enlargement keep their full precision: there the
-outlines are drawn.
+(:mod:`fociquant.segment.training.calibrate`), its weights to 255 steps per output map. That suits
+what a rectifier lets through, which is never negative. The input and the sums after each
+enlargement are, and many small values in them matter: layers that get these keep full precision.
 """
 
 from __future__ import annotations
@@ -13,47 +13,17 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-WHOLE_NUMBERS = ("encoder.", "down.", "up.0.", "up.1.")
-"""Parts of the network whose convolutions are computed in whole numbers."""
-
-WEIGHT_LEVELS = 255
-"""Different values of the weights of one output map."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """How what goes into one convolution is rounded.
-
-    Parameters
-    ----------
-    reach : float
-        Larger values are cut to this one; positive.
-    signed : bool
-        Whether there are negative ones.
-    """
-
-    reach: float
-    signed: bool
-
-    @property
-    def low(self) -> float:
-        """Smaller values are cut to this one."""
-        return -self.reach if self.signed else 0.0
-
-    @property
-    def levels(self) -> int:
-        """Different values that are left; 0 is one of them."""
-        return 255 if self.signed else 256
+LEVELS, WEIGHT_LEVELS = 256, 255
+"""Different values of what goes into a layer, and of the weights of one output map."""
 
 
 def in_whole_numbers(name: str) -> bool:
-    """Whether the convolution of this name is computed so."""
-    return name.startswith(WHOLE_NUMBERS)
+    """Whether what the convolution of this name gets is never negative."""
+    return not (name.startswith("stem") or ".mix." in name)
 
 
 class Int8Net:
@@ -64,8 +34,9 @@ class Int8Net:
     state : mapping of str to numpy.ndarray of float32
         Weights and biases by name, batch norms folded into them
         (:func:`fociquant.segment.network.fuse_batch_norm`).
-    roundings : mapping of str to Rounding
-        Of every convolution that is computed in whole numbers, by its name.
+    reaches : mapping of str to float
+        Of every convolution that is computed in whole numbers, by its name: larger values going
+        into it are cut to this one; positive.
     bfloat16 : bool
         Whether the rest is computed in bfloat16 or in float32.
     """
@@ -73,14 +44,14 @@ class Int8Net:
     def __init__(
         self,
         state: Mapping[str, np.ndarray],
-        roundings: Mapping[str, Rounding],
+        reaches: Mapping[str, float],
         *,
         bfloat16: bool,
     ) -> None:
         with _untold():
             from openvino import Core
         self._core = Core()
-        self._graph = _Graph(state, roundings).build()
+        self._graph = _Graph(state, reaches).build()
         # One thread computes one window: results do not depend on how many there are.
         self._how = {
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
@@ -125,11 +96,11 @@ def _untold() -> Iterator[None]:
 class _Graph:
     """:class:`fociquant.segment.network.CompactNet`, layer by layer, as OpenVINO's graph."""
 
-    def __init__(self, state: Mapping[str, np.ndarray], roundings: Mapping[str, Rounding]) -> None:
+    def __init__(self, state: Mapping[str, np.ndarray], reaches: Mapping[str, float]) -> None:
         with _untold():
             from openvino import opset13
         self._op = opset13
-        self._state, self._roundings = state, roundings
+        self._state, self._reaches = state, reaches
         self._levels = 1 + max(int(n.split(".")[1]) for n in state if n.startswith("encoder."))
 
     def build(self) -> Any:
@@ -158,9 +129,9 @@ class _Graph:
     def _convolve(self, x: Any, name: str, *, stride: int = 1) -> Any:
         op, weight = self._op, self._state[f"{name}.weight"]
         kernel, pad = self._constant(weight), weight.shape[2] // 2
-        rounding = self._roundings.get(name)
-        if rounding is not None:
-            x = self._rounded(x, rounding.low, rounding.reach, rounding.levels)
+        reach = self._reaches.get(name)
+        if reach is not None:
+            x = self._rounded(x, 0.0, reach, LEVELS)
             most = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
             most[most == 0.0] = 1.0
             kernel = self._rounded(kernel, -most, most, WEIGHT_LEVELS)

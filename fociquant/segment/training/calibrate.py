@@ -1,8 +1,7 @@
-"""Which steps the compact network's layers are rounded to when it computes in 8 bits.
+"""How far the steps reach that the compact network's layers are rounded to in 8 bits.
 
 For every convolution the reach is chosen that loses least: a smaller one cuts more, a larger one
-rounds more coarsely. Giving back what the rounding takes from each map on average (bias
-correction, M. Nagel et al., ICCV 2019) changed nothing here.
+rounds more coarsely.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fociquant.segment.int8 import Rounding, in_whole_numbers
+from fociquant.segment.int8 import LEVELS, in_whole_numbers
 from fociquant.segment.network import CompactNet, fuse_batch_norm
 from fociquant.segment.training.images import Source
 from fociquant.segment.training.loop import TrainingPlan, draw_batch
@@ -31,8 +30,8 @@ EVERY = 31
 
 def calibrate(
     net: CompactNet, sources: Sequence[tuple[float, Source]], plan: TrainingPlan
-) -> dict[str, Rounding]:
-    """How each convolution that is computed in whole numbers is rounded.
+) -> dict[str, float]:
+    """The reach of each convolution that is computed in whole numbers.
 
     Parameters
     ----------
@@ -44,32 +43,32 @@ def calibrate(
 
     Returns
     -------
-    dict of str to Rounding
-        By the name of the convolution.
+    dict of str to float
+        By the name of the convolution; see :class:`fociquant.segment.int8.Int8Net`.
     """
     fused = fuse_batch_norm(copy.deepcopy(net).cpu().eval())
-    found: dict[str, Rounding] = {}
+    found: dict[str, float] = {}
     for name, layer in fused.named_modules():
         if isinstance(layer, nn.Conv2d) and in_whole_numbers(name):
             layer.register_forward_pre_hook(
-                lambda _, inputs, name=name: found.update({name: _rounding(inputs[0])})
+                lambda _, inputs, name=name: found.update({name: _reach(inputs[0])})
             )
     with torch.inference_mode():
         fused(torch.cat([draw_batch(sources, plan, plan.steps + i)[0] for i in range(BATCHES)]))
     return found
 
 
-def _rounding(x: torch.Tensor) -> Rounding:
-    """The reach that loses least in the mean square."""
+def _reach(x: torch.Tensor) -> float:
+    """The reach that loses least in the mean square; 1 where nothing comes in."""
     values = x.flatten()[::EVERY]
-    signed, most = bool((values < 0).any()), float(values.abs().max())
-    if most == 0.0:
-        return Rounding(1.0, signed)
-    tried = [Rounding(share * most, signed) for share in REACHES]
+    most = float(values.max())
+    if most <= 0.0:
+        return 1.0
+    tried = [share * most for share in REACHES]
     lost = [float((_rounded(values, one) - values).square().mean()) for one in tried]
     return tried[int(np.argmin(lost))]
 
 
-def _rounded(values: torch.Tensor, how: Rounding) -> torch.Tensor:
-    step = (how.reach - how.low) / (how.levels - 1)
-    return torch.clamp(torch.round(values / step) * step, how.low, how.reach)
+def _rounded(values: torch.Tensor, reach: float) -> torch.Tensor:
+    step = reach / (LEVELS - 1)
+    return torch.clamp(torch.round(values / step) * step, 0.0, reach)
