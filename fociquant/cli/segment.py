@@ -42,13 +42,20 @@ def command(
 ) -> int:
     """Segment IMAGES (files or folders) into label images; the model is loaded once."""
     from fociquant.errors import ImageError
-    from fociquant.run.images import SegmentRequest, collect_images, output_paths, segment_images
+    from fociquant.run.images import (
+        SegmentRequest,
+        collect_images,
+        output_paths,
+        pictures_left_out,
+        segment_images,
+    )
     from fociquant.segment import load_segmenter
     from fociquant.settings import SegmentSettings
 
     changes = {} if cellprob is None else {"cellprob_threshold": cellprob}
     settings = SegmentSettings(model=model, **changes)
     paths = collect_images(images)
+    _say_left_out(pictures_left_out(images))
     targets = output_paths(paths, out)
     segmenter = load_segmenter(model, device=device)
     request = SegmentRequest(marker, nucleus, diameter, settings, autofluorescence)
@@ -56,7 +63,8 @@ def command(
     outcomes = segment_images(paths, targets, request, segmenter, threads=threads)
     for path, done in zip(paths, outcomes, strict=True):
         if isinstance(done, ImageError):
-            rows.append({"image": path.name, "error": str(done)})
+            said = str(done).removeprefix(f"{path}: ")
+            rows.append({"image": path.name, "error": said})
         else:
             rows.append({"image": path.name, "labels": str(done.labels), "objects": done.objects,
                          "diameter_px": round(done.diameter_px, 2)})  # fmt: skip
@@ -70,6 +78,15 @@ def command(
 
         return EXIT_INPUT
     return EXIT_SOME_FAILED if bad else 0
+
+
+def _say_left_out(pictures: list[Path]) -> None:
+    from fociquant.run.images import CONVERT
+
+    if pictures:
+        names = ", ".join(path.name for path in pictures[:5])
+        more = f" and {len(pictures) - 5} more" if len(pictures) > 5 else ""
+        click.echo(f"left out, of a format that is not read: {names}{more}. {CONVERT}", err=True)
 
 
 def _say(row: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from fociquant.atomic import cannot_write
 from fociquant.errors import ImageError, InputError
 from fociquant.io import open_image, write_labels
+from fociquant.io.registry import VENDOR_FORMATS
 from fociquant.prepare import prepare_section
 from fociquant.run.network_input import requested_roles
 from fociquant.run.scene import Scene
@@ -22,6 +23,12 @@ from fociquant.units import PixelSize
 
 SUFFIXES = (".tif", ".tiff", ".zarr")
 """What is taken from a folder."""
+
+OTHER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", *VENDOR_FORMATS)
+"""Images all the same, of formats that are not read."""
+
+CONVERT = "Convert them to TIFF, for example with Fiji (Process > Batch > Convert)."
+"""What helps with these."""
 
 LABEL_ENDINGS = ("_labels", "_masks", "_label", "_mask")
 """Files of a folder whose stem ends so are results, not images."""
@@ -85,8 +92,20 @@ def collect_images(paths: Sequence[Path]) -> list[Path]:
         is_folder = path.is_dir() and path.suffix != ".zarr"
         found += sorted(filter(_is_image, path.iterdir())) if is_folder else [path]
     if not found:
-        raise InputError(f"no image in {paths[0]}. Images end in {', '.join(SUFFIXES)}.")
+        others = pictures_left_out(paths)
+        there = f", but {len(others)} such as {others[0].name}" if others else ""
+        cure = f" {CONVERT}" if others else ""
+        raise InputError(f"no image in {paths[0]} that ends in {', '.join(SUFFIXES)}{there}.{cure}")
     return found
+
+
+def pictures_left_out(paths: Sequence[Path]) -> list[Path]:
+    """Images in the folders of the arguments whose format is not read, sorted by name."""
+    folders = (path for path in paths if path.is_dir() and path.suffix != ".zarr")
+    return [
+        path for folder in folders for path in sorted(folder.iterdir())
+        if path.suffix.lower() in OTHER_SUFFIXES
+    ]  # fmt: skip
 
 
 def _is_image(path: Path) -> bool:

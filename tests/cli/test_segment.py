@@ -214,3 +214,16 @@ def test_an_unstained_channel_that_is_not_there_is_named(uphill, folder, tmp_pat
         capsys, folder / "a.tif", "--out", tmp_path / "l.tif", "--autofluorescence", "AF"
     )
     assert code == 2 and "AF" in told
+
+
+def test_pictures_beside_the_images_are_not_left_out_silently(uphill, folder, tmp_path, capsys):
+    for name in ("b.png", "a.JPG", "c.czi", "notes.txt"):
+        (folder / name).write_bytes(b"picture")
+    code, _, err = call(capsys, folder, "--out", tmp_path / "o")
+    assert code == 2 and "no image in" in err and "3 such as a.JPG. Convert them to TIFF" in err
+    tifffile.imwrite(folder / "d.tif", image_of())
+    code, out, err = call(capsys, folder, "--out", tmp_path / "o", "--diameter", 24)
+    assert code == 0 and out.startswith("d.tif: 5 objects")
+    assert "left out, of a format that is not read: a.JPG, b.png, c.czi. Convert" in err
+    code, _, err = call(capsys, folder / "b.png", "--out", tmp_path / "o")
+    assert code == 2 and err.startswith("b.png: a .png file is not an image that can be read.")
