@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,8 @@ class CompactSegmenter:
         net = fuse_batch_norm(_network(content, path))
         reaches = _reaches(content, path) if computes_in_int8(device) else {}
         dtype = resolve_precision(device)
-        self._compute = _engine(net, reaches, device, dtype)
+        whole = _in_whole_numbers(net, reaches, dtype) if reaches else None
+        self._compute = whole or _TorchNet(net, device, dtype)
         self.info = ModelInfo(
             name=name,
             sha256=file_sha256(path),
@@ -198,7 +199,7 @@ class CompactSegmenter:
             fixed_window=device.type != "cpu",
             batch=batch_size(device, window_bytes=WINDOW_BYTES, largest=LARGEST_BATCH),
             device=str(device),
-            precision=precision_name(int8=bool(reaches), bfloat16=dtype == torch.bfloat16),
+            precision=precision_name(int8=whole is not None, bfloat16=dtype == torch.bfloat16),
         )
 
     def flows(self, windows: np.ndarray) -> np.ndarray:
@@ -206,13 +207,15 @@ class CompactSegmenter:
         return self._compute(windows)
 
 
-def _engine(
-    net: CompactNet, reaches: Mapping[str, float], device: torch.device, dtype: torch.dtype
-) -> Callable[[np.ndarray], np.ndarray]:
-    if not reaches:
-        return _TorchNet(net, device, dtype)
+def _in_whole_numbers(
+    net: CompactNet, reaches: Mapping[str, float], dtype: torch.dtype
+) -> Int8Net | None:
+    """None where OpenVINO or a library that it needs is missing."""
     state = {key: value.numpy() for key, value in net.state_dict().items()}
-    return Int8Net(state, reaches, bfloat16=dtype == torch.bfloat16)
+    try:
+        return Int8Net(state, reaches, bfloat16=dtype == torch.bfloat16)
+    except ImportError:
+        return None
 
 
 class _TorchNet:

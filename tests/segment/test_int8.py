@@ -133,6 +133,17 @@ def test_a_processor_without_such_instructions_takes_torch(monkeypatch, tmp_path
     assert segmenter.info.precision in ("int8 and float32", "int8 and bfloat16")
 
 
+def test_where_openvino_cannot_be_loaded_torch_computes(monkeypatch):
+    def missing(*args, **options):
+        raise ImportError("DLL load failed")
+
+    monkeypatch.setattr(compact, "computes_in_int8", lambda device: True)
+    monkeypatch.setattr(compact, "Int8Net", missing)
+    segmenter = CompactSegmenter(embedded_weights(), CPU)
+    assert segmenter.info.precision in ("float32", "bfloat16")
+    assert segmenter.flows(np.zeros((1, 2, 32, 32), np.float32)).shape == (1, 3, 32, 32)
+
+
 @pytest.mark.parametrize(
     ("machine", "flags", "expected"),
     [
