@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from fociquant.cohort import (
     mice_table,
     power_table,
 )
+from fociquant.errors import ResultsError
 from fociquant.foci import find_foci, link_sensitivity
 from fociquant.model import (
     CELL_COLUMNS,
@@ -244,11 +246,42 @@ def read_table(path: Path, inputs: TableInputs) -> pd.DataFrame:
     Raises
     ------
     ResultsError
-        If it is absent, damaged, or was saved otherwise by another program.
+        If it is absent, damaged, not complete, or was saved otherwise by another program.
     """
-    return read_csv(
+    if _breaks_off(path):
+        raise _not_complete(path, "it ends within a line")
+    table = read_csv(
         path, text=(*TEXT_COLUMNS, *inputs.extras), columns=REQUIRED_COLUMNS.get(path.name, ())
     )
+    missing = _missing(path, table, inputs)
+    if missing:
+        raise _not_complete(path, f"{missing} is missing")
+    return table
+
+
+def _not_complete(path: Path, why: str) -> ResultsError:
+    cure = f"'fociquant recount {path.parent}' makes the tables again."
+    return ResultsError(f"{path} is not complete: {why}. {cure}")
+
+
+def _breaks_off(path: Path) -> bool:
+    """Whether a copy of the table broke off; what is no file at all is told by its reader."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() not in (b"\n", b"\r")
+
+
+def _missing(path: Path, table: pd.DataFrame, inputs: TableInputs) -> str:
+    """A mouse or section of the study whose row was deleted, or nothing."""
+    wanted = {
+        "mice.csv": ("mouse", [section.mouse for section in inputs.sections]),
+        "sections.csv": ("section", [section.name for section in inputs.sections]),
+    }
+    column, names = wanted.get(path.name, ("", []))
+    missing = sorted(set(names) - set(table[column])) if column else []
+    return f"{column} {missing[0]!r}" if missing else ""
 
 
 def cells_schema(inputs: TableInputs) -> pa.Schema:

@@ -148,4 +148,5 @@ def read_parquet(path: Path) -> pd.DataFrame:
     try:
         return pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read: {said(error)}. Run the study again.") from error
+        cure = f"'fociquant recount {path.parent}' makes it again."
+        raise ResultsError(f"{path} cannot be read: {said(error)}. {cure}") from error

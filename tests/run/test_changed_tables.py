@@ -29,8 +29,8 @@ def test_a_table_saved_with_semicolons_or_without_a_column_is_told(results, inpu
     path = results / name
     written = path.read_bytes()
     assert len(read_table(path, inputs).columns) >= len(REQUIRED_COLUMNS[name])
-    for content in (written.replace(b",", b";"), b"\n".join(
-        line.partition(b",")[2] for line in written.splitlines()
+    for content in (written.replace(b",", b";"), b"".join(
+        line.partition(b",")[2] + b"\n" for line in written.splitlines()
     )):  # fmt: skip
         path.write_bytes(content)
         with pytest.raises(ResultsError, match=rf"{name} has no column '.*fociquant recount"):
@@ -60,10 +60,35 @@ def test_what_was_changed_is_made_again(results, inputs, folder, tables):
     assert tables(results) == before
 
 
-@pytest.mark.parametrize("name", sorted(REQUIRED_COLUMNS))
+NEVER_EMPTY = {"mice.csv": "mouse 'm1'", "sections.csv": "section 's0'"}
+
+
+@pytest.mark.parametrize("name", sorted(set(REQUIRED_COLUMNS) - set(NEVER_EMPTY)))
 def test_a_table_without_rows_is_a_result(results, inputs, name):
     path = results / name
     written = path.read_bytes()
     path.write_bytes(written.splitlines(keepends=True)[0])
     assert len(read_table(path, inputs)) == 0
+    path.write_bytes(written)
+
+
+@pytest.mark.parametrize("name", sorted(NEVER_EMPTY))
+def test_a_table_that_lost_rows_is_told_and_not_read_as_less(results, inputs, name):
+    path = results / name
+    written = path.read_bytes()
+    header, _, second = written.splitlines(keepends=True)
+    for content in (header, header + second):
+        path.write_bytes(content)
+        with pytest.raises(ResultsError, match=rf"not complete: {NEVER_EMPTY[name]} is missing"):
+            read_table(path, inputs)
+    path.write_bytes(written)
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED_COLUMNS))
+def test_a_copy_that_broke_off_is_told(results, inputs, name):
+    path = results / name
+    written = path.read_bytes()
+    path.write_bytes(written[:-2])
+    with pytest.raises(ResultsError, match=r"it ends within a line\. 'fociquant recount .*again"):
+        read_table(path, inputs)
     path.write_bytes(written)
