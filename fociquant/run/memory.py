@@ -32,7 +32,7 @@ LEAST_WINDOWS_BYTES = 48 * MIB
 """Less than this, and neighbouring decode cells compute the same windows twice."""
 
 LEAST_BYTES = PROCESS_BYTES + TILES_BYTES + LEAST_WINDOWS_BYTES + LANE_BYTES
-"""Nothing can be counted in less. Measured: 1.16 GiB for sections of 640 px and one thread."""
+"""What a run with one thread takes. Measured: 1.16 GiB for sections of 640 px."""
 
 DEFAULT_SHARE = 0.5
 """Of the memory of the computer, unless the user says how much."""
@@ -126,9 +126,9 @@ def shares(how: ComputeSettings, *, processes: int = 1) -> Shares:
     Raises
     ------
     SettingsError
-        If the user allows less than these processes take with one lane each.
+        If the user allows less than these processes take before they have seen a pixel.
     """
-    if 0 < how.memory_bytes < LEAST_BYTES * max(processes, 1):
+    if 0 < how.memory_bytes < PROCESS_BYTES * max(processes, 1):
         raise SettingsError(_too_little(how.memory_bytes, processes))
     memory = (how.memory_bytes or int(machine_bytes() * DEFAULT_SHARE)) // max(processes, 1)
     wanted = max(1, (how.threads or os.cpu_count() or 1) // max(processes, 1))

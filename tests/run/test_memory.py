@@ -71,6 +71,7 @@ def test_a_computer_without_control_groups_has_what_it_has(tmp_path):
         ({"threads": 2, "memory_bytes": 16 * 2**30}, 4, 1),
         ({"threads": 16, "memory_bytes": 2_500_000_000}, 1, 4),
         ({"threads": 16, "memory_bytes": LEAST_BYTES}, 1, 1),
+        ({"threads": 16, "memory_bytes": 1_000_000_000}, 1, 1),
         ({"threads": 16, "memory_bytes": 3 * LEAST_BYTES}, 3, 1),
     ],
 )
@@ -82,8 +83,8 @@ def test_threads_follow_the_memory(how, processes, lanes):
     ("allowed", "processes", "cure"),
     [
         ("10MB", 1, r"0\.01GB is too little for a run. Write --memory 1\.3GB or more\."),
-        ("1.2GB", 1, "1.2GB is too little"),
-        ("4GB", 4, r"4 worker processes. Write --memory 5\.2GB or more, or fewer --workers\."),
+        ("0.6GB", 1, "0.6GB is too little"),
+        ("2.4GB", 4, r"4 worker processes. Write --memory 5\.2GB or more, or fewer --workers\."),
     ],
 )
 def test_less_memory_than_anything_can_run_in_is_refused(allowed, processes, cure):
