@@ -217,9 +217,10 @@ def _sheet(path: Path, chosen: Sequence[contact.Pictured], kind: str) -> Panel:
     crops = chosen[0].crops
     caption = (
         f"{len(chosen)} {kind} cells, drawn by lot from its sections in turn: all channels merged "
-        f"(marker green, nuclei blue, autofluorescence orange) with the outline, then each "
-        f"channel. Each picture is {crops.window_um:g} µm wide. Black and white are those of the "
-        f"section, the same for all cells of it; brightness is compressed. {path.name}"
+        "(marker green, nuclei blue, autofluorescence orange where there is such a channel) with "
+        f"the outline, then each channel. Each picture is {crops.window_um:g} µm wide. Black and "
+        f"white are those of the section, the same for all cells of it; brightness is compressed. "
+        f"{path.name}"
     )
     alt = f"Contact sheet of {len(chosen)} {kind} cells: " + "; ".join(
         f"{one.section} cell {one.cell} {one.flags}".strip() for one in chosen

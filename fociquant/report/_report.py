@@ -295,8 +295,9 @@ def _overviews(body: _Body, drawn: Drawn, sections: pd.DataFrame) -> None:
         return
     more = f" {drawn.thumbnails_left_out} more are in the folder." * bool(drawn.thumbnails_left_out)
     body.add(
-        "<p>Marker green, nuclei blue, autofluorescence orange; white: outline of the lung; pink: "
-        f"left out of the count. Full size: sections/&lt;section&gt;/overview.png.{more}</p>"
+        "<p>Marker green, nuclei blue, autofluorescence orange (where there is such a channel); "
+        "white: outline of the lung; pink: left out of the count. Full size: "
+        f"sections/&lt;section&gt;/overview.png.{more}</p>"
     )
     figures = [
         html.embedded(drawn.thumbnails[str(row["section"])], ".jpg", caption=_thumb_caption(row),

@@ -109,9 +109,11 @@ class OpenSection:
     @property
     def threshold(self) -> float:
         """Logit at which the gate becomes sure."""
-        with_af = "autofluorescence" in self.results.channel_names
-        key = "min_score" if with_af else "without_autofluorescence_min_score"
-        return float(self.results.record["settings"]["gate"][key])
+        gate = self.results.record["settings"]["gate"]
+        asked = [gate["min_score"]]
+        if "autofluorescence" not in self.results.channel_names:
+            asked.append(gate["without_autofluorescence_min_score"])
+        return float(max(asked))
 
     @property
     def repeat_share(self) -> float:
