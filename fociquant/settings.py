@@ -132,6 +132,22 @@ class MeasureSettings(_Frozen):
         return self
 
 
+def score_asked_for(min_score: float, without: float, *, autofluorescence: bool) -> float:
+    """Mean logit from which on an object is certain.
+
+    Without an unstained channel only the network stands between a macrophage and a count.
+
+    Parameters
+    ----------
+    min_score, without : float
+        :attr:`GateSettings.min_score` and
+        :attr:`GateSettings.without_autofluorescence_min_score`.
+    autofluorescence : bool
+        Whether there is such a channel.
+    """
+    return min_score if autofluorescence else max(min_score, without)
+
+
 class GateSettings(_Frozen):
     """Which objects are labelled cancer cells."""
 

@@ -20,7 +20,7 @@ from fociquant.gate.controls import Gate
 from fociquant.gate.phenotypes import judge_phenotype
 from fociquant.gate.standout import out_of_place
 from fociquant.model import PhenotypeRule, SectionFacts
-from fociquant.settings import GateSettings
+from fociquant.settings import GateSettings, score_asked_for
 from fociquant.units import PixelSize
 
 LINING_NEIGHBOURS = 3
@@ -174,10 +174,11 @@ def _excess(
 
 
 def _needed_score(facts: SectionFacts, settings: GateSettings) -> float:
-    """Without an unstained channel only the network stands between a macrophage and a count."""
-    if facts.autofluorescence_slope is None:
-        return max(settings.min_score, settings.without_autofluorescence_min_score)
-    return settings.min_score
+    return score_asked_for(
+        settings.min_score,
+        settings.without_autofluorescence_min_score,
+        autofluorescence=facts.autofluorescence_slope is not None,
+    )
 
 
 def _in_a_lining(

@@ -11,6 +11,7 @@ import pandas as pd
 from fociquant.report import _html as html
 from fociquant.report._dots import is_control
 from fociquant.report._review import review_in_words
+from fociquant.settings import score_asked_for
 
 
 def methods(
@@ -136,11 +137,9 @@ def _gate(run: Mapping[str, Any], gate: Mapping[str, Any], sections: pd.DataFram
 
 
 def _score(gate: Mapping[str, Any], channels: Mapping[str, Any]) -> float:
-    """The score asked for: more, where no unstained channel tells macrophages from cells."""
-    scores = [float(gate.get("min_score", 0.0))]
-    if "autofluorescence" not in channels:
-        scores.append(float(gate.get("without_autofluorescence_min_score", scores[0])))
-    return max(scores)
+    least = float(gate.get("min_score", 0.0))
+    without = float(gate.get("without_autofluorescence_min_score", least))
+    return score_asked_for(least, without, autofluorescence="autofluorescence" in channels)
 
 
 def _thresholds(sections: pd.DataFrame) -> Iterator[str]:

@@ -20,7 +20,7 @@ from fociquant.errors import (
 from fociquant.io import Stains, is_transmitted_light, open_image
 from fociquant.prepare import find_outline, region_mask
 from fociquant.study import Inspection, Study, inspect_study
-from fociquant.study.arms import arm_notes
+from fociquant.study.arms import arm_notes, mice_by_arm
 from fociquant.study.roles import FIXED_ROLES
 from fociquant.study.spelling import did_you_mean, listed
 from fociquant.study.wrapped import as_problems
@@ -387,7 +387,7 @@ def _um(size: PixelSize) -> str:
 def _summary(study: Study, images: Sequence[ImageFacts]) -> dict[str, Any]:
     override = study.pixel_size
     sizes = [override or image.pixel_size for image in images]
-    arms, counted = _mice_by_arm(study)
+    arms, counted = (mice_by_arm(study, controls=with_them) for with_them in (True, False))
     order = {group: rank for rank, group in enumerate(study.groups)}
     ranked = sorted(arms, key=lambda arm: (order[arm[0]], arm[1]))
     return {
@@ -417,14 +417,3 @@ def _summary(study: Study, images: Sequence[ImageFacts]) -> dict[str, Any]:
         "profile": study.profile.name,
         "classes": [one.name for one in study.profile.classes],
     }
-
-
-def _mice_by_arm(study: Study) -> tuple[dict[tuple[str, float], set[str]], ...]:
-    """Names of the mice of each group and day: all, and those that are no negative controls."""
-    every: dict[tuple[str, float], set[str]] = defaultdict(set)
-    counted: dict[tuple[str, float], set[str]] = defaultdict(set)
-    for section in study.sections:
-        every[section.group, section.dpi].add(section.mouse)
-        if not section.negative_control:
-            counted[section.group, section.dpi].add(section.mouse)
-    return every, counted

@@ -97,8 +97,8 @@ class _Graph:
     """:class:`fociquant.segment.network.CompactNet`, layer by layer, as OpenVINO's graph."""
 
     def __init__(self, state: Mapping[str, np.ndarray], reaches: Mapping[str, float]) -> None:
-        with _untold():
-            from openvino import opset13
+        from openvino import opset13
+
         self._op = opset13
         self._state, self._reaches = state, reaches
         self._levels = 1 + max(int(n.split(".")[1]) for n in state if n.startswith("encoder."))

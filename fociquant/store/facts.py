@@ -28,7 +28,7 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
         "marker_map": _map_to_json(facts.marker_map),
         "shading": {role: _shading_to_json(one) for role, one in facts.shading.items()},
         "unmixing": None if facts.unmixing is None else asdict(facts.unmixing),
-        "field_steps": _steps_to_json(facts.field_steps),
+        "field_steps": None if facts.field_steps is None else asdict(facts.field_steps),
     }
 
 
@@ -96,18 +96,6 @@ def _shading_from_json(content: Mapping[str, Any]) -> Shading:
         loss=float(content["loss"]),
         corrected=bool(content["corrected"]),
     )
-
-
-def _steps_to_json(found: FieldSteps | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "period_px": list(found.period_px),
-        "origin_px": list(found.origin_px),
-        "borders": found.borders,
-        "percent": dict(found.percent),
-        "tissue_percent": dict(found.tissue_percent),
-    }
 
 
 def _steps_from_json(content: Mapping[str, Any] | None) -> FieldSteps | None:

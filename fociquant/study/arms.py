@@ -24,7 +24,7 @@ def arm_notes(study: Study, sheet: str) -> Iterator[Problem]:
     Problem
         Nothing without a reference group, or with one group only: there is no comparison to miss.
     """
-    mice = _mice(study)
+    mice = mice_by_arm(study, controls=False)
     reference = study.reference_group
     if reference is None or len({group for group, _ in mice}) < 2:
         return
@@ -36,11 +36,23 @@ def arm_notes(study: Study, sheet: str) -> Iterator[Problem]:
         yield Problem(sheet, what, cure)
 
 
-def _mice(study: Study) -> Mapping[tuple[str, float], set[str]]:
-    """Names of the mice of each group and day, in the order of the sheet."""
+def mice_by_arm(study: Study, *, controls: bool) -> dict[tuple[str, float], set[str]]:
+    """Names of the mice of each group and day, in the order of the sheet.
+
+    Parameters
+    ----------
+    study : Study
+    controls : bool
+        Whether negative controls are among them.
+
+    Returns
+    -------
+    dict of (group, dpi) to set of str
+        An empty set for any other group or day.
+    """
     mice: dict[tuple[str, float], set[str]] = defaultdict(set)
     for section in study.sections:
-        if not section.negative_control:
+        if controls or not section.negative_control:
             mice[section.group, section.dpi].add(section.mouse)
     return mice
 

@@ -11,7 +11,7 @@ from fociquant.errors import InputError
 from fociquant.io import SectionImage
 from fociquant.model import Box, SectionFacts
 from fociquant.review import ReviewSession
-from fociquant.settings import FociProfile, ReviewSettings
+from fociquant.settings import FociProfile, ReviewSettings, score_asked_for
 from fociquant.units import PixelSize
 from napari_fociquant._colours import Shown, role_colours
 from napari_fociquant._crops import CropReader
@@ -110,10 +110,11 @@ class OpenSection:
     def threshold(self) -> float:
         """Logit at which the gate becomes sure."""
         gate = self.results.record["settings"]["gate"]
-        asked = [gate["min_score"]]
-        if "autofluorescence" not in self.results.channel_names:
-            asked.append(gate["without_autofluorescence_min_score"])
-        return float(max(asked))
+        return score_asked_for(
+            float(gate["min_score"]),
+            float(gate["without_autofluorescence_min_score"]),
+            autofluorescence="autofluorescence" in self.results.channel_names,
+        )
 
     @property
     def repeat_share(self) -> float:
