@@ -2,7 +2,7 @@
 
 Loading torch takes longer than looking through a section in which there is nothing to count.
 What a run has to know of the network before it starts is found here without torch, where that
-is certain: on a Linux computer without any accelerator.
+is certain: on a Linux computer without any accelerator, or whose processor was asked for.
 """
 
 from __future__ import annotations
@@ -58,11 +58,15 @@ def file_sha256(path: Path) -> str:
         raise ModelError(f"weights {path} cannot be read: {error.strerror}.") from error
 
 
-def embedded_on_cpu(*, devices: Path = Path("/dev"), processor: Path = CPUINFO) -> ModelInfo | None:
+def embedded_on_cpu(
+    *, chosen: bool = False, devices: Path = Path("/dev"), processor: Path = CPUINFO
+) -> ModelInfo | None:
     """What the embedded network will be on this computer, if it can only run on the CPU.
 
     Parameters
     ----------
+    chosen : bool
+        Whether the CPU was asked for; else there may be no accelerator beside it.
     devices, processor : pathlib.Path
         Where the system tells of its devices and of its processor.
 
@@ -79,7 +83,7 @@ def embedded_on_cpu(*, devices: Path = Path("/dev"), processor: Path = CPUINFO) 
     flags = processor_flags(processor)
     if sys.platform != "linux" or platform.machine() != "x86_64" or not flags:
         return None
-    if any(True for pattern in ACCELERATORS for _ in devices.glob(pattern)):
+    if not chosen and any(True for pattern in ACCELERATORS for _ in devices.glob(pattern)):
         return None
     return ModelInfo(
         name="compact",

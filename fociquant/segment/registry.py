@@ -55,7 +55,9 @@ def load_segmenter(name: str, *, device: str = "auto") -> Segmenter:
         Weights that cannot be loaded.
     """
     check_model_name(name)
-    expected = embedded_on_cpu() if (name, device) == (EMBEDDED, "auto") else None
+    expected = None
+    if name == EMBEDDED and device in ("auto", "cpu"):
+        expected = embedded_on_cpu(chosen=device == "cpu")
     if expected is not None:
         return LateSegmenter(expected, partial(_loaded, name, device))
     return _loaded(name, device)

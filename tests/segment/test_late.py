@@ -9,10 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from fociquant.errors import ModelError
 from fociquant.segment import late
-from fociquant.segment.late import LateSegmenter, embedded_on_cpu
+from fociquant.segment.compact import CompactSegmenter
+from fociquant.segment.late import LateSegmenter, embedded_on_cpu, embedded_weights
 from fociquant.segment.registry import load_segmenter
 from fociquant.testing.segmenters import UphillSegmenter
 
@@ -52,7 +54,9 @@ def test_the_precision_is_that_of_the_processor(tmp_path, linux, flags, precisio
 
 @pytest.mark.parametrize("device", ["nvidiactl", "nvidia0", "kfd", "dxg", "nvmap"])
 def test_beside_an_accelerator_only_torch_can_tell(tmp_path, linux, device):
-    assert embedded_on_cpu(**_computer(tmp_path, device=device)) is None
+    computer = _computer(tmp_path, device=device)
+    assert embedded_on_cpu(**computer) is None
+    assert embedded_on_cpu(**computer, chosen=True) is not None
 
 
 def test_on_other_systems_only_torch_can_tell(tmp_path, linux, monkeypatch):
@@ -67,12 +71,13 @@ def test_what_is_expected_of_this_computer_is_what_torch_finds():
     expected = embedded_on_cpu()
     if expected is None:
         pytest.skip("here only torch can tell")
-    assert load_segmenter("compact", device="cpu").info == expected
-    segmenter = load_segmenter("compact")
-    assert isinstance(segmenter, LateSegmenter)
+    at_once = CompactSegmenter(embedded_weights(), torch.device("cpu"))
+    assert at_once.info == expected
     windows = np.random.default_rng(0).random((1, 2, 32, 48)).astype(np.float32)
-    ours = segmenter.flows(windows)
-    assert np.array_equal(ours, load_segmenter("compact", device="cpu").flows(windows))
+    for device in ("auto", "cpu"):
+        segmenter = load_segmenter("compact", device=device)
+        assert isinstance(segmenter, LateSegmenter)
+        assert np.array_equal(segmenter.flows(windows), at_once.flows(windows))
 
 
 def test_threads_that_come_together_load_one_network():
