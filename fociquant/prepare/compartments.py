@@ -92,19 +92,27 @@ def _pixels_in_hull(mask: np.ndarray) -> int:
 
     In whole numbers of half pixels, so that there is no rounding.
     """
-    rows, columns = np.nonzero(mask)
-    rows, columns = 2 * (rows - rows.min()) + 1, 2 * (columns - columns.min()) + 1
+    rows = np.flatnonzero(mask.any(axis=1))
+    # Of each row only the ends matter.
+    first = mask.argmax(axis=1)[rows]
+    last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)[rows]
+    columns = 2 * (np.concatenate([first, last]) - first.min()) + 1
+    rows = np.tile(2 * (rows - rows[0]) + 1, 2)
     corners = [(columns + dx, rows + dy) for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1))]
     points = np.concatenate([np.stack(corner, axis=1) for corner in corners]).astype(np.int32)
     hull = cv2.convexHull(points).reshape(-1, 2).astype(np.int64)
-    y, x = np.ogrid[1 : rows.max() + 1 : 2, 1 : columns.max() + 1 : 2]
-    inside = np.ones((y.size, x.size), bool)
     sides = np.roll(hull, -1, axis=0) - hull
     ahead = np.roll(sides, -1, axis=0)
     turn = np.sign((sides[:, 0] * ahead[:, 1] - sides[:, 1] * ahead[:, 0]).sum())
-    for (x0, y0), (dx, dy) in zip(hull, sides, strict=True):
-        inside &= turn * (dx * (y - y0) - dy * (x - x0)) >= 0
-    return int(np.count_nonzero(inside))
+    slanted = sides[:, 1] != 0
+    # Inside of a side is turn * (dx * (y - y0) - dy * (x - x0)) >= 0: in each row of pixels that
+    # is a largest or a smallest x.
+    (x0, y0), (dx, dy) = hull[slanted].T, turn * sides[slanted].T
+    along = dx * (np.arange(1, rows.max() + 1, 2)[:, None] - y0)
+    right, left = dy > 0, dy < 0
+    most = (x0[right] + along[:, right] // dy[right]).min(axis=1)
+    least = (x0[left] - along[:, left] // -dy[left]).max(axis=1)
+    return int(np.maximum((most + 1) // 2 - least // 2, 0).sum())
 
 
 def locate(
