@@ -30,6 +30,7 @@ CELL = {
     "label": 1, "y_um": 40.0, "x_um": 40.0, "area_um2": 110.0, "solidity": 0.95, "score_mean": 5.0,
     "marker_mean": 600.0, "marker_ring": 150.0, "nucleus_mean": 300.0, "nucleus_ring": 120.0,
     "nucleus_p90": 700.0, "autofluorescence_mean": 160.0, "autofluorescence_ring": 150.0,
+    "correlation": 0.3,
     "Ki67_mean": 300.0, "Ki67_ring": 120.0, "Ki67_p90": 900.0, "ring_px": 200, "flags": 0,
 }  # fmt: skip
 """A labelled cell beyond doubt."""
@@ -86,6 +87,25 @@ def test_where_no_lung_was_found_nothing_is_off_it():
     assert judge({}, facts=facts)["positive"].tolist() == [True]
     nothing = replace(FACTS, outline=np.zeros((0, 0), bool), artefact=np.zeros((0, 0), bool))
     assert judge({}, facts=nothing)["positive"].tolist() == [True]
+
+
+def test_a_dim_cell_that_glows_as_tissue_does_may_bulge_into_air():
+    cell = {"marker_mean": 200.0, "marker_ring": 120.0}
+    glow = {"autofluorescence_mean": 150.0, "autofluorescence_ring": 60.0}
+    assert judge(cell | glow)["flags"].tolist() == [""]
+    darker = replace(STATS, background=50)
+    facts = replace(FACTS, stats=FACTS.stats | {"autofluorescence": darker})
+    assert judge(cell | glow, facts=facts)["flags"].tolist() == ["autofluorescent"]
+    # An unlabelled cell that does.
+    assert judge(cell | glow | {"marker_mean": 178.0})["flags"].tolist() == ["autofluorescent"]
+
+
+@pytest.mark.parametrize(("correlation", "flag"), [(0.8, ""), (0.9, "autofluorescent")])
+def test_redder_pigment_is_told_by_its_grain_in_both_channels(correlation, flag):
+    macrophage = {"autofluorescence_mean": 500.0, "marker_mean": 625.0, "correlation": correlation}
+    assert judge(macrophage)["flags"].tolist() == [flag]
+    stained = macrophage | {"marker_mean": 700.0}
+    assert judge(stained)["positive"].tolist() == [True]
 
 
 def test_channels_that_are_not_there_ask_for_nothing():
