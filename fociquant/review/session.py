@@ -18,6 +18,7 @@ from fociquant.review.results import SectionCells, read_cells, results_key
 from fociquant.review.reviewers import Reviewer, ReviewFolder
 from fociquant.review.shown import LONG_LIST, ShownSection
 from fociquant.review.signing import signature
+from fociquant.review.together import KEY, made_together, same_act
 from fociquant.review.write_log import LogWriter, utc_now
 from fociquant.settings import ReviewSettings
 
@@ -295,9 +296,11 @@ class ReviewSession(ShownSection, Closed):
         return self._commit([Draft(Action.COMMENT, content, words)])[0]
 
     def undo(self, entry: Entry | str | None = None) -> Entry | None:
-        """Take back an entry; without one, the last that holds. Can be repeated to the first.
+        """Take back an entry; without one, the last act. Can be repeated to the first.
 
-        An undo is itself an entry: undoing it (:meth:`redo`) brings the decision back.
+        The last act is the last entry that holds, with all that were written by the same call:
+        a focus that was rejected comes back whole. An undo is itself an entry: undoing it
+        (:meth:`redo`) brings the decision back.
 
         Parameters
         ----------
@@ -307,7 +310,7 @@ class ReviewSession(ShownSection, Closed):
         Returns
         -------
         Entry or None
-            The undo; None if there is nothing to take back.
+            The undo, of several the last; None if there is nothing to take back.
 
         Raises
         ------
@@ -317,9 +320,7 @@ class ReviewSession(ShownSection, Closed):
         if entry is None:
             held = [one for one in self._state.active()
                     if one.action not in (Action.UNBLIND, Action.AUDIT)]  # fmt: skip
-            if not held:
-                return None
-            entry = held[-1]
+            return self._take_back(held[-1]) if held else None
         digest = entry if isinstance(entry, str) else entry.hash
         if all(one.hash != digest for one in reversed(self._history)):
             raise InputError("That decision is not in this reviewer's log of this section.")
@@ -332,11 +333,18 @@ class ReviewSession(ShownSection, Closed):
                 return None
             if not self._state.is_active(one.hash):
                 continue
-            target = next((e for e in self._history if e.hash == one.target), None)
+            target = self._state.entry(one.target)
             if target is None or target.action is Action.UNDO:
                 continue  # this one was a redo itself
-            return self.undo(one)
+            return self._take_back(one)
         return None
+
+    def _take_back(self, entry: Entry) -> Entry:
+        """Undo an entry, and what was made with it and still holds."""
+        act = same_act(self._history, entry)
+        targets = [one.hash for one in act if self._state.is_active(one.hash)]
+        drafts = [Draft(Action.UNDO, {"target": target}) for target in targets]
+        return self._commit(made_together(drafts))[-1]
 
     def sign_off(self) -> Entry:
         """The section is finished as it stands; any later decision opens it again."""
@@ -357,7 +365,7 @@ class ReviewSession(ShownSection, Closed):
     def adopt_untrusted(self) -> list[Entry]:
         """Decide again what stands behind a break of the log, after the reviewer has looked."""
         return self._commit([
-            Draft(one.action, dict(one.content) | {"adopted": one.hash}, one.reason)
+            Draft(one.action, _alone(one.content) | {"adopted": one.hash}, one.reason)
             for one in self.adoptable
         ])  # fmt: skip
 
@@ -372,7 +380,8 @@ class ReviewSession(ShownSection, Closed):
     ) -> list[Entry]:
         more = {"repeat": True} if repeat else {}
         refs = self._refs(_numbers(cells), outlines=True)
-        return self._commit([Draft(action, {"object": ref} | more, reason) for ref in refs])
+        drafts = [Draft(action, {"object": ref} | more, reason) for ref in refs]
+        return self._commit(made_together(drafts))
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Entry]:
         """Write, then show; what another process of this reviewer wrote comes first."""
@@ -428,6 +437,11 @@ class ReviewSession(ShownSection, Closed):
 
     def _notify(self, text: str) -> None:
         self.notices.append(text)
+
+
+def _alone(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry says, without what it was once written with."""
+    return {name: value for name, value in content.items() if name != KEY}
 
 
 def _numbers(cells: int | Sequence[int]) -> list[int]:

@@ -188,6 +188,10 @@ class SectionState:
         """Whether an entry was taken in and holds."""
         return digest in self._entries and self._undone.get(digest, 0) == 0
 
+    def entry(self, digest: str) -> Entry | None:
+        """The entry of this hash; None if it was not taken in."""
+        return self._entries.get(digest)
+
     def rows_of(self, digest: str) -> np.ndarray:
         """Rows of the cells of an entry, -1 where one was not found."""
         return self._rows[digest]

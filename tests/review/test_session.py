@@ -11,6 +11,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fociquant.errors import DiskError, InputError, ResultsError
 from fociquant.review import (
@@ -132,6 +134,57 @@ def test_undo_and_redo_without_limit(opened):
     opened.undo()
     opened.accept(3)
     assert opened.redo() is None, "a new decision ends what can be brought back"
+
+
+def test_what_was_decided_together_is_taken_back_together(made, opened):
+    opened.reject([1, 4, 7])
+    opened.accept([2, 3])
+    assert opened.undo().target == opened.history[3].hash
+    assert np.flatnonzero(opened.verdict).tolist() == [0, 3, 6]
+    assert opened.redo() is not None
+    assert opened.verdict[:7].tolist() == [2, 1, 1, 2, 0, 0, 2]
+    assert opened.redo() is None
+    opened.undo()
+    opened.undo()
+    assert not opened.verdict.any() and opened.undo() is None
+    assert opened.redo() is not None and opened.redo() is not None and opened.redo() is None
+    assert opened.verdict[:7].tolist() == [2, 1, 1, 2, 0, 0, 2]
+    opened.undo(opened.history[1])  # one of three, named
+    assert np.flatnonzero(opened.verdict).tolist() == [0, 1, 2, 6]
+    opened.undo()
+    opened.undo()  # the rest of the three
+    assert not opened.verdict.any()
+    opened.close()
+    with ReviewSession.open(made, "s1", opened.reviewer) as again:
+        assert not again.verdict.any()
+        assert again.redo() is not None and np.flatnonzero(again.verdict).tolist() == [0, 6]
+
+
+ACT = st.tuples(
+    st.sampled_from(["accept", "reject"]),
+    st.lists(st.integers(1, 12), min_size=1, max_size=6, unique=True),
+)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(ACT, max_size=8))
+def test_undo_and_redo_go_through_the_states_that_there_were(opened, acts):
+    opened.comment("a step that stays")
+    known = len(opened.history)
+    seen = [opened.verdict.tolist()]
+    for name, cells in acts:
+        getattr(opened, name)(cells)
+        seen.append(opened.verdict.tolist())
+    for state in reversed(seen[:-1]):
+        assert opened.undo() is not None and opened.verdict.tolist() == state
+    for state in seen[1:]:
+        assert opened.redo() is not None and opened.verdict.tolist() == state
+    assert opened.redo() is None
+    for _ in acts:
+        opened.undo()
+    assert opened.verdict.tolist() == seen[0] and len(opened.history) >= known
 
 
 def test_opening_again_shows_the_same(made, clock):
@@ -318,7 +371,7 @@ def test_what_stands_behind_a_break_can_be_adopted(made):
 def test_marks_of_a_section(made):
     with ReviewSession.open(made, "s1", Reviewer("ana", "x")) as session:
         session.reject([1, 2])
-        session.undo()
+        session.undo(session.history[1])
         session.comment("hm")
         session.sign_off()
     with ReviewSession.open(made, "s1", Reviewer("bo", "y")) as session:
