@@ -65,9 +65,9 @@ class Detail:
 
     Parameters
     ----------
-    cover : numpy.ndarray of float64, shape (h, w)
+    cover : numpy.ndarray of float32, shape (h, w)
         Share that is tissue, 0-1.
-    fine, coarse : mapping of str to numpy.ndarray of float64, shape (h, w)
+    fine, coarse : mapping of str to numpy.ndarray of float32, shape (h, w)
         Role to the mean square of second differences over one and three pixels, raw counts
         squared, pixel noise included.
     pixel_um : float
@@ -186,8 +186,9 @@ class _Sums:
 
     def __init__(self, wanted: np.ndarray, roles: Sequence[str], pixel: int, factor: int):
         names = ["cover", *(f"{role} {lag}" for role in roles for lag in LAGS)]
-        self._totals = {name: np.zeros(wanted.shape) for name in names}
-        self._counts, self._wanted = np.zeros(wanted.shape), wanted
+        # Of some hundred pixels at most: float32 holds them, and half of the memory does.
+        self._totals = {name: np.zeros(wanted.shape, np.float32) for name in names}
+        self._counts, self._wanted = np.zeros(wanted.shape, np.float32), wanted
         self._pixel, self._factor = pixel, factor
 
     def wanted_of(self, place: Box) -> Box:
@@ -234,9 +235,11 @@ class _Sums:
         return found, first
 
     def means(self) -> dict[str, np.ndarray]:
-        """Sums over counts; 0 where no pixel was added."""
+        """Sums over counts, float32; 0 where no pixel was added. The sums are gone afterwards."""
         counts = np.maximum(self._counts, 1)
-        return {name: total / counts for name, total in self._totals.items()}
+        names = list(self._totals)
+        # One after another: all of them are as large as two overviews.
+        return {name: self._totals.pop(name) / counts for name in names}
 
 
 def _are_even(first: np.ndarray, n: int, size: int) -> bool:

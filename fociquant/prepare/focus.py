@@ -106,7 +106,7 @@ def is_out_of_focus_everywhere(
 def sharpness(
     detail: Detail, role: str, noise: float, inside: np.ndarray, *, grid_um: float
 ) -> np.ndarray:
-    """Fine over coarse structure (h, w), float64; NaN where coarse structure is not seen."""
+    """Fine over coarse structure (h, w), float32; NaN where coarse structure is not seen."""
     floor = NOISE_GAIN * (noise / detail.factor) ** 2
     sigma = WINDOW_UM / grid_um
     fine, coarse = each(
@@ -116,7 +116,8 @@ def sharpness(
     usual = float(np.median(coarse[inside])) - floor if inside.any() else 0.0
     seen = (coarse > ABOVE_NOISE * floor) & (coarse - floor > USUAL_SHARE * max(usual, 0.0))
     ratio = np.maximum(fine - floor, 0.0) / np.where(seen, coarse - floor, 1.0)
-    return np.where(seen, ratio, np.nan)
+    ratio[~seen] = np.nan
+    return np.asarray(ratio)
 
 
 def _can_tell(detail: Detail) -> bool:

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from fociquant.prepare.overview import Overview
-from fociquant.prepare.threads import each
 from fociquant.units import PixelSize
 
 FINE_UM, MEDIUM_UM = 2.0, 4.0
@@ -62,11 +61,12 @@ def coarser(overview: Overview, n: int, shape: tuple[int, int]) -> Overview:
         return overview
     weights = pixels_under(overview, shape)
     total = block_sums(weights, n)
-    image = np.stack(each(lambda plane: block_sums(plane * weights, n) / total, overview.image))
+    image = np.empty((len(overview.image), *total.shape), np.float32)
+    for plane, fine in zip(image, overview.image, strict=True):
+        plane[:] = block_sums(fine * weights, n) / total
     return Overview(
-        image.astype(np.float32), overview.factor * n, overview.level, overview.refused,
-        overview.not_finite,
-    )  # fmt: skip
+        image, overview.factor * n, overview.level, overview.refused, overview.not_finite
+    )
 
 
 def pixels_under(overview: Overview, shape: tuple[int, int]) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 from fociquant import __version__
 from fociquant.errors import FociquantError
 from fociquant.run.jobs import Desk, Interrupted, Job, Result, perform
+from fociquant.run.memory import share_arenas
 from fociquant.segment import load_segmenter
 from fociquant.segment.contract import ModelInfo, Segmenter
 from fociquant.segment.windows import WindowCache
@@ -116,6 +117,7 @@ def _desk(order: Order) -> Desk | None:
         desk = _desks.get(order.run)
         if desk is None:
             cache = WindowCache(order.window_cache_bytes)
+            share_arenas()
             desk = _desks[order.run] = Desk(_segmenter(order), cache)
             while len(_desks) > RUNS_KEPT:
                 _desks.popitem(last=False)[1].images.close()

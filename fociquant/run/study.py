@@ -22,7 +22,7 @@ from fociquant.run.history import changes
 from fociquant.run.immune import find_immune
 from fociquant.run.jobs import Desk
 from fociquant.run.lanes import Lanes, ThreadLanes
-from fociquant.run.memory import shares
+from fociquant.run.memory import share_arenas, shares
 from fociquant.run.plan import PlannedSection, plan_section
 from fociquant.run.progress import Progress
 from fociquant.run.provenance import inputs_of, run_record
@@ -133,6 +133,7 @@ def _lanes(study: Study, how: ComputeSettings, progress: Progress) -> Lanes:
 
         images = [section.image for section in study.sections]
         return open_cluster(model, how, images=images, progress=progress)
+    share_arenas()
     share = shares(how)
     segmenter = load_segmenter(model, device=how.device)
     return ThreadLanes(Desk(segmenter, WindowCache(share.window_cache_bytes)), share.lanes)
