@@ -60,3 +60,17 @@ def test_foci_are_found_from_a_snapshot_and_ringed():
     assert rings.codes.tolist() == [2]
     assert rings.low[0].tolist() <= [38.1, 38.1]
     assert rings_of([], outlines, []).ends.tolist() == []
+
+
+def test_the_parts_of_a_split_are_beside_each_other():
+    whole = [focus(*range(9)), focus(9, 10, 11, 12), focus(13)]
+    positive = np.ones(14, bool)
+    queue = renew([], whole, positive)
+    parts = [focus(*range(4)), focus(*range(4, 9)), focus(9, 10, 11, 12), focus(13)]
+    assert [len(one.rows) for one in renew(queue, parts, positive)] == [5, 4, 4, 1]
+
+
+def test_what_lies_in_an_excluded_region_was_not_rejected():
+    one = focus(0, 1)
+    assert state_of(one, np.zeros(2, bool), np.array([0, 2])) == "excluded"
+    assert state_of(one, np.zeros(2, bool), np.array([2, 2])) == "rejected"

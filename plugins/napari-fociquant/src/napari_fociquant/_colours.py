@@ -56,8 +56,13 @@ SIGNS: dict[Shown, str] = {
 }  # fmt: skip
 """A sign beside the colour, so that colour is never all there is."""
 
-CLASS_COLOURS = ("#FFFFFF", "#B0A0FF", "#E69F00", "#D55E00", "#CC79A7", "#F0E442")
-"""Focus classes from the smallest to the largest."""
+CLASS_COLOURS = ("#FFFFFF", "#B0A0FF", "#E69F00", "#F0E442", "#CC79A7", "#8FB35A")
+"""Focus classes from the smallest to the largest; none has the colour of a state."""
+
+
+def class_colour(place: int) -> str:
+    """The colour of a class by its place in the profile, from 0; the last goes on."""
+    return CLASS_COLOURS[min(place, len(CLASS_COLOURS) - 1)]
 
 
 def rgb(colour: str) -> np.ndarray:

@@ -126,6 +126,16 @@ def _existing(folder: Path) -> Draft:
     return replace(draft, study_yaml=study, notes=tuple(str(problem) for problem in problems))
 
 
+def study_text_of(draft: Draft) -> str | None:
+    """Text of the study file as it is on the disk; None if there is none."""
+    if not draft.study_file.exists():
+        return None
+    text, _ = read_text(
+        draft.study_file, what="the study file", cure="Write it.", max_bytes=MAX_STUDY_BYTES
+    )
+    return text
+
+
 def _proposal(folder: Path) -> Draft:
     found = find_images(folder)
     samples = guess_samples(found.images)

@@ -15,7 +15,7 @@ from skimage.measure import find_contours
 from fociquant.io import SectionImage
 from fociquant.model import Box, ChannelStats, SectionFacts
 from fociquant.units import PixelSize
-from napari_fociquant._colours import CLASS_COLOURS, COLOURS, role_colours
+from napari_fociquant._colours import COLOURS, class_colour, role_colours
 from napari_fociquant._picture import Outlines, pyramid
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -143,7 +143,7 @@ def state_colours() -> list[str]:
 
 def class_colours(classes: int) -> list[str]:
     """Colours of foci by class, from the smallest class."""
-    return [CLASS_COLOURS[min(i, len(CLASS_COLOURS) - 1)] for i in range(classes)]
+    return [class_colour(place) for place in range(classes)]
 
 
 def overlay_layers(

@@ -8,14 +8,14 @@ import numpy as np
 
 from napari_fociquant._foci import Focus
 
-OPEN, CONFIRMED, GONE = "", "confirmed", "rejected"
+OPEN, CONFIRMED, GONE, LEFT_OUT = "", "confirmed", "rejected", "excluded"
 """What was decided about a focus as a whole."""
 
 
 def state_of(focus: Focus, positive: np.ndarray, verdict: np.ndarray) -> str:
     """What was decided about the cells of a focus."""
     if not positive[focus.rows].any():
-        return GONE
+        return GONE if bool((verdict[focus.rows] == 2).all()) else LEFT_OUT
     return CONFIRMED if bool((verdict[focus.rows] == 1).all()) else OPEN
 
 
@@ -46,14 +46,14 @@ def renew(queue: Sequence[Focus], foci: Sequence[Focus], positive: np.ndarray) -
     -------
     list of Focus
         Foci whose cells were all rejected stay where they were, so that they can be taken
-        back; the largest focus is first in a new queue.
+        back; parts of a split are beside each other; the largest focus is first in a new queue.
     """
     gone = [focus for focus in queue if not positive[focus.rows].any()]
-    order = {int(focus.rows[0]): place for place, focus in enumerate(queue)}
+    places = places_of(queue, len(positive))
 
     def key(focus: Focus) -> tuple[int, int, float, float]:
-        place = order.get(int(focus.rows[0]), len(order))
-        return place, -len(focus.rows), focus.y_um, focus.x_um
+        place = int(places[focus.rows[0]])
+        return (place if place >= 0 else len(queue)), -len(focus.rows), focus.y_um, focus.x_um
 
     return sorted([*foci, *gone], key=key)
 

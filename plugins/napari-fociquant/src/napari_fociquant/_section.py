@@ -45,7 +45,8 @@ class OpenSection:
     outlines : Outlines
         Of the session's rows.
     foci : list of Focus
-        As last found, see :func:`~napari_fociquant._foci.foci_of`.
+        As last found, see :func:`~napari_fociquant._foci.foci_of`. At first those of the tables,
+        or none if these hold other decisions than this reviewer's.
     rings : Outlines
         Drawn round them.
     """
@@ -61,7 +62,7 @@ class OpenSection:
         self.profile = FociProfile.model_validate(results.record["profile"])
         self.link_um = float(results.record["settings"]["foci"]["link_um"])
         self.outlines = self._outlines()
-        self.foci: list[Focus] = self._stored_foci()
+        self.foci: list[Focus] = self._stored_foci() if self.foci_are_stored else []
         self.rings = rings_of(self.foci, self.outlines, results.classes)
 
     def _outlines(self) -> Outlines:

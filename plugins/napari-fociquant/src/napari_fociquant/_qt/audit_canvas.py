@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QBrush, QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF
+from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtGui import QBrush, QColor, QPainter, QPaintEvent, QPen, QPixmap
 from qtpy.QtWidgets import QWidget
 
 from fociquant.review import AuditItem
 from napari_fociquant._audit import Picture
-from napari_fociquant._qt.pixmaps import to_pixmap
+from napari_fociquant._qt.pixmaps import placed, to_pixmap
 
 LEAST_PX = 360
 """Smallest edge on the screen, px."""
@@ -136,14 +135,3 @@ def outlines_of(item: AuditItem) -> tuple[tuple[float, ...], ...]:
     if item.is_field:
         return item.outlines
     return (item.ref.outline,) if item.ref is not None and item.ref.outline else ()
-
-
-def placed(
-    ring: Sequence[float], frame: tuple[float, float, float, float], square: QRectF
-) -> QPolygonF:
-    """A ring (flat ``y0, x0, …``, µm) on the screen, where `frame` fills `square`."""
-    y0, x0, y1, x1 = frame
-    points = np.asarray(ring, np.float64).reshape(-1, 2)
-    ys = square.top() + (points[:, 0] - y0) / (y1 - y0) * square.height()
-    xs = square.left() + (points[:, 1] - x0) / (x1 - x0) * square.width()
-    return QPolygonF([QPointF(x, y) for y, x in zip(ys.tolist(), xs.tolist(), strict=True)])

@@ -47,6 +47,8 @@ class Desk(ResultsDesk):
         Another section is open, or none.
     decided : Signal()
         Something was decided or taken back.
+    noted : int
+        Notices that there were before what is being done now.
     foci_changed : Signal()
         Foci were found again.
     """
@@ -66,6 +68,7 @@ class Desk(ResultsDesk):
         self.keys_changed.connect(self.routing.renew)
         self.view = SectionView(viewer, self)
         self._told, self._code, self._grouping = 0, "", False
+        self.noted = 0
         self._thread: threading.Thread | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -83,6 +86,7 @@ class Desk(ResultsDesk):
 
     def open_section(self, code: str) -> bool:
         """Open a section by its code."""
+        self.noted = len(self.notices)
         return bool(self.attempt(lambda: self._open_section(code)))
 
     def _open_section(self, code: str) -> bool:
@@ -105,9 +109,9 @@ class Desk(ResultsDesk):
         self.section, self._code, self._told = opened, code, 0
         self.view.show(opened)
         self._tell()
-        self.section_changed.emit()
         if not opened.foci_are_stored:
             self._regroup()
+        self.section_changed.emit()
         return True
 
     def _label(self, view: View) -> str:
@@ -166,6 +170,7 @@ class Desk(ResultsDesk):
             self.say("Open a section first.")
             return None
         session = self.section.session
+        self.noted = len(self.notices)
         result = self.attempt(lambda: action(session))
         self._tell()
         self._show_decisions()
@@ -249,6 +254,11 @@ class Desk(ResultsDesk):
         self._told = len(notices)
 
     # Foci
+
+    @property
+    def searching(self) -> bool:
+        """Whether foci are being found."""
+        return self._grouping
 
     def _regroup(self) -> None:
         """Find the foci again, on a thread."""

@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
     QListWidget,
     QPlainTextEdit,
     QPushButton,
-    QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
@@ -35,10 +34,12 @@ from napari_fociquant._draft import (
     open_draft,
     place_problems,
     save_draft,
+    study_text_of,
     with_new_images,
 )
 from napari_fociquant._qt.parts import header_of
 from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.sheet_table import SheetTable
 
 WRONG = QColor(213, 94, 0, 110)
 """Ground of a cell with a problem."""
@@ -79,7 +80,7 @@ class DraftPanel(QWidget):
         self.folder = QLabel("Choose the folder that holds the section images.")
         self.folder.setWordWrap(True)
         self.choose = QPushButton("Folder of images …")
-        self.table = QTableWidget()
+        self.table = SheetTable()
         self.table.setAccessibleName("Sections of the study")
         self.table.setMinimumHeight(160)
         self.problems = QListWidget()
@@ -94,6 +95,7 @@ class DraftPanel(QWidget):
         self.text = QPlainTextEdit()
         self.form = QWidget()
         self._placed: list[RowProblem] = []
+        self._written = ""
         self._build()
         self._connect()
 
@@ -131,6 +133,7 @@ class DraftPanel(QWidget):
         self.remove_button.clicked.connect(lambda: self.leave_out())
         self.add_button.clicked.connect(lambda: self.add_images())
         self.command.finished.connect(self._finish)
+        self.table.told.connect(self.told)
         self.problems.currentRowChanged.connect(self._go_to)
 
     def _ask(self) -> None:
@@ -152,7 +155,7 @@ class DraftPanel(QWidget):
         if self._hides(draft):
             self.told.emit(HIDDEN)
             return False
-        self.draft = draft
+        self.draft, self._written = draft, ""
         self.folder.setText(str(self.draft.folder))
         self._fill_table(self.draft)
         self._fill_channels(self.draft)
@@ -266,8 +269,7 @@ class DraftPanel(QWidget):
         try:
             if draft is None:
                 raise InputError("Choose a folder first.")
-            save_draft(draft, pixel_size_um=self.pixel.text())
-            self.draft = open_draft(draft.folder)
+            self.draft = self._saved(draft)
         except FociquantError as error:
             self.told.emit(str(error))
             self.checked.emit(False)
@@ -277,6 +279,19 @@ class DraftPanel(QWidget):
         self.check_button.setEnabled(False)
         study = str(self.draft.study_file)
         self.command.start(["-m", "fociquant", "check", study, "--json"])
+
+    def _saved(self, draft: Draft) -> Draft:
+        """Write both files; the study file anew from the channels while nobody else changed it."""
+        there = study_text_of(draft)
+        if draft.study_yaml is None and there not in (None, self._written):
+            self.told.emit(f"{draft.study_file.name} is there already: its text is used.")
+            draft = replace(draft, study_yaml=there)
+        save_draft(draft, pixel_size_um=self.pixel.text())
+        found = open_draft(draft.folder)
+        if draft.study_yaml is not None:
+            return found
+        self._written = found.study_yaml or ""
+        return replace(found, roles=draft.roles, study_yaml=None)
 
     def _finish(self, code: int, out: str, errors: str) -> None:
         self.check_button.setEnabled(True)

@@ -60,6 +60,7 @@ class ExcludePanel(QWidget):
         """Ask for the reason of a region that was drawn."""
         self._points = np.asarray(points, np.float64)
         self._repair = False
+        self._desk.view.offer(self._points)
         self.keep.setEnabled(True)
         try:
             area = check_region(self._points).area_um2 / 1e6
@@ -90,6 +91,7 @@ class ExcludePanel(QWidget):
     def discard(self) -> None:
         """Forget what was drawn."""
         self._points, self._repair = None, False
+        self._desk.view.offer(None)
         self.reason.setCurrentText("")
         self.keep.setEnabled(True)
         self.hide()

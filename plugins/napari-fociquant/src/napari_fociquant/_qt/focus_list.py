@@ -10,11 +10,14 @@ from qtpy.QtGui import QColor
 
 from napari_fociquant._colours import COLOURS, Shown
 from napari_fociquant._foci import Focus
-from napari_fociquant._queue import CONFIRMED, GONE
+from napari_fociquant._queue import CONFIRMED, GONE, LEFT_OUT
 
 HEADINGS = ("class", "cells", "decided")
 
-STATE_COLOURS = {CONFIRMED: COLOURS[Shown.ACCEPTED], GONE: COLOURS[Shown.REJECTED]}
+STATE_COLOURS = {
+    CONFIRMED: COLOURS[Shown.ACCEPTED], GONE: COLOURS[Shown.REJECTED],
+    LEFT_OUT: COLOURS[Shown.EXCLUDED],
+}  # fmt: skip
 
 
 class FocusListModel(QAbstractTableModel):

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFont, QPainter, QPen, QPixmap
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QFont, QPainter, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS, Shown
 from napari_fociquant._crops import colour_crop
 from napari_fociquant._qt.crop_loader import CropLoader
-from napari_fociquant._qt.pixmaps import to_pixmap
+from napari_fociquant._qt.pixmaps import placed, to_pixmap
 from napari_fociquant._section import ACCEPTED, REJECTED, OpenSection
 
 TILE_PX = 104
@@ -94,6 +94,7 @@ class GalleryModel(QAbstractListModel):
         self.section: OpenSection | None = None
         self.tiles: Tiles = NO_TILES
         self.shown: list[bool] = []
+        self.outlined = True
         self._codes = np.zeros(0, np.uint8)
         self._again: dict[int, int] = {}
         self._pixmaps: OrderedDict[int, QPixmap] = OrderedDict()
@@ -118,6 +119,20 @@ class GalleryModel(QAbstractListModel):
         self.shown[channel] = on
         self._pixmaps.clear()
         self.restated.emit()
+
+    def set_outlines(self, on: bool) -> None:
+        """Draw the outline of each candidate or not."""
+        self.outlined = on
+        self.restated.emit()
+
+    def ring(self, tile: Tile, square: QRectF) -> QPolygonF:
+        """The outline of a candidate where its crop fills `square`; empty where none is drawn."""
+        section = self.section
+        if not self.outlined or section is None or section.crops is None:
+            return QPolygonF()
+        session = section.session
+        frame = section.crops.frame_um(session.y_um[tile.row], session.x_um[tile.row])
+        return placed(section.outlines.of(tile.row), frame, square)
 
     def refresh(self) -> None:
         """Draw states anew."""
@@ -208,6 +223,8 @@ class TileDelegate(QStyledItemDelegate):
         pixmap = model.pixmap(tile)
         if pixmap is not None:
             painter.drawPixmap(rect, pixmap)
+            painter.setPen(QPen(QColor("#FFFFFF"), 1, Qt.PenStyle.DotLine))
+            painter.drawPolygon(model.ring(tile, QRectF(rect)))
         self._frame(painter, rect, COLOURS.get(state, "#9A9A9A"))
         self._sign(painter, rect, state)
         if option.state & QStyle.StateFlag.State_Selected:

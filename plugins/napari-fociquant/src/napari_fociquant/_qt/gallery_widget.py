@@ -34,7 +34,7 @@ from napari_fociquant._qt.gallery_model import (
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
-from napari_fociquant._qt.parts import title_label, viewport_of
+from napari_fociquant._qt.parts import go_to, title_label, viewport_of
 from napari_fociquant._qt.reason_box import ReasonBox
 from napari_fociquant._section import OpenSection
 
@@ -99,6 +99,9 @@ class GalleryWidget(QWidget):
         self.boxes: list[QCheckBox] = []
         self.title = title_label()
         self.title.setText("Open a section in the widget 'Study'.")
+        self.outlines = QCheckBox("outlines")
+        self.outlines.setChecked(True)
+        self.outlines.setToolTip("Dotted round the candidate in the middle of its crop")
         self.reason = ReasonBox()
         self.sign_off = QPushButton("Sign off this section")
         self._build()
@@ -108,6 +111,7 @@ class GalleryWidget(QWidget):
     def _build(self) -> None:
         top = QHBoxLayout()
         top.addWidget(self.title, 1)
+        top.addWidget(self.outlines)
         top.addWidget(QLabel("show"))
         top.addWidget(self.filter)
         buttons = QHBoxLayout()
@@ -131,6 +135,7 @@ class GalleryWidget(QWidget):
     def _connect(self) -> None:
         self.desk.section_changed.connect(self._show_section)
         self.desk.decided.connect(self.model.refresh)
+        self.outlines.toggled.connect(self.model.set_outlines)
         self.filter.currentTextChanged.connect(lambda _: self._fill())
         self.grid.doubleClicked.connect(self._jump_to)
         self.sign_off.clicked.connect(lambda: self.desk.sign_off())
@@ -163,7 +168,7 @@ class GalleryWidget(QWidget):
         section = self.desk.section
         self.model.show(section, self._tiles(section) if section else NO_TILES)
         if self.model.tiles:
-            self.grid.setCurrentIndex(self.model.index(0))
+            go_to(self.grid, self.model.index(0))
 
     def _tiles(self, section: OpenSection) -> Tiles:
         """Most doubtful first, some of them a second time; fixed for a section and reviewer."""
@@ -228,13 +233,15 @@ class GalleryWidget(QWidget):
         """The tile after the last one decided is the next."""
         rows = [index.row() for index in self.grid.selectedIndexes()]
         if tiles and rows and max(rows) + 1 < len(self.model.tiles):
-            self.grid.setCurrentIndex(self.model.index(max(rows) + 1))
+            go_to(self.grid, self.model.index(max(rows) + 1))
 
     def _jump_to(self, index: QModelIndex) -> None:
         section = self.desk.section
         if section is not None and index.isValid():
             row = self.model.tiles[index.row()].row
-            self.desk.view.jump(section.session.y_um[row], section.session.x_um[row])
+            place = float(section.session.y_um[row]), float(section.session.x_um[row])
+            self.desk.view.jump(*place)
+            self.desk.view.mark(*place)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the grid."""

@@ -62,6 +62,11 @@ def _same(key: str, text: str) -> bool:
     return QKeySequence(key).toString().casefold() == text.casefold()
 
 
+def shown_key(key: str) -> str:
+    """A key as the keyboard at hand names it (on a Mac ⌘Z for Ctrl+Z); a dash for none."""
+    return QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) or "–"
+
+
 class KeyButton(QPushButton):
     """A button that says which key does the same.
 
@@ -83,7 +88,7 @@ class KeyButton(QPushButton):
         self._say_key()
 
     def _say_key(self) -> None:
-        self.setToolTip(f"key {self._desk.keys[self._name] or '–'}")
+        self.setToolTip(f"key {shown_key(self._desk.keys[self._name])}")
 
 
 class KeyBar(QLabel):
@@ -101,7 +106,8 @@ class KeyBar(QLabel):
     def _say_keys(self) -> None:
         known = {action.name: action for action in ACTIONS}
         parts = [
-            together(f"<b>{self._desk.keys[n] or '–'}</b> {known[n].short}") for n in self._names
+            together(f"<b>{shown_key(self._desk.keys[n])}</b> {known[n].short}")
+            for n in self._names
         ]
         link = '<a href="all" style="color:#56B4E9">all&nbsp;keys,&nbsp;other&nbsp;keys</a>'
         self.setText("&nbsp; ".join([*parts, link]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtWidgets import QLabel
 
-from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS
+from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS, class_colour
 from napari_fociquant._qt.parts import together
 
 if TYPE_CHECKING:
@@ -45,4 +46,16 @@ class Legend(QLabel):
         automatic = int(section.session.positive_automatic.sum())
         foci = len(section.foci)
         total = f"<b>{now}</b> cells with your decisions ({automatic} automatic), {foci} foci"
-        return f"{total}<br>{'&nbsp; '.join(parts)}"
+        lines = [total, "&nbsp; ".join(parts), "&nbsp; ".join(_classes(section))]
+        return "<br>".join(line for line in lines if line)
+
+
+def _classes(section: OpenSection) -> list[str]:
+    """Foci by class, in the colours of their rings; a single cell has none."""
+    numbers = Counter(focus.kind for focus in section.foci)
+    return [
+        f'<span style="color:{class_colour(place)}">'
+        + together(f"{'◯' if place else '•'}</span> {name} <b>{numbers[name]}</b>")
+        for place, name in enumerate(section.results.classes)
+        if numbers[name]
+    ]

@@ -27,7 +27,8 @@ class NoticeLine(QLabel):
         self.setStyleSheet(NOTICE_STYLE)
         desk.noticed.connect(self.setText)
         desk.decided.connect(self._fade)
-        self._desk, self._seen = desk, 0
+        desk.section_changed.connect(self._fade)
+        self._desk = desk
         desk.results_changed.connect(self._say_again)
 
     def _say_again(self) -> None:
@@ -36,10 +37,9 @@ class NoticeLine(QLabel):
             self.setText(self._desk.notices[-1] if self._desk.notices else "")
 
     def _fade(self) -> None:
-        """A notice goes with the next decision that gives no notice itself."""
-        if len(self._desk.notices) == self._seen:
+        """A notice goes with the next decision, or section, that gives no notice itself."""
+        if len(self._desk.notices) == self._desk.noted:
             self.clear()
-        self._seen = len(self._desk.notices)
 
 
 class NoticeList(QPlainTextEdit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from qtpy.QtCore import QItemSelectionModel
+from qtpy.QtCore import QItemSelectionModel, QModelIndex
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableView, QWidget
 
 T = TypeVar("T")
@@ -49,6 +49,12 @@ def side_header_of(table: QTableView) -> QHeaderView:
 def selection_of(view: QAbstractItemView) -> QItemSelectionModel:
     """The selection of a view that has a model."""
     return _there(view.selectionModel())
+
+
+def go_to(view: QAbstractItemView, index: QModelIndex) -> None:
+    """Make one line the current one and the only one selected, whichever keys are held."""
+    flags = QItemSelectionModel.SelectionFlag
+    selection_of(view).setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
 
 
 def viewport_of(view: QAbstractItemView) -> QWidget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Signal
@@ -51,7 +52,7 @@ class Command(QObject):
         if self.running:
             return
         self._out, self._err, self._line = "", "", b""
-        self._process.start(sys.executable, list(arguments))
+        self._process.start(interpreter(Path(sys.executable)), list(arguments))
 
     def stop(self) -> None:
         """Ask it to stop at the next good place; it can be continued later."""
@@ -99,6 +100,20 @@ class Command(QObject):
     def _fail(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart:
             self.finished.emit(-1, "", self._process.errorString())
+
+
+def interpreter(running: Path) -> str:
+    """The Python that runs commands: on Windows one with standard streams.
+
+    Parameters
+    ----------
+    running : pathlib.Path
+        The one that shows the window; started from a menu it may be ``pythonw.exe``.
+    """
+    console = running.with_name("python.exe")
+    if running.name.lower() == "pythonw.exe" and console.exists():
+        return str(console)
+    return str(running)
 
 
 def _environment() -> QProcessEnvironment:

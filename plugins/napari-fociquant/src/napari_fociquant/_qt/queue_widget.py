@@ -30,7 +30,13 @@ from napari_fociquant._qt.focus_list import FocusListModel
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
-from napari_fociquant._qt.parts import header_of, selection_of, side_header_of, title_label
+from napari_fociquant._qt.parts import (
+    go_to,
+    header_of,
+    selection_of,
+    side_header_of,
+    title_label,
+)
 from napari_fociquant._qt.reason_box import ReasonBox
 from napari_fociquant._queue import count_open, places_of, renew, sides, state_of
 
@@ -162,7 +168,7 @@ class QueueWidget(QWidget):
         selection = selection_of(self.table)
         selection.blockSignals(True)
         for place in wanted[:1]:
-            self.table.setCurrentIndex(self.model.index(place, 0))
+            go_to(self.table, self.model.index(place, 0))
         for place in wanted:
             self.select(place)
         selection.blockSignals(False)
@@ -188,7 +194,10 @@ class QueueWidget(QWidget):
         left = count_open(self.model.items, session.positive, session.verdict)
         signed = ", signed off" if session.signed_off else ""
         number = len(self.model.items)
-        self.title.setText(f"Section {section.code}: {left} of {number} foci to look at{signed}")
+        words = f"{left} of {number} foci to look at"
+        if not number and self.desk.searching:
+            words = "looking for foci …"
+        self.title.setText(f"Section {section.code}: {words}{signed}")
 
     def selected(self) -> list[Focus]:
         """Foci that are selected."""
@@ -202,7 +211,7 @@ class QueueWidget(QWidget):
         """Go on, or back, by so many foci."""
         place = self.table.currentIndex().row() + step
         if 0 <= place < len(self.model.items):
-            self.table.selectRow(place)
+            go_to(self.table, self.model.index(place, 0))
 
     def _jump(self, index: QModelIndex) -> None:
         if index.isValid() and self.desk.section is not None:
@@ -322,7 +331,7 @@ class QueueWidget(QWidget):
     def _select_holding(self, row: int) -> None:
         place = int(self._places[row]) if row < len(self._places) else -1
         if place >= 0:
-            self.table.selectRow(place)
+            go_to(self.table, self.model.index(place, 0))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the buttons."""

@@ -53,7 +53,7 @@ class KeyRouter(QObject):
 
 
 class KeyRouting:
-    """Which widget gets a key.
+    """Which widget gets a key: one that is seen, that with the focus before others.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ class KeyRouting:
         self._router: KeyRouter | None = None
 
     def join(self, widget: QWidget, act: Callable[[str], bool]) -> None:
-        """Keys go to this widget while it has the focus, or while it is to be seen and no
-        widget with the focus wants them.
+        """Keys go to this widget while it is to be seen, and no other one that is has the
+        focus and wants them.
         """
         actor = (widget, act)
         self._actors.append(actor)
@@ -92,7 +92,8 @@ class KeyRouting:
 
     def route(self, name: str) -> None:
         """Do what a key says, in the widget that is looked at; nothing in one behind others."""
-        wanted = [one for one in self._actors if _has_focus(one[0]) or _seen(one[0])]
+        # A widget behind another one may still have the focus: Qt moves it out of sight only.
+        wanted = [one for one in self._actors if is_seen(one[0])]
         for _, act in sorted(wanted, key=lambda one: not _has_focus(one[0])):
             if act(name):
                 return
@@ -103,5 +104,6 @@ def _has_focus(widget: QWidget) -> bool:
     return focus is not None and (focus is widget or widget.isAncestorOf(focus))
 
 
-def _seen(widget: QWidget) -> bool:
+def is_seen(widget: QWidget) -> bool:
+    """Whether some of a widget is to be seen."""
     return not widget.visibleRegion().isEmpty()

@@ -37,11 +37,20 @@ CLICK_PX = 4.0
 DRAWING = "Draw here"
 """Name of the layer on which regions and cuts are drawn."""
 
+OFFERED = "Region that was drawn"
+"""Name of the layer with a region that still waits for its reason."""
+
+MARK, MARK_UM = "Candidate", 30.0
+"""Name of the layer with a square round the candidate that was jumped to, and its edge, µm."""
+
 JUMP_UM = 240.0
 """Width of the slide that is shown after a jump, µm."""
 
 REDRAW_MS = 15
 """Decisions that come so close together are drawn once, ms."""
+
+SETTLE_MS = 200
+"""A section just opened is looked at again after this, when docks have found their size, ms."""
 
 
 class SectionView(QObject):
@@ -67,6 +76,11 @@ class SectionView(QObject):
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(REDRAW_MS)
         self._redraw.timeout.connect(self._refresh)
+        self._settling = QTimer(self)
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(SETTLE_MS)
+        self._settling.timeout.connect(self._settle)
+        self._looked: tuple[OpenSection, tuple[float, ...]] | None = None
         viewer.mouse_drag_callbacks.append(self._on_press)
 
     def show(self, section: OpenSection) -> None:
@@ -86,12 +100,35 @@ class SectionView(QObject):
             layer.locked = True
             self._layers[arguments["name"]] = layer
         self._show_regions(section)
-        # An active label layer would take the keys of the review for its own tools.
-        self._viewer.layers.selection.active = next(iter(self._layers.values()))
+        self._rest()
         self._viewer.canvas.overlays.scale_bar.visible = True
         self._viewer.title = f"fociquant – section {section.code}"
         self._viewer.reset_view()
         self._look_at_tissue(section)
+        self._looked = section, self._camera()
+        self._settling.start()
+
+    def _rest(self) -> None:
+        """Make the marker's layer the active one: a label layer would take the keys of the review
+        for its own tools, and contrast is set of what is judged.
+        """
+        ours = list(self._layers.values())
+        marker = [layer for layer in ours if layer.metadata.get(TAG) == "marker"]
+        for layer in (marker or ours)[:1]:
+            self._viewer.layers.selection.active = layer
+
+    def _camera(self) -> tuple[float, ...]:
+        camera = self._viewer.scene.camera
+        return (*camera.center, camera.zoom)
+
+    def _settle(self) -> None:
+        """Look again: with the first layers docks change their size, and what was painted for
+        the old one would lack its borders. Whoever has moved on already stays there.
+        """
+        section, before = self._looked or (None, ())
+        if section is not None and np.allclose(self._camera(), before):
+            self._look_at_tissue(section)
+        self._refresh()
 
     def _look_at_tissue(self, section: OpenSection) -> None:
         """Fill the canvas with the tissue: several sections may lie on one slide."""
@@ -114,6 +151,8 @@ class SectionView(QObject):
 
     def clear(self) -> None:
         """Remove our layers; those of the user stay."""
+        self._settling.stop()
+        self._looked = None
         self.stop_drawing()
         for layer in [one for one in self._viewer.layers if TAG in one.metadata]:
             self._viewer.layers.remove(layer)
@@ -159,6 +198,35 @@ class SectionView(QObject):
                 rings, shape_type="polygon", name=REGIONS, face_color="#7A6FB040",
                 edge_color="#7A6FB0", edge_width=3, units=UNITS, metadata={TAG: tuple(regions)},
             )  # fmt: skip
+            self._layers[REGIONS].locked = True
+            self._rest()
+
+    def offer(self, points: np.ndarray | None) -> None:
+        """Show a region that was drawn and waits for its reason, (n, 2) µm; None: no more."""
+        layer = self._layers.pop(OFFERED, None)
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        if points is None or len(points) < 2:
+            return
+        self._layers[OFFERED] = self._viewer.add_shapes(
+            [points], shape_type="polygon", name=OFFERED, face_color="#FFFFFF20",
+            edge_color="#FFFFFF", edge_width=2, units=UNITS, metadata={TAG: OFFERED},
+        )  # fmt: skip
+        self._layers[OFFERED].locked = True
+        self._rest()
+
+    def mark(self, y_um: float, x_um: float) -> None:
+        """Draw a square round a candidate; the one before has none any more."""
+        layer = self._layers.get(MARK)
+        if layer is not None and layer in self._viewer.layers:
+            layer.data = [[y_um, x_um]]
+            return
+        self._layers[MARK] = self._viewer.add_points(
+            [[y_um, x_um]], name=MARK, symbol="square", size=MARK_UM, face_color="transparent",
+            border_color="#FFFFFF", border_width=0.04, units=UNITS, metadata={TAG: MARK},
+        )  # fmt: skip
+        self._layers[MARK].locked = True
+        self._rest()
 
     def layer(self, name: str) -> Layer | None:
         """One of our layers."""
@@ -195,6 +263,7 @@ class SectionView(QObject):
         if layer is not None and layer in self._viewer.layers:
             layer.events.data.disconnect(self._on_data)
             self._viewer.layers.remove(layer)
+            self._rest()
 
     def _on_data(self, event: Any) -> None:
         if str(getattr(event, "action", "")).lower().endswith("added") and len(event.value):
@@ -222,6 +291,7 @@ class SectionView(QObject):
         """Let the viewer go."""
         if self._on_press in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
+        self._settling.stop()
         self._layers.clear()
 
 

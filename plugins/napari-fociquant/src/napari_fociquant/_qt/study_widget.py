@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.draft_panel import DraftPanel
@@ -48,12 +48,13 @@ class StudyWidget(QWidget):
     def _build(self) -> None:
         study = QWidget()
         inner = QVBoxLayout(study)
-        inner.addWidget(self.draft, 1)
-        inner.addWidget(self.run)
         area = QScrollArea()
         area.setWidgetResizable(True)
-        area.setWidget(study)
-        self.tabs.addTab(area, "Count")
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidget(self.draft)
+        inner.addWidget(area, 1)
+        inner.addWidget(self.run)  # 'Stop' is always in sight
+        self.tabs.addTab(study, "Count")
         self.tabs.addTab(self.sections, "Review")
         layout = QVBoxLayout(self)
         layout.addWidget(self.tabs, 1)
@@ -111,7 +112,10 @@ class StudyWidget(QWidget):
     def show_review(self) -> None:
         """Dock the other widgets, if they are not there."""
         for name in (AUDIT, QUEUE, GALLERY):
-            self._viewer.window.add_plugin_dock_widget("napari-fociquant", name, tabify=True)
+            dock, _ = self._viewer.window.add_plugin_dock_widget(
+                "napari-fociquant", name, tabify=True
+            )
+            dock.setWindowTitle(name)  # four tabs with the plugin's name in each do not fit
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the table."""
