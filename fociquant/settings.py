@@ -180,8 +180,8 @@ class GateSettings(_Frozen):
     """Cells at most this far from an airway or an empty vessel are in ``lumen``, µm."""
     tissue_reach_um: float = Field(25.0, ge=0.0, le=500.0)
     """Cells beyond this distance from the lung's outline get a flag, µm: the outline is coarse."""
-    min_area_um2: float = Field(25.0, ge=0.0)
-    """Smallest cancer-cell profile, µm²."""
+    min_area_um2: float = Field(32.0, ge=0.0)
+    """Smallest cancer-cell profile, µm²: a red cell of a mouse, 6 µm across, has 28."""
     max_area_um2: float = Field(1200.0, gt=0.0)
     """Largest cancer-cell profile, µm²."""
     min_solidity: float = Field(0.7, ge=0.0, le=1.0)

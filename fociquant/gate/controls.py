@@ -9,19 +9,21 @@ Three properties can be raised: the marker's strength, the network's score, and 
 marker forms a ring (macrophages are bright, but filled). One bright speck in a control would
 cost most dim cells if the marker alone were raised; so of all gates that keep the controls
 clean the one is taken that keeps most candidates of the batch's other sections. Groups and
-days play no part in that choice.
+days play no part in that choice. Without an unstained channel the ring is raised before, with
+controls or without, where :mod:`fociquant.gate.pattern` says so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fociquant.counts import poisson_upper
 from fociquant.gate.grouping import largest_groups
+from fociquant.gate.pattern import ring_asked
 from fociquant.settings import GateSettings
 
 THRESHOLD_DECIMALS = 4
@@ -80,6 +82,8 @@ class Passing:
         Unexplained marker (counts), score and ring of the objects that pass.
     places_um : numpy.ndarray of float64, shape (n, 2)
         Their centres.
+    unstained : bool
+        Whether autofluorescence was told by a channel of its own.
     """
 
     section: str
@@ -88,9 +92,15 @@ class Passing:
     tissue_mm2: float
     values: np.ndarray
     places_um: np.ndarray
+    unstained: bool = True
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def above_ring(self, ring: float) -> Passing:
+        """Only what has more ``ring``."""
+        kept = self.values[:, 2] > ring
+        return replace(self, values=self.values[kept], places_um=self.places_um[kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +187,12 @@ def batch_thresholds(
 def _of_batch(
     batch: str, passing: Sequence[Passing], *, anywhere: bool, settings: GateSettings
 ) -> BatchThreshold:
-    others = [p for p in passing if not p.control]
-    controls = [p for p in passing if p.control]
+    stained = [p for p in passing if not p.control]
+    asked = -math.inf
+    if not any(p.unstained for p in passing if len(p)):
+        asked = ring_asked(*_values(stained)[:, 1:].T)
+    others = [p.above_ring(asked) for p in stained]
+    controls = [p.above_ring(asked) for p in passing if p.control]
     reasons = {p.section: _unfit(p, others, settings) for p in controls}
     refused = {name: reason for name, reason in reasons.items() if reason}
     used = [p for p in controls if p.section not in refused]
@@ -186,10 +200,12 @@ def _of_batch(
         f"control section {name} is not used as a control: {reason}"
         for name, reason in refused.items()
     ]
+    if asked > -math.inf:
+        warnings.append(_rims(batch, stained, others))
     if not used:
         warnings.append(_without_controls(batch, bool(controls), anywhere))
         return BatchThreshold(
-            batch, Gate(), FROM_SECTION, refused=refused, warnings=tuple(warnings)
+            batch, Gate(ring=asked), FROM_SECTION, refused=refused, warnings=tuple(warnings)
         )
     gate = _raised(used, others, settings)
     area = _area(used)
@@ -199,6 +215,7 @@ def _of_batch(
         warnings.append(_cost(batch, gate, _values(others)))
     if bound > settings.control_false_positives_per_mm2:
         warnings.append(_too_small(batch, area, left, bound, settings))
+    gate = replace(gate, ring=max(gate.ring, asked))
     return BatchThreshold(
         batch, gate, FROM_CONTROLS, tuple(p.section for p in used), refused, area,
         len(_values(used)), left, left / area, bound, tuple(warnings),
@@ -319,6 +336,16 @@ def _without_controls(batch: str, refused: bool, anywhere: bool) -> str:
     return (
         f"{why}: thresholds rest on each section's own background, and the number of "
         "false cells per mm² is not known."
+    )
+
+
+def _rims(batch: str, stained: Sequence[Passing], others: Sequence[Passing]) -> str:
+    what = f"batch {batch!r}" if batch else "this study"
+    left_out = sum(map(len, stained)) - sum(map(len, others))
+    return (
+        f"there is no unstained channel, and the certain cells of {what} wear the marker as a rim: "
+        f"{_some(left_out, 'candidate')} evenly filled with it, as macrophages are, "
+        f"{'is' if left_out == 1 else 'are'} not counted."
     )
 
 

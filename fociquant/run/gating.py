@@ -168,7 +168,8 @@ def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
     passing: list[Passing] = []
     strengths: dict[tuple[str, str], list[np.ndarray]] = {}
     for section, state in stored_sections(folder, inputs):
-        if state is None or section.batch not in with_controls:
+        needed = section.batch in with_controls or "autofluorescence" not in inputs.names
+        if state is None or not needed:
             passing.append(_nothing(section))
             continue
         gated, facts = gate_section(folder, inputs, section, state)
@@ -192,11 +193,12 @@ def _passing(section: Section, gated: pd.DataFrame, facts: SectionFacts) -> Pass
         section.name, section.batch, section.negative_control, facts.tissue_mm2,
         counted[["marker_unexplained", "score_mean", "ring"]].to_numpy(np.float64),
         counted[["y_um", "x_um"]].to_numpy(np.float64),
+        unstained=facts.autofluorescence_slope is not None,
     )  # fmt: skip
 
 
 def _nothing(section: Section) -> Passing:
-    """A section that says nothing: not counted, or of a batch without controls."""
+    """A section that says nothing: not counted, or nothing is asked of its batch."""
     return Passing(section.name, section.batch, False, 0.0, np.empty((0, 3)), np.empty((0, 2)))
 
 

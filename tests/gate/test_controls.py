@@ -10,19 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fociquant.gate import Gate, Passing, batch_thresholds, upper_bound
+from fociquant.gate.pattern import CERTAIN_SCORE, FILLED, ring_asked
 from fociquant.settings import GateSettings
 
 FLOOR = Gate()
 
 
-def section(name, strengths, *, control=False, batch="", mm2=10.0, scores=4.0, rings=0.5, step=200):
+def section(
+    name, strengths, *, control=False, batch="", mm2=10.0, scores=4.0, rings=0.5, step=200,
+    unstained=True,
+):  # fmt: skip
     """A section whose passing objects stand `step` µm apart."""
     n = len(strengths)
     values = np.column_stack(
         [np.asarray(strengths, float), np.broadcast_to(scores, n), np.broadcast_to(rings, n)]
     )
     places = np.column_stack([np.arange(n) * step, np.zeros(n)]).astype(float)
-    return Passing(name, batch, control, mm2, values.reshape(n, 3), places)
+    return Passing(name, batch, control, mm2, values.reshape(n, 3), places, unstained)
 
 
 def threshold(*sections, **options):
@@ -145,3 +149,53 @@ def test_the_bound_is_the_rule_of_three():
     assert upper_bound(0, 1.0) == pytest.approx(2.9957, abs=1e-4)
     assert upper_bound(3, 2.0) == pytest.approx(7.7537 / 2, abs=1e-4)
     assert upper_bound(0, 0.0) == math.inf
+
+
+def batch_of_cells(number=40, *, rims=0.5, filled=3, **how):
+    """Certain cells, and less certain candidates that are filled evenly."""
+    rings = [rims] * number + [0.05] * filled
+    scores = [6.0] * number + [4.0] * filled
+    return section("a", [9.0] * (number + filled), scores=scores, rings=rings, **how)
+
+
+def test_without_an_unstained_channel_filled_candidates_are_none_where_cells_wear_rims():
+    one = threshold(batch_of_cells(unstained=False))
+    assert one.gate == Gate(ring=0.1) and one.source == "section"
+    assert "3 candidates evenly filled" in one.warnings[0] and "are not counted" in one.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        batch_of_cells(unstained=True),
+        batch_of_cells(29, unstained=False),
+        batch_of_cells(rims=0.15, unstained=False),
+        batch_of_cells(40, filled=0, unstained=False).above_ring(0.5),
+        section("a", [9.0] * 40, scores=6.0, rings=[0.6] * 37 + [0.0] * 3, unstained=False),
+    ],
+    ids=["unstained channel", "few certain", "no rims", "nothing", "some cells filled"],
+)
+def test_elsewhere_the_pattern_asks_for_nothing(cells):
+    one = threshold(cells)
+    assert one.gate == FLOOR and not any("rim" in warning for warning in one.warnings)
+
+
+def test_controls_are_judged_after_the_pattern():
+    control = {"control": True, "unstained": False}
+    filled = section("wt", [9.0, 12.0], rings=[0.0, 0.1], **control)
+    one = threshold(batch_of_cells(unstained=False), filled)
+    assert one.gate == Gate(ring=0.1) and one.source == "controls"
+    assert (one.false_at_floor, one.false_left) == (0, 0)
+    # A rim among them still raises the gate, and never below the pattern.
+    rim = section("wt", [3.0, 9.0], rings=[0.3, 0.0], **control)
+    one = threshold(batch_of_cells(unstained=False), rim)
+    assert one.gate == Gate(marker=3.0, ring=0.1)
+
+
+@given(st.lists(st.tuples(st.floats(0, 9), st.floats(-1, 2)), max_size=80))
+def test_a_pattern_costs_certain_cells_no_more_than_the_share_left_over(found):
+    scores, rings = np.array(found).reshape(-1, 2).T
+    asked = ring_asked(scores, rings)
+    certain = rings[scores >= CERTAIN_SCORE]
+    assert asked in (-math.inf, FILLED)
+    assert (certain <= asked).sum() <= 0.05 * len(certain) + 1

@@ -303,7 +303,7 @@ def test_methods_say_what_was_done_with_its_numbers():
     for words in (
         "fociquant 1.2.3 (Python 3.11, cellpose 4.2) in 12 lung sections of 12 mice",
         "Images had 0.325 µm per pixel", "HER2 and DAPI channels", "model 'compact'", "abababab",
-        "cell diameter of 12 µm", "1.8 times what the unstained channel (AF)", "25 to 1200 µm²",
+        "cell diameter of 12 µm", "1.8 times what the unstained channel (AF)", "32 to 1200 µm²",
         "no negative-control sections", "positive for Ki67", "at most 20 µm apart",
         "micrometastasis, below 0.03 mm²", "negative binomial", "not corrected by hand",
         "What AF explained of the marker's light", "taken off for segmentation, not for",
