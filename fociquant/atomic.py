@@ -67,7 +67,7 @@ def whole_file(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        _replace(temporary, target)
+        put_in_place(temporary, target)
     except BaseException:
         discard(temporary)
         raise
@@ -153,7 +153,23 @@ def _flush(temporary: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _replace(temporary: Path, target: Path) -> None:
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Give a file, or a folder where there is none, its final name.
+
+    On Windows what another program has open for a moment is tried again: virus scanners open
+    whatever was just written, and a folder that was removed is gone only when its last handle is.
+
+    Parameters
+    ----------
+    temporary : pathlib.Path
+        On the same disk.
+    target : pathlib.Path
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it, or another program keeps it.
+    """
     for wait_s in WAIT_S:
         try:
             temporary.replace(target)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import fociquant.atomic as atomic
-from fociquant.atomic import atomic_path, whole_file, write_bytes, write_text
+from fociquant.atomic import atomic_path, put_in_place, whole_file, write_bytes, write_text
 from fociquant.errors import DiskError
 
 
@@ -41,6 +41,15 @@ def test_a_file_in_use_for_a_moment_is_written_all_the_same(tmp_path, busy, time
     busy(times)
     write_text(tmp_path / "mice.csv", "new\n")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new\n"]
+
+
+def test_a_folder_gets_its_name_when_a_scanner_lets_go(tmp_path, busy):
+    made = tmp_path / ".labels.tmp"
+    made.mkdir()
+    (made / "0").write_bytes(b"x")
+    busy(3)
+    put_in_place(made, tmp_path / "labels")
+    assert [path.name for path in tmp_path.iterdir()] == ["labels"]
 
 
 def test_a_file_that_stays_in_use_is_an_error_that_says_so(tmp_path, busy):

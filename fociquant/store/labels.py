@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import find_objects
 
-from fociquant.atomic import TEMPORARY, cannot_write
+from fociquant.atomic import TEMPORARY, cannot_write, put_in_place
 from fociquant.model import Box
 from fociquant.tiling import AnalysisGrid
 from fociquant.tiling.lattice import Lattice
@@ -154,7 +154,7 @@ def write_labels_zarr(
         _write_levels(temporary, objects, lattice, pixel_size)
         if target.exists():
             shutil.rmtree(target)
-        temporary.rename(target)
+        put_in_place(temporary, target)
     except OSError as error:
         _remove(temporary)
         raise cannot_write(target, error) from error

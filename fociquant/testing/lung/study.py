@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fociquant.atomic import put_in_place
 from fociquant.errors import InputError
 from fociquant.io import write_labels, write_ome_tiff
 from fociquant.model import Box
@@ -229,7 +230,7 @@ def ensure_study(
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     simulate_study(partial, design, seed=seed, on_section=on_section)
-    partial.rename(out)
+    put_in_place(partial, out)
     return True
 
 
