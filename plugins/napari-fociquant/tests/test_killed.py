@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from fociquant.review import ReviewSession
 
@@ -35,7 +31,6 @@ while True:
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_what_was_rejected_before_the_kill_is_rejected(results: Path, tmp_path: Path):
     script = tmp_path / "reviewer.py"
     script.write_text(SCRIPT)
@@ -43,7 +38,7 @@ def test_what_was_rejected_before_the_kill_is_rejected(results: Path, tmp_path: 
         [sys.executable, str(script), str(results), BUSY], stdout=subprocess.PIPE, text=True
     )
     seen = [process.stdout.readline().strip() for _ in range(12)]
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     rest, _ = process.communicate(timeout=60)
     told = {int(word) for word in [*seen, *rest.split("\n")] if word.isdigit()}
     assert len(told) > 5

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import json
+import os
 import sys
 import threading
 import time
@@ -77,7 +78,8 @@ class Events(Progress):
 
 def _obey() -> None:
     """Interrupt the run when the parent says so, or has gone."""
-    sys.stdin.readline()
+    # Not through sys.stdin: its lock would still be held when the interpreter ends.
+    os.read(sys.stdin.fileno(), 64)
     _thread.interrupt_main()
 
 

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fociquant._qt.parts import header_of
+from napari_fociquant._qt.parts import header_of, side_header_of
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
@@ -68,6 +68,7 @@ class CountsTable(QWidget):
             for x, text in enumerate(row):
                 self.table.setItem(y, x, QTableWidgetItem(text))
         header_of(self.table).setStretchLastSection(True)
+        side_header_of(self.table).hide()
         self.table.resizeColumnsToContents()
         self.setVisible(bool(rows))
 

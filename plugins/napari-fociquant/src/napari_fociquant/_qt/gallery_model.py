@@ -223,7 +223,7 @@ class TileDelegate(QStyledItemDelegate):
         pixmap = model.pixmap(tile)
         if pixmap is not None:
             painter.drawPixmap(rect, pixmap)
-            painter.setPen(QPen(QColor("#FFFFFF"), 1, Qt.PenStyle.DotLine))
+            painter.setPen(QPen(QColor(255, 255, 255, 200), 1))
             painter.drawPolygon(model.ring(tile, QRectF(rect)))
         self._frame(painter, rect, COLOURS.get(state, "#9A9A9A"))
         self._sign(painter, rect, state)

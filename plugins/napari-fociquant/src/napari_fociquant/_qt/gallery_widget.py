@@ -101,7 +101,7 @@ class GalleryWidget(QWidget):
         self.title.setText("Open a section in the widget 'Study'.")
         self.outlines = QCheckBox("outlines")
         self.outlines.setChecked(True)
-        self.outlines.setToolTip("Dotted round the candidate in the middle of its crop")
+        self.outlines.setToolTip("Round the candidate in the middle of its crop")
         self.reason = ReasonBox()
         self.sign_off = QPushButton("Sign off this section")
         self._build()
