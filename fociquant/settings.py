@@ -174,6 +174,10 @@ class GateSettings(_Frozen):
     """Nuclear stain on the cell, from 0 (darkest) to 1 (brightest nuclei); 0 asks for none."""
     autofluorescence_ratio: float = Field(1.8, ge=0.0)
     """Marker must exceed this multiple of what the autofluorescence channel predicts."""
+    pigment_ratio: float = Field(5.0, ge=0.0)
+    """The same where marker and autofluorescence have the same grain, as pigment has."""
+    evident_less_score: float = Field(0.8, ge=0.0)
+    """So much less score will do where marker, autofluorescence and nucleus leave no doubt."""
     edge_band_um: float = Field(50.0, ge=0.0, le=2000.0)
     """Cells at most this far inside the lung's edge are in the compartment ``edge``, µm."""
     lumen_band_um: float = Field(30.0, ge=0.0, le=2000.0)

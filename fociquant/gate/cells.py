@@ -16,22 +16,13 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from fociquant.flags import REJECTING, CellFlag, flag_names
+from fociquant.gate.autofluorescence import beyond_autofluorescence, is_evident, is_explained
 from fociquant.gate.controls import Gate
 from fociquant.gate.phenotypes import judge_phenotype
 from fociquant.gate.standout import out_of_place
 from fociquant.model import PhenotypeRule, SectionFacts
 from fociquant.settings import GateSettings, score_asked_for
 from fociquant.units import PixelSize
-
-SAME_GRAIN = 0.85
-"""Pixels of marker and autofluorescence that go together by more (Pearson's r) are one substance's:
-in simulated sections by three authors that of 1 of 100 true cells exceeds 0.6, while granular
-macrophages have 0.9 and more."""
-PIGMENT = 2.5
-"""How many times the glow of such an object counts: lipofuscin's colour is up to twice as red as
-that of common tissue."""
-COMMON_GLOW = 0.375
-"""The same for a cell that glows no more than common tissue."""
 
 LINING_NEIGHBOURS = 3
 """So many uncertain candidates near by make a row."""
@@ -93,20 +84,21 @@ def gate_objects(
     crowded &= (objects["ring_px"].to_numpy() == 0) | (pixel_area_um2 > 0.0)
     excess = _excess(objects, "marker", facts, crowded)
     autofluorescence = _excess(objects, "autofluorescence", facts, crowded)
-    unexplained = _unexplained(excess, autofluorescence, facts)
+    unexplained = beyond_autofluorescence(excess, autofluorescence, facts)
     gate = gate or Gate()
     needed = marker_needed(facts, gate, settings)
     ring = _ring(objects, excess)
     score = objects["score_mean"].to_numpy()
     bits = objects["flags"].to_numpy(np.int64).copy()
     dim = unexplained <= needed
-    explained = _explained(
-        objects, autofluorescence, unexplained, facts, settings.autofluorescence_ratio
-    )
+    explained = is_explained(objects, autofluorescence, unexplained, facts, settings)
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
     dim &= ~(explained & (excess > needed))
+    least = _needed_score(facts, settings)
+    evident = is_evident(objects, autofluorescence, unexplained, facts, settings)
+    uncertain = score < np.where(evident, least - settings.evident_less_score, least)
     checks = {
-        CellFlag.UNCERTAIN: (score < _needed_score(facts, settings)) | (score <= gate.score),
+        CellFlag.UNCERTAIN: uncertain | (score <= gate.score),
         CellFlag.DIM_MARKER: dim | out_of_place(objects, facts.marker_map, settings),
         CellFlag.AUTOFLUORESCENT: explained,
         CellFlag.FILLED: ring <= gate.ring,
@@ -141,17 +133,6 @@ def gate_objects(
         ring=ring,
         **found,
     )
-
-
-def _unexplained(
-    excess: np.ndarray, autofluorescence: np.ndarray, facts: SectionFacts
-) -> np.ndarray:
-    """Marker over the surroundings beyond what the difference in autofluorescence explains, counts.
-
-    The difference counts both ways: a cell pushes glowing tissue aside, so beside
-    consolidated lung its marker can be dim and still be its own.
-    """
-    return excess - (facts.autofluorescence_slope or 0.0) * autofluorescence
 
 
 def _ring(objects: pd.DataFrame, excess: np.ndarray) -> np.ndarray:
@@ -238,32 +219,6 @@ def _beside_a_lumen(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
     pixel = facts.overview_px
     away = distance_transform_edt(~facts.lumen, sampling=(pixel.y, pixel.x))
     return _mask_at(objects, away <= LUMEN_REACH_UM, pixel, outside=False)
-
-
-def _explained(
-    objects: pd.DataFrame,
-    autofluorescence: np.ndarray,
-    unexplained: np.ndarray,
-    facts: SectionFacts,
-    ratio: float,
-) -> np.ndarray:
-    """Whether autofluorescence on the object explains its marker signal.
-
-    The slope between the two channels is that of common tissue; pigment and red cells differ. So
-    of what glows more than common tissue does, the marker has to exceed `ratio` times what the
-    slope predicts. A cell of common glow that bulges into an air space is asked for less, and
-    what has the same grain in both channels, as pigment has, for more.
-    """
-    slope = facts.autofluorescence_slope
-    if not slope:
-        return np.zeros(len(unexplained), bool)
-    over_ring = np.maximum(autofluorescence, 0.0)
-    mean = objects["autofluorescence_mean"].to_numpy(np.float64)
-    over_tissue = np.maximum(mean - facts.stats["autofluorescence"].background, 0.0)
-    asked = np.maximum(np.minimum(over_ring, over_tissue), COMMON_GLOW * over_ring)
-    alike = objects["correlation"].to_numpy() > SAME_GRAIN
-    asked = np.where(alike, PIGMENT * over_ring, asked)
-    return np.asarray(unexplained <= (ratio - 1.0) * slope * asked)
 
 
 def _without_nucleus(

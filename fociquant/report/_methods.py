@@ -124,22 +124,35 @@ def _gate(run: Mapping[str, Any], gate: Mapping[str, Any], sections: pd.DataFram
         f"{gate.get('marker_snr', 0):g} standard deviations of the pixel noise"
     ]
     if "autofluorescence" in channels:
-        rules.append(f"and {gate.get('autofluorescence_ratio', 0):g} times what the unstained "
-                     f"channel ({channels['autofluorescence']}) explained")  # fmt: skip
+        rules.append(_glow(gate, channels["autofluorescence"]))
     if "nucleus" in channels and gate.get("nucleus_fraction"):
         rules.append(f"it had a nucleus ({channels['nucleus']})")
     rules.append(f"its area was {gate.get('min_area_um2', 0):g} to "
                  f"{gate.get('max_area_um2', math.inf):g} µm² and its solidity at least "
                  f"{gate.get('min_solidity', 0):g}")  # fmt: skip
-    rules.append(f"and the network's mean score was at least {_score(gate, channels):g}")
+    rules.append(f"and the network's mean score was at least {_score(gate, channels)}")
     sentence = f"An object was counted as a cancer cell if {', '.join(rules)}."
     return " ".join([sentence, *_thresholds(sections), *_phenotypes(run, gate)])
 
 
-def _score(gate: Mapping[str, Any], channels: Mapping[str, Any]) -> float:
+def _glow(gate: Mapping[str, Any], channel: str) -> str:
+    pigment = gate.get("pigment_ratio")
+    grain = f" ({pigment:g} times where both had the same grain)" if pigment else ""
+    return (
+        f"and {gate.get('autofluorescence_ratio', 0):g} times what the unstained channel "
+        f"({channel}) explained{grain}"
+    )
+
+
+def _score(gate: Mapping[str, Any], channels: Mapping[str, Any]) -> str:
     least = float(gate.get("min_score", 0.0))
     without = float(gate.get("without_autofluorescence_min_score", least))
-    return score_asked_for(least, without, autofluorescence="autofluorescence" in channels)
+    unstained = "autofluorescence" in channels
+    asked = score_asked_for(least, without, autofluorescence=unstained)
+    less = float(gate.get("evident_less_score", 0.0))
+    if not (less and unstained and "nucleus" in channels):
+        return f"{asked:g}"
+    return f"{asked:g} ({asked - less:g} where marker, size and nucleus left no doubt)"
 
 
 def _thresholds(sections: pd.DataFrame) -> Iterator[str]:

@@ -100,12 +100,34 @@ def test_a_dim_cell_that_glows_as_tissue_does_may_bulge_into_air():
     assert judge(cell | glow | {"marker_mean": 178.0})["flags"].tolist() == ["autofluorescent"]
 
 
-@pytest.mark.parametrize(("correlation", "flag"), [(0.8, ""), (0.9, "autofluorescent")])
+@pytest.mark.parametrize(("correlation", "flag"), [(0.75, ""), (0.85, "autofluorescent")])
 def test_redder_pigment_is_told_by_its_grain_in_both_channels(correlation, flag):
-    macrophage = {"autofluorescence_mean": 500.0, "marker_mean": 625.0, "correlation": correlation}
+    # The slope predicts 175 counts; pigment may have five times as many.
+    macrophage = {"autofluorescence_mean": 500.0, "marker_mean": 1020.0, "correlation": correlation}
     assert judge(macrophage)["flags"].tolist() == [flag]
-    stained = macrophage | {"marker_mean": 700.0}
+    stained = macrophage | {"marker_mean": 1030.0}
     assert judge(stained)["positive"].tolist() == [True]
+
+
+UNSURE = {"score_mean": 2.1, "nucleus_rim": 0.2}
+"""Otherwise a cell beyond doubt."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score_mean": 1.9}, {"nucleus_rim": 0.6}, {"correlation": 0.7}, {"area_um2": 50.0},
+        {"marker_mean": 180.0}, {"autofluorescence_mean": 750.0},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_less_score_will_do_only_where_all_else_leaves_no_doubt(change):
+    assert judge(UNSURE)["flags"].tolist() == [""]
+    assert "uncertain" in judge(UNSURE | change)["flags"][0]
+    for more in ({"min_score": 3.0}, {"evident_less_score": 0.0}):
+        assert judge(UNSURE, **more)["flags"].tolist() == ["uncertain"]
+    unstained = replace(FACTS, autofluorescence_slope=None)
+    assert judge(UNSURE, facts=unstained)["flags"].tolist() == ["uncertain"]
 
 
 def test_channels_that_are_not_there_ask_for_nothing():

@@ -29,11 +29,15 @@ def paragraph(settings: Settings, channels: dict[str, str], source: str = "secti
 @pytest.mark.parametrize(
     ("gate", "channels", "score"),
     [
-        ({"min_score": 2.8, "without_autofluorescence_min_score": 3.5}, AF, "2.8"),
+        (
+            {"min_score": 2.8, "without_autofluorescence_min_score": 3.5}, AF,
+            "2.8 (2 where marker, size and nucleus left no doubt)",
+        ),
+        ({"min_score": 2.8, "evident_less_score": 0}, AF, "2.8"),
         ({"min_score": 2.8, "without_autofluorescence_min_score": 3.5}, {"marker": "G"}, "3.5"),
         ({"min_score": 2.8, "without_autofluorescence_min_score": 2.0}, {"marker": "G"}, "2.8"),
     ],
-)
+)  # fmt: skip
 def test_the_score_told_is_the_score_asked_for(gate, channels, score):
     settings = Settings(gate=GateSettings(**gate))
     assert f"the network's mean score was at least {score}." in paragraph(settings, channels)
