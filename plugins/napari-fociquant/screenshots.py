@@ -45,6 +45,7 @@ def main(results: Path, out: Path) -> None:
     _, queue = dock("napari-fociquant", "Queue review", tabify=True)
     _, gallery = dock("napari-fociquant", "Gallery review", tabify=True)
     _, audit = dock("napari-fociquant", "Audit", tabify=True)
+    study.show_review()  # short names on the tabs
     shots = Shots(viewer, out)
     picture_study(study, shots)
     desk = study.desk
@@ -107,6 +108,7 @@ def picture_gallery(gallery: QWidget, shots: Shots) -> None:
     wait(lambda: gallery.model.pixmap(gallery.model.tiles[20]) is not None)
     for action in ("reject", "reject", "accept", "reject"):
         gallery.act(action)
+    gallery.act("jump")
     shots.take("napari_gallery", gallery)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 
 import numpy as np
@@ -63,6 +64,8 @@ class OpenSection:
         self.link_um = float(results.record["settings"]["foci"]["link_um"])
         self.outlines = self._outlines()
         self.foci: list[Focus] = self._stored_foci() if self.foci_are_stored else []
+        self._numbered: list[Focus] | None = None
+        self._numbers: Counter[str] = Counter()
         self.rings = rings_of(self.foci, self.outlines, results.classes)
 
     def _outlines(self) -> Outlines:
@@ -148,6 +151,14 @@ class OpenSection:
         here = self.session.positive
         same = len(here) == len(counted) and bool((here == counted).all())
         return same and not self.session.focus_edits
+
+    @property
+    def found(self) -> Counter[str]:
+        """Foci of each class; counted once for each search, as a hundred thousand take a while."""
+        if self._numbered is not self.foci:
+            self._numbered = self.foci
+            self._numbers = Counter(focus.kind for focus in self.foci)
+        return self._numbers
 
     def focus_at(self, row: int) -> Focus | None:
         """The focus that holds a cell."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +51,7 @@ class Legend(QLabel):
 
 def _classes(section: OpenSection) -> list[str]:
     """Foci by class, in the colours of their rings; a single cell has none."""
-    numbers = Counter(focus.kind for focus in section.foci)
+    numbers = section.found
     return [
         f'<span style="color:{class_colour(place)}">'
         + together(f"{'◯' if place else '•'}</span> {name} <b>{numbers[name]}</b>")

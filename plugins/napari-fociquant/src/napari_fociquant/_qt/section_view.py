@@ -40,7 +40,7 @@ DRAWING = "Draw here"
 OFFERED = "Region that was drawn"
 """Name of the layer with a region that still waits for its reason."""
 
-MARK, MARK_UM = "Candidate", 30.0
+MARK, MARK_UM = "Candidate", 20.0
 """Name of the layer with a square round the candidate that was jumped to, and its edge, µm."""
 
 JUMP_UM = 240.0
