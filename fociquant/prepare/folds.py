@@ -30,6 +30,9 @@ the first, and is followed down to the second. On simulated sections the median 
 LONG_UM = 200.0
 """Shorter bands are walls and clumps of macrophages, µm."""
 
+EMPTY = 0.25
+"""Pixels of which less is tissue are air."""
+
 SOLID = 0.56
 """A fold is tissue throughout; lint is bright, but thinner than the pixels of the overview."""
 
@@ -37,6 +40,12 @@ STRAIGHT = 0.22
 """A fold is at most this wide relative to its length, bends included; the ring of an airway is
 as wide as long, and of the arcs that images cut from it the straightest seen had 0.33; folds had
 0.08-0.19."""
+
+LUMEN_UM = 60.0
+"""Air this far from any tissue, µm, is no alveolus but the lumen of an airway or a vessel."""
+
+BESIDE_UM = 30.0
+"""Its wall lies within this of it, µm; a band of which half does is that wall."""
 
 BRIGHTEST = 4.0
 """Light beyond this multiple of tissue's is cut."""
@@ -83,7 +92,22 @@ def find_folds(
         solid = peaks[number - 1] > SURELY and cover[place][piece].mean() >= SOLID
         if solid and _is_band(piece, pixel):
             folds[place] |= piece
+    folds = _without_walls(folds, inside & (cover < EMPTY), pixel)
     return np.asarray(ndimage.binary_dilation(folds, np.ones((3, 3))) & inside)
+
+
+def _without_walls(folds: np.ndarray, air: np.ndarray, pixel: PixelSize) -> np.ndarray:
+    """Only bands of which less than half lies beside a wide lumen."""
+    if not folds.any():
+        return folds
+    sampling = (pixel.y, pixel.x)
+    middle = ndimage.distance_transform_edt(air, sampling=sampling) >= LUMEN_UM
+    if not middle.any():
+        return folds
+    away = ndimage.distance_transform_edt(~middle, sampling=sampling)
+    bands, count = ndimage.label(folds, structure=np.ones((3, 3)))
+    beside = ndimage.mean(away <= LUMEN_UM + BESIDE_UM, bands, np.arange(1, count + 1))
+    return np.concatenate([[False], np.asarray(beside) < 0.5])[bands]
 
 
 def _above_surroundings(plane: np.ndarray, level: Levels, pixel: PixelSize) -> np.ndarray:

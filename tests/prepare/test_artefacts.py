@@ -10,6 +10,8 @@ import pytest
 
 from fociquant.model import Box
 from fociquant.prepare import prepare_section
+from fociquant.prepare.detail import Levels
+from fociquant.prepare.folds import find_folds
 from fociquant.settings import PrepareSettings
 from fociquant.testing.lung import Artefacts, LungRecipe, SectionScene, draw_recipe, infect
 from fociquant.testing.lung.damage import blotch, blurred, bubble, dirt, disc
@@ -139,6 +141,20 @@ def test_a_fold_is_found_and_other_lung_is_not():
     found = prepare(scene.render(scene.box))
     assert any("lies in folds" in text for text in found.warnings)
     assert 0.01 < found.facts.artefact.mean() < 0.15
+
+
+@pytest.mark.parametrize(("lumen", "found"), [(None, True), ("beside", False), ("far", True)])
+def test_the_straight_wall_of_an_airway_is_no_fold(lumen, found):
+    light, cover = np.full((100, 100), 0.6), np.full((100, 100), 0.7)
+    band = np.s_[48:52, 20:80]
+    light[band], cover[band] = 3.0, 1.0
+    air = {"beside": np.s_[53:75, 15:85], "far": np.s_[70:92, 15:85]}.get(lumen, np.s_[:0])
+    light[air] = cover[air] = 0.0
+    folds = find_folds(
+        {"autofluorescence": light}, {"autofluorescence": Levels(0.0, 1.0)}, cover,
+        np.ones(light.shape, bool), PixelSize.square(8.0),
+    )  # fmt: skip
+    assert folds[band].all() == folds.any() == found
 
 
 def test_nothing_but_artefact_has_no_area_and_says_so():
