@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_fociquant._colours import CLASS_COLOURS, COLOURS
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
-from napari_fociquant._qt.process import interpreter
+from napari_fociquant._qt.process import Command, interpreter
 from napari_fociquant._sample import sample_images
 
 BUSY = "cut-mouse-bravo"
@@ -240,6 +240,32 @@ def test_classes_of_foci_are_in_the_legend_in_colours_of_their_own(bench, result
     foci = bench.desk.section.foci
     number = sum(focus.kind == "micrometastasis" for focus in foci)
     assert number and f"micrometastasis&nbsp;<b>{number}</b>" in legend.text()
+
+
+def test_a_command_is_asked_to_end_when_its_window_goes(qtbot, tmp_path):
+    window, said = QWidget(), []
+    command = Command(window)
+    command.said.connect(said.append)
+    asked = tmp_path / "asked"
+    script = (
+        "import sys; print('{}', flush=True); text = sys.stdin.read(); "
+        "open(sys.argv[1], 'w').write(text)"
+    )
+    command.start(["-c", script, str(asked)])
+    qtbot.waitUntil(lambda: said == [{}], timeout=30_000)
+    window.deleteLater()
+    qtbot.waitUntil(asked.exists, timeout=10_000)
+    assert asked.read_text() == "stop\n"
+
+
+def test_a_run_that_ends_leaves_the_section_open(bench, results, qtbot, tmp_path):
+    bench.open(results, BUSY)
+    bench.study.run.counted.emit(tmp_path / "other" / "results")
+    assert bench.desk.section is not None and bench.desk.results.root == results
+    assert "stays open" in bench.desk.notices[-1]
+    bench.desk.close_section()
+    bench.study.run.counted.emit(results)
+    assert bench.study.tabs.currentIndex() == 1
 
 
 def test_commands_run_in_a_python_with_streams(tmp_path):

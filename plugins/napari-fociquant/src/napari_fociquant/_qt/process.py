@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QProcess, QProcessEnvironment, Signal
 
 ASK_MS = 3_000
 """A command whose window closes may take so long to end by itself."""
@@ -34,7 +35,12 @@ class Command(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._process = QProcess(self)
+        # Not our child: Qt would kill it with us, without asking, when the window is closed.
+        self._process = QProcess()
+        self.destroyed.connect(partial(_leave, self._process))
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.kill)
         self._process.setProcessEnvironment(_environment())
         self._process.readyReadStandardOutput.connect(self._read)
         self._process.readyReadStandardError.connect(self._read_errors)
@@ -60,17 +66,8 @@ class Command(QObject):
             self._process.write(b"stop\n")
 
     def kill(self) -> None:
-        """End it now, and wait until it has ended.
-
-        It is asked first: a run ends its own workers, which nobody else would.
-        """
-        if not self.running:
-            return
-        self.stop()
-        self._process.closeWriteChannel()
-        if not self._process.waitForFinished(ASK_MS):
-            self._process.kill()
-            self._process.waitForFinished(KILL_AFTER_MS)
+        """End it now, and wait until it has ended."""
+        end(self._process)
 
     def _read(self) -> None:
         data = self._line + bytes(self._process.readAllStandardOutput().data())
@@ -100,6 +97,26 @@ class Command(QObject):
     def _fail(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart:
             self.finished.emit(-1, "", self._process.errorString())
+
+
+def end(process: QProcess) -> None:
+    """End a command that runs, and wait until it has ended.
+
+    It is asked first: a run ends its own workers, which nobody else would.
+    """
+    if process.state() == QProcess.ProcessState.NotRunning:
+        return
+    process.write(b"stop\n")
+    process.closeWriteChannel()
+    if not process.waitForFinished(ASK_MS):
+        process.kill()
+        process.waitForFinished(KILL_AFTER_MS)
+
+
+def _leave(process: QProcess, *_: object) -> None:
+    """End a command whose window is gone: nobody hears any more what it says."""
+    process.blockSignals(True)
+    end(process)
 
 
 def interpreter(running: Path) -> str:

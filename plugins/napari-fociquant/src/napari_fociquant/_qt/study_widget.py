@@ -95,6 +95,12 @@ class StudyWidget(QWidget):
             self.run.start(self.draft.draft.study_file)
 
     def _show_results(self, root: Path) -> None:
+        if self.desk.section is not None:
+            self.desk.say(
+                f"Counted: {root}. The section that is open stays open; 'Open results …' shows "
+                "what was counted."
+            )
+            return
         if self.desk.open_results(root):
             self.tabs.setCurrentIndex(1)
 
