@@ -44,7 +44,7 @@ as wide as long, and of the arcs that images cut from it the straightest seen ha
 LUMEN_UM = 60.0
 """Air this far from any tissue, µm, is no alveolus but the lumen of an airway or a vessel."""
 
-BESIDE_UM = 30.0
+BESIDE_UM = 45.0
 """Its wall lies within this of it, µm; a band of which half does is that wall."""
 
 BRIGHTEST = 4.0

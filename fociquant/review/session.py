@@ -61,8 +61,8 @@ class ReviewSession(ShownSection, Closed):
         self._take_in(writer.entries)
         if self.unmatched:
             self._notify(
-                f"{len(self.unmatched)} earlier decisions are about objects that are no longer "
-                "there. They are kept and not applied."
+                "Earlier decisions about objects that are no longer there: "
+                f"{len(self.unmatched)}. They are kept and not applied."
             )
 
     @classmethod
@@ -390,8 +390,8 @@ class ReviewSession(ShownSection, Closed):
         entries = self._writer.append(drafts)
         if self._writer.overtaken:
             self._notify(
-                f"{self._writer.overtaken} decisions of {self.reviewer.name!r} came from another "
-                "window on this computer; they are shown now."
+                f"Decisions of {self.reviewer.name!r} came from another window on this computer "
+                f"({self._writer.overtaken}); they are shown now."
             )
             self._take_in(self._writer.entries[known:])
         else:

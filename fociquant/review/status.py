@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -59,12 +59,14 @@ def read_logs(results: Path) -> tuple[list[Log], dict[Path, tuple[str, ...]]]:
     Returns
     -------
     logs : list of Log
-        Sorted by file name.
+        Sorted by file name. What several files hold, such as ``… - Copy.jsonl`` or what a
+        program that synchronises folders has put beside a log, is there once.
     problems : dict of pathlib.Path to tuple of str
         Logs of a newer version, unreadable ones, and those of which it cannot be known whose
         they are: nothing in them is applied.
     """
     logs: list[Log] = []
+    known: set[str] = set()
     problems: dict[Path, tuple[str, ...]] = {}
     for path in ReviewFolder(results).all_logs():
         try:
@@ -73,10 +75,19 @@ def read_logs(results: Path) -> tuple[list[Log], dict[Path, tuple[str, ...]]]:
             problems[path] = (str(error),)
             continue
         if log.section:
-            logs.append(log)
+            logs += _news(log, known)
         elif log.problems:
             problems[path] = log.problems
     return logs, problems
+
+
+def _news(log: Log, known: set[str]) -> list[Log]:
+    """A log with those entries that no other file held; none if it is nothing but a copy."""
+    fresh = tuple(entry for entry in log.entries if entry.hash not in known)
+    if log.entries and not fresh and not log.problems:
+        return []
+    known.update(entry.hash for entry in fresh)
+    return [log if len(fresh) == len(log.entries) else replace(log, entries=fresh)]
 
 
 def namesakes(results: Path, name: str) -> set[tuple[str, str]]:
@@ -139,7 +150,7 @@ def _mark_of(path: Path, _: tuple[int, int, int]) -> ReviewMark:
 def _mark(logs: Sequence[Log]) -> ReviewMark:
     """What the files of one reviewer and section say."""
     first = logs[0]
-    entries = [entry for log in logs for entry in log.entries]
+    entries = list({entry.hash: entry for log in logs for entry in log.entries}.values())
     shaping = [
         entry for entry in active_entries(entries)
         if entry.action not in (Action.COMMENT, Action.AUDIT, Action.OPEN)

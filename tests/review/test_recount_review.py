@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from fociquant.review import Reviewer, ReviewSession
+from fociquant.review import Reviewer, ReviewFolder, ReviewSession, review_marks
 from fociquant.run.study import recount
 from fociquant.store import read_csv
 
@@ -150,6 +152,31 @@ def test_undoing_everything_gives_the_automatic_tables_byte_for_byte(results):
             pass
     recount(results)
     assert tables(results) == before
+
+
+@pytest.mark.parametrize("name", ["{} - Copy.jsonl", "{} (ana's conflicted copy).jsonl"])
+def test_a_copy_of_a_log_changes_nothing(results, name):
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.reject(session.cell[session.positive][:2].tolist())
+        session.exclude(square(20.0, 20.0, 15.0), reason="fold")
+        path = ReviewFolder(results).log("s0", ANA)
+        shutil.copy(path, path.with_name(name.format(path.stem)))
+        session.undo()
+        session.add(square(70.0, 12.0))
+        session.sign_off()
+    recount(results)
+    review = results / "review"
+    beside = (
+        tables(results),
+        *((review / file).read_bytes() for file in ("decisions.csv", "reviewers.csv")),
+    )
+    assert review_marks(results)[0].decisions == 3
+    path.with_name(name.format(path.stem)).unlink()
+    recount(results)
+    assert beside == (tables(results), *(
+        (review / file).read_bytes() for file in ("decisions.csv", "reviewers.csv")
+    ))  # fmt: skip
+    assert review_marks(results)[0].decisions == 3
 
 
 def test_replaying_twice_gives_the_same_bytes(results):

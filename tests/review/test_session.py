@@ -307,7 +307,7 @@ def test_decisions_about_cells_that_are_gone_are_kept_and_said(made, remake):
     remake(made, [(30.0, 120.0), (500.0, 500.0)], [True, True], key="b" * 64)
     with ReviewSession.open(made, "s1", "ana") as session:
         assert session.verdict.tolist() == [2, 0], "cell 4 was at (30, 120)"
-        assert "2 earlier decisions" in session.notices[0] and len(session.unmatched) == 2
+        assert "no longer there: 2." in session.notices[0] and len(session.unmatched) == 2
         assert len(session.history) == 3
 
 
