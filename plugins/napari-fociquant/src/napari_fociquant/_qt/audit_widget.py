@@ -26,6 +26,7 @@ from napari_fociquant._qt.audit_sample import SamplePanel
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.notices import NoticeLine
+from napari_fociquant._qt.parts import LEGEND_STYLE
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -218,7 +219,7 @@ class AuditWidget(QWidget):
         if item is not None and picture is not None:
             shown = [box.isChecked() for box in self.boxes]
             for box, colour in zip(self.boxes, picture.colours, strict=False):
-                box.setStyleSheet(f"color: {colour}")
+                box.setStyleSheet(LEGEND_STYLE + f"color: {colour};")
             self.canvas.show_picture(item, picture, shown)
 
     def _show_progress(self) -> None:

@@ -34,7 +34,7 @@ from napari_fociquant._qt.gallery_model import (
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
-from napari_fociquant._qt.parts import go_to, title_label, viewport_of
+from napari_fociquant._qt.parts import LEGEND_STYLE, go_to, title_label, viewport_of
 from napari_fociquant._qt.reason_box import ReasonBox
 from napari_fociquant._section import OpenSection
 
@@ -159,7 +159,7 @@ class GalleryWidget(QWidget):
         for number, role in enumerate(section.roles):
             box = QCheckBox(section.results.channel_names[role])
             box.setChecked(True)
-            box.setStyleSheet(f"color: {section.colours[number]}")
+            box.setStyleSheet(LEGEND_STYLE + f"color: {section.colours[number]};")
             box.toggled.connect(lambda on, n=number: self.model.set_shown(n, on))
             self.channels.addWidget(box, number // CHANNELS, number % CHANNELS)
             self.boxes.append(box)

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtWidgets import QLabel
 
 from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS, class_colour
-from napari_fociquant._qt.parts import together
+from napari_fociquant._qt.parts import LEGEND_STYLE, together
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
@@ -22,6 +22,7 @@ class Legend(QLabel):
         super().__init__()
         self._desk = desk
         self.setWordWrap(True)
+        self.setStyleSheet(LEGEND_STYLE)
         desk.decided.connect(self.refresh)
         desk.section_changed.connect(self.refresh)
         desk.foci_changed.connect(self.refresh)

@@ -14,6 +14,10 @@ NOTICE_STYLE = "color: #F0E442; background-color: #22262B;"
 """Of what the user must read: yellow on dark, also where napari's theme is light."""
 
 
+LEGEND_STYLE = "color: #E6E6E6; background-color: #22262B;"
+"""Of words in colours that are made for a dark slide: on dark, whatever the theme."""
+
+
 class MissingPartError(RuntimeError):
     """A widget without one of its parts: it was deleted by Qt."""
 
