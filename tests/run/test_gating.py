@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fociquant.io import write_ome_tiff
@@ -78,6 +80,41 @@ def test_the_gate_of_a_batch_is_raised_by_its_controls(results):
     cells = pd.read_parquet(out / "cells.parquet")
     needed = cells["section"].map(sections["marker_threshold"])
     assert ((cells["marker_strength"] > needed) == cells["positive"]).all()
+
+
+def wear_rims(path, filled):
+    """Stored objects as certain cells with a rim, but for the last few."""
+    table = pq.read_table(path)
+    n = table.num_rows
+    evenly = np.arange(n) >= n - filled
+    edge = table["marker_edge_mean"].to_numpy()
+    ground = table["marker_ring"].to_numpy()
+    core = np.where(evenly, edge, ground + 0.4 * (edge - ground))
+    for name, values in {
+        "score_mean": np.where(evenly, 4.0, 6.0),
+        "marker_core_mean": core,
+    }.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(
+            place, table.schema.field(place), pa.array(values, table.schema.field(place).type)
+        )
+    pq.write_table(table, path)
+
+
+def test_without_an_unstained_channel_the_pattern_is_learnt_from_all_sections(run, tmp_path):
+    cells = dict.fromkeys("abc", (12, 1.0, ()))
+    gate = "gate: {min_score: 0, lining_score: -10, without_autofluorescence_min_score: 0}\n"
+    out = tmp_path / "r"
+    run(write(tmp_path / "study", cells, extra=gate), out, threads=1)
+    for name, filled in zip("abc", (0, 0, 2), strict=True):
+        wear_rims(out / "sections" / name / "objects.parquet", filled)
+    recount(out)
+    sections = read(out, "sections.csv")
+    assert sections["cells"].tolist() == [12, 12, 10]
+    assert sections["ring_threshold"].tolist() == [0.1] * 3
+    assert "2 candidates evenly filled" in sections.loc["a", "threshold_note"]
+    flags = pd.read_parquet(out / "cells.parquet").query("section == 'c'")["flags"]
+    assert flags.str.contains("filled").sum() == 2
 
 
 def test_what_was_used_is_in_run_json_and_recount_agrees(results, tables):

@@ -110,3 +110,23 @@ def test_without_a_word_half_of_the_machine_is_used(monkeypatch):
     assert shares(ComputeSettings(threads=64)) == shares(
         ComputeSettings(threads=64, memory_bytes=2_000_000_000)
     )
+
+
+def _library(asked):
+    class Library:
+        def mallopt(self, option, value):
+            asked.append((option, value))
+
+    return Library()
+
+
+@pytest.mark.parametrize(
+    ("platform", "made", "expected"),
+    [("linux", _library, [(-8, 2)]), ("linux", lambda _: object(), []), ("win32", None, [])],
+)
+def test_threads_share_their_memory_where_the_c_library_can(monkeypatch, platform, made, expected):
+    asked = []
+    monkeypatch.setattr(memory.sys, "platform", platform)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: made(asked))
+    memory.share_arenas()
+    assert asked == expected
