@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import ndimage
 
 from fociquant.model import SectionFacts
-from fociquant.prepare.distances import Distances
+from fociquant.prepare.distances import Distances, distances_at
 from fociquant.units import PixelSize
 
 NARROWEST_UM = 30.0
@@ -140,9 +140,10 @@ def locate(
         µm to about an overview pixel, NaN where the image shows no edge or no lumen: the
         border of the image is no edge.
     """
-    edge = _edge_distance(facts)
-    lumen = _lumen_distance(facts)
-    edge_um, lumen_um = (_at(plane, yx_um, facts.overview_px) for plane in (edge, lumen))
+    pixel = facts.overview_px
+    places = np.floor(pixel.to_px(yx_um)).astype(np.int64).reshape(-1, 2)
+    places = np.clip(places, 0, np.array(facts.outline.shape) - 1)
+    edge_um, lumen_um = _edge_distance(places, facts), _lumen_distance(places, facts)
     kinds = np.full(len(yx_um), PARENCHYMA, dtype=object)
     kinds[edge_um <= edge_band_um] = EDGE
     kinds[edge_um < -facts.overview_px.mean] = OUTSIDE
@@ -150,30 +151,19 @@ def locate(
     return pd.DataFrame({"compartment": kinds, "edge_um": edge_um, "lumen_um": lumen_um})
 
 
-def _edge_distance(facts: SectionFacts) -> np.ndarray | None:
-    """Signed distance to the outline on the overview; None where the image shows no edge."""
+def _edge_distance(places: np.ndarray, facts: SectionFacts) -> np.ndarray:
+    """Signed distance to the outline, µm; NaN where the image shows no edge."""
     outline = facts.outline
-    if outline.all() or not outline.any():
-        return None
-    sampling = (facts.overview_px.y, facts.overview_px.x)
+    if not len(places) or outline.all() or not outline.any():
+        return np.full(len(places), np.nan)
     half = facts.overview_px.mean / 2  # distances are between pixel centres
-    inside = ndimage.distance_transform_edt(outline, sampling=sampling) - half
-    outside = ndimage.distance_transform_edt(~outline, sampling=sampling) - half
-    return np.where(outline, inside, -outside)
+    inside = distances_at(places, ~outline, facts.overview_px)
+    outside = distances_at(places, outline, facts.overview_px)
+    return np.where(inside > 0, inside - half, half - outside)
 
 
-def _lumen_distance(facts: SectionFacts) -> np.ndarray | None:
-    if facts.lumen is None or not facts.lumen.any():
-        return None
-    sampling = (facts.overview_px.y, facts.overview_px.x)
-    distance = ndimage.distance_transform_edt(~facts.lumen, sampling=sampling)
+def _lumen_distance(places: np.ndarray, facts: SectionFacts) -> np.ndarray:
+    if not len(places) or facts.lumen is None or not facts.lumen.any():
+        return np.full(len(places), np.nan)
+    distance = distances_at(places, facts.lumen, facts.overview_px)
     return np.maximum(distance - facts.overview_px.mean / 2, 0.0)
-
-
-def _at(plane: np.ndarray | None, yx_um: np.ndarray, pixel: PixelSize) -> np.ndarray:
-    """Values under points; NaN without a plane."""
-    if plane is None or not len(yx_um):
-        return np.full(len(yx_um), np.nan)
-    places = np.floor(pixel.to_px(yx_um)).astype(np.int64)
-    places = np.clip(places, 0, np.array(plane.shape) - 1)
-    return np.asarray(plane[places[:, 0], places[:, 1]], np.float64)

@@ -11,6 +11,7 @@ import math
 import cv2
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from fociquant.units import PixelSize
 
@@ -54,3 +55,31 @@ class Distances:
         if not self._square:
             return np.asarray(self._found >= um)
         return self._found >= np.float32(math.sqrt(max(math.ceil((um / self._um) ** 2) - 0.5, 0.0)))
+
+
+def distances_at(places: np.ndarray, mask: np.ndarray, pixel: PixelSize) -> np.ndarray:
+    """How far some pixels are from a mask, between pixel centres, µm.
+
+    Parameters
+    ----------
+    places : numpy.ndarray of int64, shape (n, 2)
+        Row and column.
+    mask : numpy.ndarray of bool, shape (h, w)
+        At least one pixel is True.
+    pixel : PixelSize
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n,)
+        0 inside.
+    """
+    found = np.zeros(len(places))
+    outside = ~mask[places[:, 0], places[:, 1]]
+    if not outside.any():
+        return found
+    # The nearest pixel of a mask is one of its border, of which there are few.
+    size = (pixel.y, pixel.x)
+    border = np.argwhere(mask & ~ndimage.binary_erosion(mask, border_value=1))
+    asked, which = np.unique(places[outside], axis=0, return_inverse=True)
+    found[outside] = cKDTree(border * size).query(asked * size)[0][which.ravel()]
+    return found

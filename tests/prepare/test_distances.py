@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.measure import regionprops
 
 from fociquant.prepare.compartments import _pixels_in_hull
-from fociquant.prepare.distances import Distances
+from fociquant.prepare.distances import Distances, distances_at
 from fociquant.units import PixelSize
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40)).filter(np.any)
@@ -32,6 +32,17 @@ def test_distances_are_compared_exactly(mask, um, steps, square):
         assert np.array_equal(found.within(limit), expected <= limit)
         assert np.array_equal(found.beyond(limit), expected > limit)
         assert np.array_equal(found.at_least(limit), expected >= limit)
+
+
+@settings(max_examples=60, deadline=None)
+@given(mask=masks, um=st.sampled_from([0.5, 3.0, 8.0]), other=st.sampled_from([1.0, 1.37]))
+def test_distances_of_some_pixels_are_those_of_all(mask, um, other):
+    pixel = PixelSize(um, other * um)
+    places = np.argwhere(np.ones_like(mask))[::-1]
+    expected = ndimage.distance_transform_edt(~mask, sampling=(pixel.y, pixel.x))
+    found = distances_at(np.concatenate([places, places[:3]]), mask, pixel)
+    assert np.allclose(found[: len(places)], expected.ravel()[::-1], rtol=1e-12, atol=0)
+    assert np.array_equal(found[len(places) :], found[: len(places[:3])])
 
 
 def test_far_distances_on_a_large_grid():
