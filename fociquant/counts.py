@@ -1,4 +1,4 @@
-"""What a count of cells is worth: which mice have one, and what it still allows."""
+"""What a count of cells is worth: which mice have one, what it still allows, and how it is said."""
 
 from __future__ import annotations
 
@@ -51,3 +51,8 @@ def is_observed(mice: pd.DataFrame, value: str = "cells") -> pd.Series:
         return complete
     area, count = mice["tissue_mm2"].astype("float64"), mice[value].astype("float64")
     return complete & ~((area == 0) & (count == 0))
+
+
+def several(number: int, one: str, more: str = "") -> str:
+    """``1 cell``, ``2 cells``; `more` where an s does not make the plural."""
+    return f"{number} {one if number == 1 else more or one + 's'}"

@@ -72,14 +72,10 @@ def _numbered(problems: Iterable[Problem]) -> list[str]:
     ]
 
 
-def _number(number: int, what: str) -> str:
-    """``1 mouse``, ``2 mice``."""
-    several = f"{what.removesuffix('mouse')}mice" if what.endswith("mouse") else f"{what}s"
-    return f"{number} {what if number == 1 else several}"
-
-
 def _summary_lines(summary: dict[str, Any]) -> list[str]:
     """A short account of what a run would count."""
+    from fociquant.counts import several
+
     channels = ", ".join(f"{role} = {channel}" for role, channel in summary["channels"].items())
     sizes = ", ".join(summary["pixel_sizes_um"])
     pixels = f"{sizes} µm" if sizes else "not looked at"
@@ -87,17 +83,18 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
     lines = [
         f"{summary['name']}: ready to run.",
         "",
-        f"  {_number(summary['mice'], 'mouse')}, {_number(summary['sections'], 'section')} "
-        f"({_number(summary['negative_controls'], 'negative control')}), "
+        f"  {several(summary['mice'], 'mouse', 'mice')}, {several(summary['sections'], 'section')} "
+        f"({several(summary['negative_controls'], 'negative control')}), "
         f"{summary['megapixels']:,.1f} megapixels a channel",
     ]
     for arm in summary["arms"]:
         reference = "  (reference)" if arm["group"] == summary["reference_group"] else ""
         control = arm["control_mice"]
-        controls = f", {_number(control, 'negative-control mouse')}" if control else ""
+        told = several(control, "negative-control mouse", "negative-control mice")
+        controls = f", {told}" if control else ""
+        mice = several(arm["mice"], "mouse", "mice")
         lines.append(
-            f"    {arm['group']:<12} {arm['dpi']:>6g} dpi   n = {_number(arm['mice'], 'mouse')}"
-            f"{controls}{reference}"
+            f"    {arm['group']:<12} {arm['dpi']:>6g} dpi   n = {mice}{controls}{reference}"
         )
     lines += [
         f"  channels: {channels}",

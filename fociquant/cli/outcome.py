@@ -7,6 +7,7 @@ import json
 import click
 import pandas as pd
 
+from fociquant.counts import several
 from fociquant.run.study import Outcome
 
 SHOWN = (
@@ -38,9 +39,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
             click.echo(f"  {path}")
     _show_refused_controls(outcome)
     if outcome.failed:
-        number = len(outcome.failed)
-        sections = "1 section" if number == 1 else f"{number} sections"
-        click.echo(f"{sections} not counted, see sections.csv:", err=True)
+        click.echo(
+            f"{several(len(outcome.failed), 'section')} not counted, see sections.csv:", err=True
+        )
         for row in outcome.tables.sections.itertuples():
             if row.section in outcome.failed:
                 click.echo(f"  {row.section!s}: {row.reason!s}", err=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fociquant.counts import poisson_upper
+from fociquant.counts import poisson_upper, several
 from fociquant.gate.grouping import largest_groups
 from fociquant.gate.pattern import ring_asked
 from fociquant.settings import GateSettings
@@ -316,9 +316,9 @@ def _loss(control: Passing, others: Sequence[Passing], settings: GateSettings) -
     if lost <= settings.control_max_loss_fraction:
         return ""
     return (
-        f"{_some(len(control), 'candidate')} in it pass the gate and look like cells: a threshold "
-        f"above them would reject some {100 * min(lost, 1.0):.0f} % of the cells of this batch. "
-        "Either it has labelled cells, or false cells here cannot be told from true ones. "
+        f"{several(len(control), 'candidate')} in it pass the gate and look like cells: a "
+        f"threshold above them would reject some {100 * min(lost, 1.0):.0f} % of the cells of this "
+        "batch. Either it has labelled cells, or false cells here cannot be told from true ones. "
         "Look at both."
     )
 
@@ -344,7 +344,7 @@ def _rims(batch: str, stained: Sequence[Passing], others: Sequence[Passing]) -> 
     left_out = sum(map(len, stained)) - sum(map(len, others))
     return (
         f"there is no unstained channel, and the certain cells of {what} wear the marker as a rim: "
-        f"{_some(left_out, 'candidate')} evenly filled with it, as macrophages are, "
+        f"{several(left_out, 'candidate')} evenly filled with it, as macrophages are, "
         f"{'is' if left_out == 1 else 'are'} not counted."
     )
 
@@ -356,7 +356,7 @@ def _cost(batch: str, gate: Gate, others: np.ndarray) -> str:
     lost = len(others) - int(_passes(others, gate).sum())
     return (
         f"the controls raise {what} ({', '.join(parts)}): {lost} of "
-        f"{_some(len(others), 'candidate')} of the other sections are no longer counted."
+        f"{several(len(others), 'candidate')} of the other sections are no longer counted."
     )
 
 
@@ -364,11 +364,7 @@ def _too_small(batch: str, area: float, left: int, bound: float, settings: GateS
     what = f"of batch {batch!r} " if batch else ""
     wanted = settings.control_false_positives_per_mm2
     return (
-        f"the controls {what}are {area:.3g} mm² of tissue with {_some(left, 'false cell')}: they "
+        f"the controls {what}are {area:.3g} mm² of tissue with {several(left, 'false cell')}: they "
         f"show that there are fewer than {bound:.2g} per mm² (95 %), not fewer than {wanted:g}. "
         f"That takes {upper_bound(0, 1.0) / wanted:.3g} mm² of them without a false cell."
     )
-
-
-def _some(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from fociquant.prepare.detail import Levels
+from fociquant.prepare.distances import Distances
 from fociquant.units import PixelSize
 
 ROLE = "autofluorescence"
@@ -100,13 +101,12 @@ def _without_walls(folds: np.ndarray, air: np.ndarray, pixel: PixelSize) -> np.n
     """Only bands of which less than half lies beside a wide lumen."""
     if not folds.any():
         return folds
-    sampling = (pixel.y, pixel.x)
-    middle = ndimage.distance_transform_edt(air, sampling=sampling) >= LUMEN_UM
+    middle = Distances(~air, pixel).at_least(LUMEN_UM)
     if not middle.any():
         return folds
-    away = ndimage.distance_transform_edt(~middle, sampling=sampling)
+    near = Distances(middle, pixel).within(LUMEN_UM + BESIDE_UM)
     bands, count = ndimage.label(folds, structure=np.ones((3, 3)))
-    beside = ndimage.mean(away <= LUMEN_UM + BESIDE_UM, bands, np.arange(1, count + 1))
+    beside = ndimage.mean(near, bands, np.arange(1, count + 1))
     return np.concatenate([[False], np.asarray(beside) < 0.5])[bands]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from fociquant.counts import several
 from fociquant.report._dots import is_complete, is_control
-from fociquant.report._html import several
 from fociquant.report._review import reviewed_mice, touched_mice
 
 SMALLEST_GROUP = 4

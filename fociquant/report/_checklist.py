@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from fociquant.report import _html as html
+from fociquant.counts import several
 from fociquant.report._dots import is_complete, is_control
 from fociquant.report._methods import pixels_in_words
 from fociquant.report._review import blinding_in_words, review_in_words
@@ -102,7 +102,7 @@ def _groups(mice: pd.DataFrame) -> str:
     counted = mice[~is_control(mice)]
     groups = ", ".join(dict.fromkeys(map(str, counted["group"])))
     controls = int(is_control(mice).sum())
-    extra = f" {html.several(controls, 'negative-control mouse', 'negative-control mice')}."
+    extra = f" {several(controls, 'negative-control mouse', 'negative-control mice')}."
     return f"Groups: {groups or 'none'}; days: {_days(mice)}. Experimental unit: the mouse.{extra}"
 
 

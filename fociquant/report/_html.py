@@ -171,11 +171,6 @@ def embedded(content: bytes, suffix: str, *, caption: str, alt: str = "") -> str
     )
 
 
-def several(number: int, one: str, more: str = "") -> str:
-    """``1 cell``, ``2 cells``; `more` where an s does not make the plural."""
-    return f"{number} {one if number == 1 else more or one + 's'}"
-
-
 def absent(reason: str) -> str:
     """A sentence where a picture or a table would stand."""
     return f'<p class="none">{text(reason)}</p>'

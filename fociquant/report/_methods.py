@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from fociquant.report import _html as html
+from fociquant.counts import several
 from fociquant.report._dots import is_control
 from fociquant.report._review import review_in_words
 from fociquant.settings import score_asked_for
@@ -59,8 +59,8 @@ def _what(run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame) ->
     lost = f" {failed} of the sections could not be analysed and were left out." if failed else ""
     return (
         f"Positive cells and metastatic foci were counted with {made} in "
-        f"{html.several(len(sections), 'lung section')} of "
-        f"{html.several(len(mice), 'mouse', 'mice')}.{pixels_in_words(run)}{lost}"
+        f"{several(len(sections), 'lung section')} of "
+        f"{several(len(mice), 'mouse', 'mice')}.{pixels_in_words(run)}{lost}"
     )
 
 
@@ -168,8 +168,8 @@ def _thresholds(sections: pd.DataFrame) -> Iterator[str]:
         cells = pd.to_numeric(control["cells"], errors="coerce").sum()
         area = pd.to_numeric(control["tissue_mm2"], errors="coerce").sum()
         yield (
-            f"In {html.several(len(control), 'negative-control section')} ({area:.3g} mm² of "
-            f"tissue) {html.several(int(cells), 'cell was', 'cells were')} counted."
+            f"In {several(len(control), 'negative-control section')} ({area:.3g} mm² of "
+            f"tissue) {several(int(cells), 'cell was', 'cells were')} counted."
         )
     else:
         yield "There were no negative-control sections."

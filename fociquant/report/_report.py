@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fociquant.atomic import write_bytes
+from fociquant.counts import several
 from fociquant.report import _html as html
 from fociquant.report._caveats import caveats
 from fociquant.report._checklist import checklists
@@ -312,7 +313,7 @@ def _thumb_caption(row: Mapping[Any, Any]) -> str:
     if cells is None or pd.isna(cells):
         return f"{row['section']}: not counted"
     tissue = "" if area is None or pd.isna(area) else f", {area:.3g} mm²"
-    return f"{row['section']}: {html.several(int(cells), 'cell')}{tissue}"
+    return f"{row['section']}: {several(int(cells), 'cell')}{tissue}"
 
 
 def _tables(
@@ -382,9 +383,9 @@ def _summary(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
     done = int((sections["status"] == "done").sum())
     cells = int(mice["cells"].fillna(0).sum())
     return html.text(
-        f"{html.several(len(mice), 'mouse', 'mice')}, "
-        f"{html.several(mice['group'].nunique(), 'group')}, "
-        f"{html.several(mice['dpi'].nunique(), 'time point')}; {done} of "
-        f"{html.several(len(sections), 'section')} counted, "
-        f"{html.several(cells, 'positive cell')}."
+        f"{several(len(mice), 'mouse', 'mice')}, "
+        f"{several(mice['group'].nunique(), 'group')}, "
+        f"{several(mice['dpi'].nunique(), 'time point')}; {done} of "
+        f"{several(len(sections), 'section')} counted, "
+        f"{several(cells, 'positive cell')}."
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from fociquant.counts import several
 from fociquant.report import _html as html
 
 REVIEWERS_SHOWN = ("section", "reviewer", "second_look", "status", "decisions", "comments",
@@ -56,7 +57,7 @@ def blinding_in_words(reviewers: pd.DataFrame | None) -> str:
     names = table["reviewer"].nunique()
     who = "One reviewer" if names == 1 else f"{names} reviewers"
     blind = int((table["blinded"] == "yes").sum())
-    looks = html.several(len(table), "review of a section", "reviews of sections")
+    looks = several(len(table), "review of a section", "reviews of sections")
     if blind == len(table):
         return (
             f"{who} saw sections under codes in random order, without group, day, mouse and file "

@@ -89,8 +89,7 @@ def collect_images(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist. Check the path.")
-        is_folder = path.is_dir() and path.suffix != ".zarr"
-        found += sorted(filter(_is_image, path.iterdir())) if is_folder else [path]
+        found += sorted(filter(_is_image, path.iterdir())) if _is_folder(path) else [path]
     if not found:
         others = pictures_left_out(paths)
         there = f", but {len(others)} such as {others[0].name}" if others else ""
@@ -101,11 +100,15 @@ def collect_images(paths: Sequence[Path]) -> list[Path]:
 
 def pictures_left_out(paths: Sequence[Path]) -> list[Path]:
     """Images in the folders of the arguments whose format is not read, sorted by name."""
-    folders = (path for path in paths if path.is_dir() and path.suffix != ".zarr")
     return [
-        path for folder in folders for path in sorted(folder.iterdir())
+        path for folder in filter(_is_folder, paths) for path in sorted(folder.iterdir())
         if path.suffix.lower() in OTHER_SUFFIXES
     ]  # fmt: skip
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether images are looked for in it; an OME-Zarr image is a folder itself."""
+    return path.is_dir() and path.suffix != ".zarr"
 
 
 def _is_image(path: Path) -> bool:

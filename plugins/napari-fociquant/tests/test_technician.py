@@ -57,12 +57,18 @@ def rows_of(table):
     return [[table.item(y, x).text() for x in range(1, 4)] for y in range(table.rowCount())]
 
 
-def test_letters_are_written_into_the_sheet_while_the_review_is_docked(bench, two, qtbot):
-    bench.study.open(two)
+def at_the_sheet(bench, folder, qtbot):
+    """The table of a new study, with the focus on the first row's mouse."""
+    bench.study.open(folder)
     table = bench.study.draft.table
     in_front(bench, qtbot, bench.study)
     focus_on(table, qtbot)
     table.setCurrentCell(0, 1)
+    return table
+
+
+def test_letters_are_written_into_the_sheet_while_the_review_is_docked(bench, two, qtbot):
+    table = at_the_sheet(bench, two, qtbot)
     for letter in "MAC-1":
         QTest.keyClick(QApplication.focusWidget(), letter)
     press(Qt.Key.Key_Return)
@@ -70,11 +76,7 @@ def test_letters_are_written_into_the_sheet_while_the_review_is_docked(bench, tw
 
 
 def test_a_block_from_a_spreadsheet_is_pasted_filled_copied_and_cleared(bench, two, qtbot):
-    bench.study.open(two)
-    table = bench.study.draft.table
-    in_front(bench, qtbot, bench.study)
-    focus_on(table, qtbot)
-    table.setCurrentCell(0, 1)
+    table = at_the_sheet(bench, two, qtbot)
     control = Qt.KeyboardModifier.ControlModifier
     QApplication.clipboard().setText("007\tPBS\t9\r\n1E5\tIAV\t15\r\nm3\tPBS\t9\r\n")
     press(Qt.Key.Key_V, control)

@@ -190,30 +190,36 @@ class SectionView(QObject):
         if layer is not None and layer.metadata[TAG] == tuple(regions):
             return
         rings = [ring for rings in regions.values() for ring in rings]
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
-        self._layers.pop(REGIONS, None)
+        self._drop(REGIONS)
         if rings:
-            self._layers[REGIONS] = self._viewer.add_shapes(
+            layer = self._viewer.add_shapes(
                 rings, shape_type="polygon", name=REGIONS, face_color="#7A6FB040",
                 edge_color="#7A6FB0", edge_width=3, units=UNITS, metadata={TAG: tuple(regions)},
             )  # fmt: skip
-            self._layers[REGIONS].locked = True
-            self._rest()
+            self._keep(REGIONS, layer)
+
+    def _keep(self, name: str, layer: Layer) -> None:
+        """A layer that was added is one of ours: nobody edits it, and it is not the active one."""
+        self._layers[name] = layer
+        layer.locked = True
+        self._rest()
+
+    def _drop(self, name: str) -> None:
+        """Remove one of our layers, unless the user did."""
+        layer = self._layers.pop(name, None)
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
 
     def offer(self, points: np.ndarray | None) -> None:
         """Show a region that was drawn and waits for its reason, (n, 2) µm; None: no more."""
-        layer = self._layers.pop(OFFERED, None)
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+        self._drop(OFFERED)
         if points is None or len(points) < 2:
             return
-        self._layers[OFFERED] = self._viewer.add_shapes(
+        layer = self._viewer.add_shapes(
             [points], shape_type="polygon", name=OFFERED, face_color="#FFFFFF20",
             edge_color="#FFFFFF", edge_width=2, units=UNITS, metadata={TAG: OFFERED},
         )  # fmt: skip
-        self._layers[OFFERED].locked = True
-        self._rest()
+        self._keep(OFFERED, layer)
 
     def mark(self, y_um: float, x_um: float) -> None:
         """Draw a square round a candidate; the one before has none any more."""
@@ -221,12 +227,11 @@ class SectionView(QObject):
         if layer is not None and layer in self._viewer.layers:
             layer.data = [[y_um, x_um]]
             return
-        self._layers[MARK] = self._viewer.add_points(
+        layer = self._viewer.add_points(
             [[y_um, x_um]], name=MARK, symbol="square", size=MARK_UM, face_color="transparent",
             border_color="#FFFFFF", border_width=0.04, units=UNITS, metadata={TAG: MARK},
         )  # fmt: skip
-        self._layers[MARK].locked = True
-        self._rest()
+        self._keep(MARK, layer)
 
     def layer(self, name: str) -> Layer | None:
         """One of our layers."""
