@@ -164,6 +164,11 @@ class GateSettings(_Frozen):
     marker_snr: float = Field(2.0, ge=0.0)
     """Marker beyond what its surroundings and autofluorescence explain, in standard deviations of
     the pixel noise: the floor of the marker threshold, which negative controls may only raise."""
+    certain_score: float = Field(4.0, ge=-10.0, le=10.0)
+    """From this mean logit on the network is certain, which counts only beside an
+    autofluorescence channel."""
+    certain_marker_fraction: float = Field(0.5, ge=0.0, le=1.0)
+    """So much of the floor will do for those."""
     control_false_positives_per_mm2: float = Field(0.02, gt=0.0, le=100.0)
     """The gate is raised until negative controls of the batch show at most this many, 1/mm²."""
     control_max_positives_per_mm2: float = Field(100.0, gt=0.0)

@@ -16,7 +16,12 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from fociquant.flags import REJECTING, CellFlag, flag_names
-from fociquant.gate.autofluorescence import beyond_autofluorescence, is_evident, is_explained
+from fociquant.gate.autofluorescence import (
+    beyond_autofluorescence,
+    is_certain,
+    is_evident,
+    is_explained,
+)
 from fociquant.gate.controls import Gate
 from fociquant.gate.phenotypes import judge_phenotype
 from fociquant.gate.standout import out_of_place
@@ -86,12 +91,12 @@ def gate_objects(
     autofluorescence = _excess(objects, "autofluorescence", facts, crowded)
     unexplained = beyond_autofluorescence(excess, autofluorescence, facts)
     gate = gate or Gate()
-    needed = marker_needed(facts, gate, settings)
+    needed = _marker_needed_of_each(objects, facts, gate, settings)
     ring = _ring(objects, excess)
     score = objects["score_mean"].to_numpy()
     bits = objects["flags"].to_numpy(np.int64).copy()
     dim = unexplained <= needed
-    explained = is_explained(objects, autofluorescence, unexplained, facts, settings)
+    explained = is_explained(objects, autofluorescence, unexplained, facts, settings, ring=ring)
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
     dim &= ~(explained & (excess > needed))
     least = _needed_score(facts, settings)
@@ -149,6 +154,16 @@ def _ring(objects: pd.DataFrame, excess: np.ndarray) -> np.ndarray:
 def marker_needed(facts: SectionFacts, gate: Gate, settings: GateSettings) -> float:
     """Unexplained marker that an object of this section must exceed, counts."""
     return max(settings.marker_snr * facts.marker_unit, gate.marker)
+
+
+def _marker_needed_of_each(
+    objects: pd.DataFrame, facts: SectionFacts, gate: Gate, settings: GateSettings
+) -> np.ndarray:
+    """The same for every object, less for those of which the network is certain."""
+    less = settings.certain_marker_fraction * settings.marker_snr
+    least = max(less * facts.marker_unit, gate.marker)
+    certain = is_certain(objects, facts, settings)
+    return np.where(certain, least, marker_needed(facts, gate, settings))
 
 
 def _excess(

@@ -121,7 +121,7 @@ def _gate(run: Mapping[str, Any], gate: Mapping[str, Any], sections: pd.DataFram
     marker = channels.get("marker", "marker")
     rules = [
         f"its {marker} signal exceeded its surroundings by more than "
-        f"{gate.get('marker_snr', 0):g} standard deviations of the pixel noise"
+        f"{_floor(gate, channels)} standard deviations of the pixel noise"
     ]
     if "autofluorescence" in channels:
         rules.append(_glow(gate, channels["autofluorescence"]))
@@ -133,6 +133,15 @@ def _gate(run: Mapping[str, Any], gate: Mapping[str, Any], sections: pd.DataFram
     rules.append(f"and the network's mean score was at least {_score(gate, channels)}")
     sentence = f"An object was counted as a cancer cell if {', '.join(rules)}."
     return " ".join([sentence, *_thresholds(sections), *_phenotypes(run, gate)])
+
+
+def _floor(gate: Mapping[str, Any], channels: Mapping[str, Any]) -> str:
+    floor = float(gate.get("marker_snr", 0.0))
+    certain = floor * float(gate.get("certain_marker_fraction", 1.0))
+    if "autofluorescence" not in channels or certain == floor:
+        return f"{floor:g}"
+    score = gate.get("certain_score", 0)
+    return f"{floor:g} ({certain:g} where the network's mean score was at least {score:g})"
 
 
 def _glow(gate: Mapping[str, Any], channel: str) -> str:

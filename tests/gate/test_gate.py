@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fociquant.flags import REJECTING, CellFlag, parse_flags
-from fociquant.gate import gate_objects
+from fociquant.gate import Gate, gate_objects
 from fociquant.model import ChannelStats, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
@@ -46,7 +46,7 @@ def judge(*changes, facts=FACTS, phenotypes=("Ki67",), **options):
     [
         ({}, ""),
         ({"score_mean": 1.0}, "uncertain"),
-        ({"marker_mean": 170.0}, "dim_marker"),
+        ({"marker_mean": 163.0}, "dim_marker"),
         ({"nucleus_p90": 150.0}, "no_nucleus"),
         ({"area_um2": 10.0}, "too_small"),
         ({"area_um2": 5000.0}, "too_large"),
@@ -109,6 +109,41 @@ def test_redder_pigment_is_told_by_its_grain_in_both_channels(correlation, flag)
     assert judge(stained)["positive"].tolist() == [True]
 
 
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        ({}, ""),
+        ({"score_mean": 3.9}, "autofluorescent"),
+        ({"marker_core_mean": 580.0}, "autofluorescent"),
+    ],
+)
+def test_marker_that_bleeds_into_the_unstained_channel_is_no_pigment(change, flag):
+    bleeding = {
+        "autofluorescence_mean": 400.0, "marker_mean": 600.0, "correlation": 0.85,
+        "marker_edge_mean": 700.0, "marker_core_mean": 400.0,
+    }  # fmt: skip
+    assert judge(bleeding | change)["flags"].tolist() == [flag]
+
+
+@pytest.mark.parametrize("change", [{"score_mean": 3.9}, {"marker_mean": 163.0}])
+def test_less_marker_will_do_where_the_network_is_certain(change):
+    dim = {"marker_mean": 170.0}
+    assert judge(dim)["flags"].tolist() == [""]
+    assert judge(dim | change)["flags"].tolist() == ["dim_marker"]
+    for more in ({"certain_marker_fraction": 1.0}, {"marker_snr": 4.0}, {"certain_score": 6.0}):
+        assert judge(dim, **more)["flags"].tolist() == ["dim_marker"]
+    unstained = replace(FACTS, autofluorescence_slope=None)
+    assert judge(dim | {"marker_mean": 168.0}, facts=unstained)["flags"].tolist() == ["dim_marker"]
+
+
+def test_negative_controls_raise_the_marker_of_certain_cells_too():
+    table = pd.DataFrame([CELL | {"marker_mean": 190.0}])
+    for marker, flag in ((30.0, ""), (40.0, "dim_marker")):
+        gate = Gate(marker=marker)
+        found = gate_objects(table, FACTS, phenotypes=(), settings=GateSettings(), gate=gate)
+        assert found["flags"].tolist() == [flag]
+
+
 UNSURE = {"score_mean": 2.1, "nucleus_rim": 0.2}
 """Otherwise a cell beyond doubt."""
 
@@ -144,7 +179,7 @@ def test_switched_off_rules_reject_nothing():
 
 
 def test_in_a_crowd_the_tissue_stands_in_for_a_bright_ring():
-    crowd, ring = judge({"marker_ring": 580.0, "ring_px": 0}, {"marker_ring": 580.0})["flags"]
+    crowd, ring = judge({"marker_ring": 590.0, "ring_px": 0}, {"marker_ring": 590.0})["flags"]
     assert crowd == "" and ring == "dim_marker"
 
 
@@ -198,7 +233,7 @@ def test_a_stricter_rule_never_counts_more(name):
 
 
 def test_a_ring_of_a_few_pixels_is_crowded():
-    bright = {"marker_ring": 580.0, "ring_px": 300}
+    bright = {"marker_ring": 590.0, "ring_px": 300}
     table = pd.DataFrame([CELL | bright])
     arguments = {"phenotypes": (), "settings": GateSettings()}
     fine, coarse = (

@@ -164,6 +164,21 @@ def test_slope_of_a_line_under_noise_and_labelled_cells():
     assert autofluorescence_slope([], [], []) == 0.0
 
 
+def test_slope_is_that_of_tissue_whatever_the_colour_of_pigment_and_red_cells():
+    rng = np.random.default_rng(3)
+    af = np.kron(rng.gamma(9.0, 20.0, (64, 64)), np.ones((4, 4)))
+    marker = 30 + 1.2 * af + rng.normal(0, 20, af.shape)
+    everywhere = [np.ones(af.shape, bool)]
+    for slope in (0.2, 1.2, 4.0):
+        pigment = np.zeros(af.shape, bool)
+        pigment[:40, :64] = True  # 4 %
+        glowing = np.where(pigment, 5 * af + 300, af)
+        found = autofluorescence_slope(
+            [np.where(pigment, slope * glowing, marker)], [glowing], everywhere
+        )
+        assert found == pytest.approx(1.2, rel=0.05)
+
+
 class Endless:
     """A section too large for memory, made while it is read: a disc of striped tissue."""
 

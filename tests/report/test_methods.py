@@ -43,6 +43,16 @@ def test_the_score_told_is_the_score_asked_for(gate, channels, score):
     assert f"the network's mean score was at least {score}." in paragraph(settings, channels)
 
 
+def test_the_floor_told_is_the_floor_asked_for():
+    gate = {"marker_snr": 3.0, "certain_score": 4.5}
+    half = "more than 3 (1.5 where the network's mean score was at least 4.5) standard deviations"
+    assert half in paragraph(Settings(gate=GateSettings(**gate)), AF)
+    whole = "more than 3 standard deviations"
+    assert whole in paragraph(Settings(gate=GateSettings(**gate)), {"marker": "G"})
+    gate["certain_marker_fraction"] = 1.0
+    assert whole in paragraph(Settings(gate=GateSettings(**gate)), AF)
+
+
 def test_raised_thresholds_are_a_whole_sentence():
     told = paragraph(Settings(), AF, source="controls")
     assert "were raised per staining batch by its negative-control sections. In 1 neg" in told
