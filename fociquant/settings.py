@@ -164,6 +164,9 @@ class GateSettings(_Frozen):
     marker_snr: float = Field(2.0, ge=0.0)
     """Marker beyond what its surroundings and autofluorescence explain, in standard deviations of
     the pixel noise: the floor of the marker threshold, which negative controls may only raise."""
+    min_marker_counts: float = Field(0.0, ge=0.0)
+    """The same in counts, whatever the noise; stains of colour images have 10 000 per unit of
+    optical density."""
     certain_score: float = Field(4.0, ge=-10.0, le=10.0)
     """From this mean logit on the network is certain, which counts only beside an
     autofluorescence channel."""
@@ -179,8 +182,9 @@ class GateSettings(_Frozen):
     """Nuclear stain on the cell, from 0 (darkest) to 1 (brightest nuclei); 0 asks for none."""
     autofluorescence_ratio: float = Field(1.8, ge=0.0)
     """Marker must exceed this multiple of what the autofluorescence channel predicts."""
-    pigment_ratio: float = Field(5.0, ge=0.0)
-    """The same where marker and autofluorescence have the same grain, as pigment has."""
+    pigment_ratio: float = Field(6.0, ge=0.0)
+    """The same where marker and autofluorescence have the same grain, as pigment has; twice as much
+    where the network is not certain."""
     evident_less_score: float = Field(0.8, ge=0.0)
     """So much less score will do where marker, autofluorescence and nucleus leave no doubt."""
     edge_band_um: float = Field(50.0, ge=0.0, le=2000.0)

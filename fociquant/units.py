@@ -22,6 +22,9 @@ Um = NewType("Um", float)
 UM2_PER_MM2 = 1e6
 """Square micrometres in one square millimetre."""
 
+COUNTS_PER_DENSITY = 10_000
+"""Counts of a stain channel, separated from a colour image, per unit of optical density."""
+
 MIN_PIXEL_UM, MAX_PIXEL_UM = 0.01, 100.0
 """Sizes outside this range are metadata errors, not microscopes, µm per pixel."""
 

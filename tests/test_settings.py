@@ -30,7 +30,7 @@ from fociquant.settings import (
 
 MODELS = (PrepareSettings, SegmentSettings, MeasureSettings, GateSettings, FociSettings)
 FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
-UNITS = ("_um", "_um2", "_mm2", "_um_per_px", "_px")
+UNITS = ("_um", "_um2", "_mm2", "_um_per_px", "_px", "_counts")
 PURE = (  # ratios, counts, names and logits have no unit
     "_snr", "_fraction", "_ratio", "_threshold", "_solidity", "_score", "_steps", "_tiles",
     "model", "profile", "_difference", "_share", "_nucleus", "stains", "_rgb",

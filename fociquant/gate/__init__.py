@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fociquant.gate.autofluorescence import own_glow
 from fociquant.gate.cells import gate_objects, marker_needed
 from fociquant.gate.controls import (
     BatchThreshold,
@@ -10,7 +11,12 @@ from fociquant.gate.controls import (
     batch_thresholds,
     upper_bound,
 )
-from fociquant.gate.phenotypes import control_threshold, section_spill_over, spill_over
+from fociquant.gate.phenotypes import (
+    control_threshold,
+    range_of_batch,
+    section_spill_over,
+    spill_over,
+)
 
 __all__ = [
     "BatchThreshold",
@@ -20,6 +26,8 @@ __all__ = [
     "control_threshold",
     "gate_objects",
     "marker_needed",
+    "own_glow",
+    "range_of_batch",
     "section_spill_over",
     "spill_over",
     "upper_bound",

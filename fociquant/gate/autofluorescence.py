@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
+from fociquant.gate.pattern import CERTAIN_SCORE
 from fociquant.model import SectionFacts
 from fociquant.settings import GateSettings
 
@@ -17,10 +20,20 @@ COMMON_GLOW = 0.375
 """Part of its glow over the surroundings that counts of a cell that glows no more than common
 tissue does."""
 
-CERTAIN_RING = 0.3
-"""A certain cell with a rim this much brighter than its core (1 - core / edge) is no pigment,
-whatever its grain: where the marker bleeds into the unstained channel both have its pattern. Of
-1019 false candidates with one grain two had such a rim, and scores of 2.9 and 3.6."""
+UNSURE_GRAIN, UNSURE_MORE = 0.7, 2.0
+"""The same for objects of which the network is not certain, and so many times as much is asked of
+them: no true cell of these sections is among them, and macrophages of far-red sections are."""
+
+BLED_RING, BLED_GRAIN = 0.4, 0.9
+"""A cell beyond doubt with a rim this much brighter than its core (1 - core / edge) and a grain
+less alike than this is no pigment: where an eighth of the marker bleeds into the unstained channel
+both have its pattern; such cells have 0.41 to 0.65 and 0.80 to 0.87, macrophages less or more."""
+
+GLOWS, GLOWS_GRAIN = 1.6, 0.4
+"""Where a batch does not tell how much its cells glow, more than this multiple of common tissue
+with some of the grain in common is more than cells do."""
+GLOWS_MORE_GRAIN = 0.7
+"""For an object beyond doubt to be more than a cell it takes that much in common."""
 
 EVIDENT_STRENGTH = 3.0
 """Beyond doubt is more marker strength than this, standard deviations of the pixel noise,"""
@@ -30,6 +43,28 @@ EVIDENT_UM2 = 60.0
 """more area, µm²: two red cells of a mouse,"""
 EVIDENT_RIM = 0.5
 """and less of the nucleus in the outer 2 µm, where the nucleus of a neighbour would be."""
+
+
+def own_glow(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
+    """Autofluorescence of objects in multiples of common tissue's; zeros without the channel.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        Uses ``autofluorescence_mean``.
+    facts : SectionFacts
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n,)
+        0 is the darkest place of the section, 1 its tissue's median.
+    """
+    if not facts.autofluorescence_slope:
+        return np.zeros(len(objects))
+    stats = facts.stats["autofluorescence"]
+    common = max(stats.background - stats.low, stats.noise)
+    mean = objects["autofluorescence_mean"].to_numpy(np.float64)
+    return np.asarray((mean - stats.low) / common)
 
 
 def beyond_autofluorescence(
@@ -51,13 +86,15 @@ def is_explained(
     settings: GateSettings,
     *,
     ring: np.ndarray,
+    most_glow: float = math.inf,
 ) -> np.ndarray:
     """Whether autofluorescence on an object explains its marker signal.
 
     The slope between the two channels is that of common tissue; pigment and red cells differ. So
     of what glows more than common tissue does, the marker has to exceed a multiple of what the
-    slope predicts. A cell of common glow that bulges into an air space is asked for less, and
-    what has the same grain in both channels, as pigment has, for more.
+    slope predicts. A cell of common glow that bulges into an air space is asked for less. More is
+    asked of what has the same grain in both channels, as pigment has, and of what glows more than
+    the cells of the batch, unless it is beyond doubt.
 
     Parameters
     ----------
@@ -70,6 +107,8 @@ def is_explained(
         Uses ``autofluorescence_ratio``, ``pigment_ratio`` and ``certain_score``.
     ring : numpy.ndarray of float64, shape (n,)
         1 - core / edge of the marker.
+    most_glow : float
+        What cells of the batch have at most, in multiples of common tissue; infinite: not known.
 
     Returns
     -------
@@ -83,11 +122,26 @@ def is_explained(
     mean = objects["autofluorescence_mean"].to_numpy(np.float64)
     over_tissue = np.maximum(mean - facts.stats["autofluorescence"].background, 0.0)
     glow = np.maximum(np.minimum(over_ring, over_tissue), COMMON_GLOW * over_ring)
-    alike = objects["correlation"].to_numpy() > SAME_GRAIN
-    alike &= ~((ring > CERTAIN_RING) & is_certain(objects, facts, settings))
-    more = max(settings.pigment_ratio, settings.autofluorescence_ratio) - 1.0
+    certain = is_certain(objects, facts, settings)
+    alike = objects["correlation"].to_numpy() > np.where(certain, SAME_GRAIN, UNSURE_GRAIN)
+    beyond_doubt = objects["score_mean"].to_numpy() >= CERTAIN_SCORE
+    grain = objects["correlation"].to_numpy()
+    alike &= ~(beyond_doubt & (ring > BLED_RING) & (grain < BLED_GRAIN))
+    alike |= _glows(objects, facts, beyond_doubt, most_glow)
+    ratio = settings.pigment_ratio * np.where(certain, 1.0, UNSURE_MORE)
+    more = np.maximum(ratio, settings.autofluorescence_ratio) - 1.0
     limit = np.where(alike, more * over_ring, (settings.autofluorescence_ratio - 1.0) * glow)
     return np.asarray(unexplained <= slope * limit)
+
+
+def _glows(
+    objects: pd.DataFrame, facts: SectionFacts, beyond_doubt: np.ndarray, most: float
+) -> np.ndarray:
+    """Which objects glow more than cells do."""
+    own, grain = own_glow(objects, facts), objects["correlation"].to_numpy()
+    if math.isfinite(most):
+        return np.asarray((own > most) & (~beyond_doubt | (grain > GLOWS_MORE_GRAIN)))
+    return np.asarray((own > GLOWS) & (grain > GLOWS_GRAIN) & ~beyond_doubt)
 
 
 def is_certain(objects: pd.DataFrame, facts: SectionFacts, settings: GateSettings) -> np.ndarray:

@@ -23,7 +23,7 @@ import numpy as np
 
 from fociquant.counts import poisson_upper, several
 from fociquant.gate.grouping import largest_groups
-from fociquant.gate.pattern import ring_asked
+from fociquant.gate.pattern import glow_allowed, ring_asked
 from fociquant.settings import GateSettings
 
 THRESHOLD_DECIMALS = 4
@@ -59,11 +59,20 @@ class Gate:
     ring : float
         1 - core / edge of the marker: 1 for a membrane around an empty cell, 0 for an evenly
         filled one.
+    glow : float
+        Not a threshold that is raised: the most autofluorescence that certain cells of the batch
+        have, in multiples of common tissue; infinite where that is not known.
     """
 
     marker: float = -math.inf
     score: float = -math.inf
     ring: float = -math.inf
+    glow: float = math.inf
+
+    @property
+    def raised(self) -> bool:
+        """Whether anything is asked for beyond the floor."""
+        return max(self.marker, self.score, self.ring) > -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,8 @@ class Passing:
         Their centres.
     unstained : bool
         Whether autofluorescence was told by a channel of its own.
+    glows : numpy.ndarray of float64, shape (n,) or (0,)
+        Then their own light in it, in multiples of common tissue.
     """
 
     section: str
@@ -93,6 +104,7 @@ class Passing:
     values: np.ndarray
     places_um: np.ndarray
     unstained: bool = True
+    glows: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -191,6 +203,10 @@ def _of_batch(
     asked = -math.inf
     if not any(p.unstained for p in passing if len(p)):
         asked = ring_asked(*_values(stained)[:, 1:].T)
+    told = [p for p in stained if len(p.glows)]
+    glow = glow_allowed(
+        _values(told)[:, 1], np.concatenate([np.empty(0), *(p.glows for p in told)])
+    )
     others = [p.above_ring(asked) for p in stained]
     controls = [p.above_ring(asked) for p in passing if p.control]
     reasons = {p.section: _unfit(p, others, settings) for p in controls}
@@ -205,17 +221,21 @@ def _of_batch(
     if not used:
         warnings.append(_without_controls(batch, bool(controls), anywhere))
         return BatchThreshold(
-            batch, Gate(ring=asked), FROM_SECTION, refused=refused, warnings=tuple(warnings)
+            batch,
+            Gate(ring=asked, glow=glow),
+            FROM_SECTION,
+            refused=refused,
+            warnings=tuple(warnings),
         )
     gate = _raised(used, others, settings)
     area = _area(used)
     left = int(_passes(_values(used), gate).sum())
     bound = upper_bound(left, area)
-    if gate != Gate():
+    if gate.raised:
         warnings.append(_cost(batch, gate, _values(others)))
     if bound > settings.control_false_positives_per_mm2:
         warnings.append(_too_small(batch, area, left, bound, settings))
-    gate = replace(gate, ring=max(gate.ring, asked))
+    gate = replace(gate, ring=max(gate.ring, asked), glow=glow)
     return BatchThreshold(
         batch, gate, FROM_CONTROLS, tuple(p.section for p in used), refused, area,
         len(_values(used)), left, left / area, bound, tuple(warnings),

@@ -1,8 +1,11 @@
-"""How the cells of a batch wear their marker, where no unstained channel tells macrophages apart.
+"""What the cells of a batch that are beyond doubt say of the others; groups and days play no part.
 
-HER2 sits in the membrane: in a section such a cell is a rim around a darker middle, while a
-macrophage glows all over. A marker inside the cell fills it, too; so nothing is asked of a batch
-unless its cells that are beyond doubt wear rims. Groups and days play no part in it.
+Without an unstained channel: how they wear their marker. HER2 sits in the membrane; in a section
+such a cell is a rim around a darker middle, while a macrophage glows all over. A marker inside the
+cell fills it, too; so nothing is asked of a batch unless its certain cells wear rims.
+
+With one: how much they glow by themselves. Pigmented macrophages glow more than tissue; cancer
+cells do not, unless they are full of mitochondria or their marker bleeds into that channel.
 """
 
 from __future__ import annotations
@@ -24,6 +27,33 @@ generators of three authors have 0.28 to 0.50 there, cytoplasm -0.12 and -0.07."
 
 FILLED = 0.1
 """What then has no more ``ring`` than this is evenly filled."""
+
+
+GLOW_CELLS = 20
+"""So many certain cells say how much cells of their batch glow."""
+
+GLOW_QUANTILE, GLOW_MORE, GLOW_LEAST = 0.95, 0.3, 1.3
+"""A cell may glow by `GLOW_MORE` more than this share of the certain ones of its batch, in
+multiples of common tissue, and `GLOW_LEAST` always."""
+
+
+def glow_allowed(scores: np.ndarray, glows: np.ndarray) -> float:
+    """How much a cell of this batch glows at most by itself.
+
+    Parameters
+    ----------
+    scores, glows : numpy.ndarray of float64, shape (n,)
+        Of what passes the gate in a batch; glows in multiples of common tissue.
+
+    Returns
+    -------
+    float
+        In the same multiples; infinite where too few are certain.
+    """
+    certain = np.asarray(glows)[np.asarray(scores) >= CERTAIN_SCORE]
+    if len(certain) < GLOW_CELLS:
+        return math.inf
+    return max(float(np.quantile(certain, GLOW_QUANTILE)) + GLOW_MORE, GLOW_LEAST)
 
 
 def ring_asked(scores: np.ndarray, rings: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,10 @@ SPILL_CELLS_PER_BIN = 8
 
 SPILL_QUANTILE = 25.0
 """Cells without the phenotype are at least a quarter of every bin, or the slope is too steep."""
+
+RANGE_QUANTILE = 0.75
+"""The range of a batch is that of its brighter sections, in which cells have the phenotype; not of
+the brightest, where a fibre may lie."""
 
 FEWEST_CONTROL_CANDIDATES = 20
 """Fewer candidates in the controls have no upper end worth the name."""
@@ -59,13 +64,15 @@ def judge_phenotype(
     settings: GateSettings,
     rule: PhenotypeRule,
     threshold: float | None,
+    batch_range: float | None,
     marker_excess: np.ndarray,
     counted: np.ndarray,
 ) -> Judged:
     """Whether each object's compartment stands out of its surroundings in this channel.
 
-    Beyond the noise and the tissue's own texture, a share of the channel's range is asked
-    for: a dim haze over a cell is no staining. What spills over from the marker is taken off.
+    Beyond the noise and the tissue's own texture, a share of the channel's range in the batch is
+    asked for: a dim haze over a cell is no staining, and arms are asked for the same. What spills
+    over from the marker is taken off.
 
     Parameters
     ----------
@@ -80,6 +87,8 @@ def judge_phenotype(
         Its compartment.
     threshold : float or None
         Of controls, in units of `Judged.strength`; only raises.
+    batch_range : float or None
+        From :func:`range_of_batch`, counts; None: the section's own.
     marker_excess : numpy.ndarray of float64, shape (n,)
         Counts.
     counted : numpy.ndarray of bool, shape (n,)
@@ -94,9 +103,10 @@ def judge_phenotype(
         unknown = pd.array([pd.NA] * len(objects), dtype="boolean")
         nothing = np.zeros(len(objects), bool)
         return Judged(np.full(len(objects), np.nan), unknown, nothing, np.nan)
+    own_range = stats.high - stats.low
     needed = max(
         settings.phenotype_snr * stats.noise,
-        settings.phenotype_fraction * (stats.high - stats.low),
+        settings.phenotype_fraction * (own_range if batch_range is None else batch_range),
         stats.spread,
     )
     spill = spill_over(above[counted], marker_excess[counted])
@@ -168,6 +178,22 @@ def spill_over(phenotype: np.ndarray, marker: np.ndarray) -> float:
     if not apart.any():
         return float("nan")
     return max(0.0, float(np.median((y[j] - y[i])[apart] / (x[j] - x[i])[apart])))
+
+
+def range_of_batch(ranges: Sequence[float]) -> float:
+    """What stands for the range of a channel in sections that were stained and scanned alike.
+
+    Parameters
+    ----------
+    ranges : sequence of float
+        From the darkest to the brightest level of each section, counts; at least one.
+
+    Returns
+    -------
+    float
+        Counts.
+    """
+    return float(np.quantile(np.asarray(ranges, np.float64), RANGE_QUANTILE, method="lower"))
 
 
 def control_threshold(strengths: np.ndarray, settings: GateSettings) -> float | None:

@@ -20,9 +20,7 @@ import numpy as np
 from fociquant.errors import ChannelError, ImageFormatError
 from fociquant.io.section import Level, SectionImage
 from fociquant.model import Box
-
-COUNTS_PER_DENSITY = 10_000
-"""Counts of a stain channel per unit of optical density."""
+from fociquant.units import COUNTS_PER_DENSITY
 
 ZERO_COUNTS = 1_000
 """Counts where there is no stain: noise on the glass goes below as well. 0 is kept for pixels that

@@ -12,6 +12,7 @@ from fociquant.counts import several
 from fociquant.report._dots import is_control
 from fociquant.report._review import review_in_words
 from fociquant.settings import score_asked_for
+from fociquant.units import COUNTS_PER_DENSITY
 
 
 def methods(
@@ -122,6 +123,7 @@ def _gate(run: Mapping[str, Any], gate: Mapping[str, Any], sections: pd.DataFram
     rules = [
         f"its {marker} signal exceeded its surroundings by more than "
         f"{_floor(gate, channels)} standard deviations of the pixel noise"
+        f"{_least_counts(gate, run)}"
     ]
     if "autofluorescence" in channels:
         rules.append(_glow(gate, channels["autofluorescence"]))
@@ -142,6 +144,15 @@ def _floor(gate: Mapping[str, Any], channels: Mapping[str, Any]) -> str:
         return f"{floor:g}"
     score = gate.get("certain_score", 0)
     return f"{floor:g} ({certain:g} where the network's mean score was at least {score:g})"
+
+
+def _least_counts(gate: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    least = float(gate.get("min_marker_counts", 0.0))
+    if not least:
+        return ""
+    if (run.get("settings", {}).get("prepare") or {}).get("stains"):
+        return f" and an optical density of {least / COUNTS_PER_DENSITY:g}"
+    return f" and {least:g} counts"
 
 
 def _glow(gate: Mapping[str, Any], channel: str) -> str:

@@ -21,6 +21,8 @@ from fociquant.gate import (
     control_threshold,
     gate_objects,
     marker_needed,
+    own_glow,
+    range_of_batch,
     section_spill_over,
 )
 from fociquant.model import PhenotypeRule, Section, SectionFacts
@@ -41,6 +43,12 @@ THRESHOLD_COLUMNS = (
 PHENOTYPE_PARTS = ("positive", "cells", "spill_over")
 """Columns of ``sections.csv`` per phenotype: numerator, denominator, bleed of the marker."""
 
+Ranges = Mapping[str, Mapping[str, float]]
+"""Batch to role to the range of its channel, counts."""
+
+UNLIKE_BATCH = 0.2
+"""A section whose range is below this part of its batch's may have been scanned otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gating:
@@ -51,10 +59,13 @@ class Gating:
     batches : mapping of str to BatchThreshold
     phenotypes : mapping of str to mapping of str to float
         Batch to phenotype to the strength that its controls ask for, where they do.
+    ranges : Ranges
+        Of the nuclear stain and the phenotypes.
     """
 
     batches: Mapping[str, BatchThreshold]
     phenotypes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
 
     def columns(
         self, section: Section, facts: SectionFacts | None, settings: GateSettings
@@ -132,12 +143,14 @@ def gate_section(
     gating: Gating | None = None,
     *,
     settings: GateSettings | None = None,
+    ranges: Ranges | None = None,
 ) -> tuple[pd.DataFrame, SectionFacts]:
     """Judged objects and facts of one section; at the floor without a `gating`.
 
-    `settings` stands in for those of the study.
+    `settings` stands in for those of the study, `ranges` for those of a `gating`.
     """
     facts = facts_of(state)
+    of_batches = gating.ranges if gating else ranges or {}
     gated = gate_objects(
         read_objects(folder.objects(section.name)),
         facts,
@@ -147,6 +160,7 @@ def gate_section(
         gate=gating.batches[section.batch].gate if gating else None,
         rules=inputs.rules,
         phenotype_thresholds=gating.phenotypes.get(section.batch) if gating else None,
+        ranges=of_batches.get(section.batch),
     )
     return gated, facts
 
@@ -164,15 +178,14 @@ def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
     Gating
         Has every batch of the sheet, also where no section of it was counted.
     """
-    with_controls = {one.batch for one in inputs.sections if one.negative_control}
+    ranges = _ranges(folder, inputs)
     passing: list[Passing] = []
     strengths: dict[tuple[str, str], list[np.ndarray]] = {}
     for section, state in stored_sections(folder, inputs):
-        needed = section.batch in with_controls or "autofluorescence" not in inputs.names
-        if state is None or not needed:
+        if state is None:
             passing.append(_nothing(section))
             continue
-        gated, facts = gate_section(folder, inputs, section, state)
+        gated, facts = gate_section(folder, inputs, section, state, ranges=ranges)
         passing.append(_passing(section, gated, facts))
         for name in inputs.phenotypes if section.negative_control else ():
             if name in inputs.rules and inputs.rules[name].controls:
@@ -184,7 +197,22 @@ def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
         threshold = control_threshold(np.concatenate(parts), inputs.settings.gate)
         if threshold is not None:
             phenotypes.setdefault(batch, {})[name] = threshold
-    return Gating(batches, phenotypes)
+    return Gating(batches, phenotypes, ranges)
+
+
+def _ranges(folder: ResultsFolder, inputs: TableInputs) -> Ranges:
+    """The ranges of each batch's channels, over its sections that have them."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for section, state in stored_sections(folder, inputs):
+        stats = facts_of(state).stats if state is not None else {}
+        for role in ("nucleus", *inputs.phenotypes):
+            if role in stats:
+                own = stats[role].high - stats[role].low
+                found.setdefault(section.batch, {}).setdefault(role, []).append(own)
+    return {
+        batch: {role: range_of_batch(values) for role, values in roles.items()}
+        for batch, roles in found.items()
+    }
 
 
 def _passing(section: Section, gated: pd.DataFrame, facts: SectionFacts) -> Passing:
@@ -194,12 +222,30 @@ def _passing(section: Section, gated: pd.DataFrame, facts: SectionFacts) -> Pass
         counted[["marker_unexplained", "score_mean", "ring"]].to_numpy(np.float64),
         counted[["y_um", "x_um"]].to_numpy(np.float64),
         unstained=facts.autofluorescence_slope is not None,
+        glows=own_glow(counted, facts) if facts.autofluorescence_slope else np.empty(0),
     )  # fmt: skip
 
 
 def _nothing(section: Section) -> Passing:
-    """A section that says nothing: not counted, or nothing is asked of its batch."""
+    """A section that says nothing: it was not counted."""
     return Passing(section.name, section.batch, False, 0.0, np.empty((0, 3)), np.empty((0, 2)))
+
+
+def unlike_its_batch(
+    section: Section, facts: SectionFacts, gating: Gating, inputs: TableInputs
+) -> list[str]:
+    """A warning for each phenotype whose channel is far darker here than in the batch."""
+    found = []
+    for name, usual in gating.ranges.get(section.batch, {}).items():
+        if name not in inputs.phenotypes or name not in facts.stats:
+            continue
+        own = facts.stats[name].high - facts.stats[name].low
+        if own < UNLIKE_BATCH * usual:
+            found.append(
+                f"the {name} channel spans {own:.4g} counts, {usual:.4g} in its batch, by which "
+                f"its cells are judged: if it was scanned otherwise, give it a batch of its own"
+            )
+    return found
 
 
 def has_channel(gated: pd.DataFrame, name: str) -> bool:

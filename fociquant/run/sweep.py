@@ -12,7 +12,6 @@ import pandas as pd
 
 from fociquant.cohort import compare_groups, group_table
 from fociquant.errors import ResultsError
-from fociquant.gate import Gate
 from fociquant.model import Section
 from fociquant.run.gating import Gating, find_gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
@@ -178,7 +177,7 @@ def _levels(folder: ResultsFolder, inputs: TableInputs, gating: Gating) -> list[
     settings = inputs.settings.gate
     floors = {"marker": settings.marker_snr, "score": settings.min_score}
     values = {"marker": np.concatenate(strengths), "score": np.concatenate(scores)}
-    raised = any(one.gate != Gate() for one in gating.batches.values())
+    raised = any(one.gate.raised for one in gating.batches.values())
     levels = []
     for name, floor in floors.items():
         levels += [Level(name, floor, "floor")] if raised else []

@@ -43,6 +43,7 @@ from fociquant.run.gating import (
     missing_channels,
     phenotype_columns,
     stored_sections,
+    unlike_its_batch,
 )
 from fociquant.run.immune import bands_table, section_bands, uncounted_bands
 from fociquant.run.linking import sensitivity_table
@@ -370,7 +371,12 @@ def _count_section(
         "candidates": len(judged),
         **compartment_counts(places["compartment"][gated["positive"].to_numpy(bool)]),
         "warnings": " | ".join(
-            [*state.get("warnings", []), *missing_channels(judged, inputs), *reviewed.warnings]
+            [
+                *state.get("warnings", []),
+                *missing_channels(judged, inputs),
+                *unlike_its_batch(section, facts, gating, inputs),
+                *reviewed.warnings,
+            ]
         ),
         **seam_columns(state),
         **gating.columns(section, facts, inputs.settings.gate),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fociquant.flags import REJECTING, CellFlag, parse_flags
-from fociquant.gate import Gate, gate_objects
+from fociquant.gate import Gate, gate_objects, marker_needed
+from fociquant.gate.pattern import glow_allowed
 from fociquant.model import ChannelStats, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
@@ -100,13 +102,25 @@ def test_a_dim_cell_that_glows_as_tissue_does_may_bulge_into_air():
     assert judge(cell | glow | {"marker_mean": 178.0})["flags"].tolist() == ["autofluorescent"]
 
 
-@pytest.mark.parametrize(("correlation", "flag"), [(0.75, ""), (0.85, "autofluorescent")])
-def test_redder_pigment_is_told_by_its_grain_in_both_channels(correlation, flag):
-    # The slope predicts 175 counts; pigment may have five times as many.
-    macrophage = {"autofluorescence_mean": 500.0, "marker_mean": 1020.0, "correlation": correlation}
+@pytest.mark.parametrize(
+    ("correlation", "score", "flag"),
+    [
+        (0.75, 5.0, ""),
+        (0.85, 5.0, "autofluorescent"),
+        (0.35, 3.0, ""),
+        (0.75, 3.0, "autofluorescent"),
+    ],
+)
+def test_redder_pigment_is_told_by_its_grain_in_both_channels(correlation, score, flag):
+    # The slope predicts 175 counts; pigment may have six times as many.
+    macrophage = {
+        "autofluorescence_mean": 500.0, "marker_mean": 1190.0, "correlation": correlation,
+        "score_mean": score,
+    }  # fmt: skip
     assert judge(macrophage)["flags"].tolist() == [flag]
-    stained = macrophage | {"marker_mean": 1030.0}
-    assert judge(stained)["positive"].tolist() == [True]
+    # Twice as many where the network is not certain.
+    for marker, positive in ((1210.0, score > 4.0 or not flag), (2260.0, True)):
+        assert judge(macrophage | {"marker_mean": marker})["positive"].tolist() == [positive]
 
 
 @pytest.mark.parametrize(
@@ -136,12 +150,61 @@ def test_less_marker_will_do_where_the_network_is_certain(change):
     assert judge(dim | {"marker_mean": 168.0}, facts=unstained)["flags"].tolist() == ["dim_marker"]
 
 
+def test_a_floor_in_counts_holds_whatever_the_noise_and_the_certainty():
+    dim = {"marker_mean": 204.0}  # 49 unexplained
+    for score in (3.0, 6.0):
+        for least, flag in ((48.0, ""), (50.0, "dim_marker")):
+            found = judge(dim | {"score_mean": score}, min_marker_counts=least)
+            assert found["flags"].tolist() == [flag]
+    assert marker_needed(FACTS, Gate(), GateSettings(min_marker_counts=50.0)) == 50.0
+
+
+def test_a_nucleus_that_only_reaches_into_a_cell_is_a_neighbours():
+    reaching = {"nucleus_rim": 0.85}
+    found = judge(reaching, {"nucleus_rim": 0.75}, reaching | {"area_um2": 50.0})
+    assert found["flags"].tolist() == ["no_nucleus", "", ""]
+    assert judge(reaching, nucleus_fraction=0)["flags"].tolist() == [""]
+
+
 def test_negative_controls_raise_the_marker_of_certain_cells_too():
     table = pd.DataFrame([CELL | {"marker_mean": 190.0}])
     for marker, flag in ((30.0, ""), (40.0, "dim_marker")):
         gate = Gate(marker=marker)
         found = gate_objects(table, FACTS, phenotypes=(), settings=GateSettings(), gate=gate)
         assert found["flags"].tolist() == [flag]
+
+
+@pytest.mark.parametrize(
+    ("change", "most", "flag"),
+    [
+        ({}, 3.0, "autofluorescent"),
+        ({}, 5.0, ""),
+        ({"score_mean": 5.5}, 3.0, ""),
+        ({"score_mean": 5.5, "correlation": 0.75}, 3.0, "autofluorescent"),
+        ({"marker_mean": 1200.0}, 3.0, ""),
+        ({"autofluorescence_mean": 240.0}, 3.0, ""),
+        ({}, math.inf, ""),
+        ({"correlation": 0.5}, math.inf, "autofluorescent"),
+        ({"correlation": 0.5, "score_mean": 5.5}, math.inf, ""),
+    ],
+)
+def test_what_glows_more_than_the_cells_of_its_batch_is_asked_for_more(change, most, flag):
+    # Four times as bright as common tissue; the slope predicts 75 counts, there are 350.
+    bright = {"autofluorescence_mean": 300.0, "marker_mean": 500.0, "score_mean": 4.5}
+    table = pd.DataFrame([CELL | bright | change])
+    gate = Gate(glow=most)
+    found = gate_objects(table, FACTS, phenotypes=(), settings=GateSettings(), gate=gate)
+    assert found["flags"].tolist() == [flag]
+
+
+def test_certain_cells_of_a_batch_tell_how_much_cells_glow():
+    scores, glows = np.full(40, 6.0), np.linspace(0.5, 2.0, 40)
+    assert glow_allowed(scores, glows) == pytest.approx(np.quantile(glows, 0.95) + 0.3)
+    assert glow_allowed(scores, glows / 4) == 1.3
+    # Macrophages, of which the network is not certain, do not move it.
+    more = np.concatenate([scores, np.full(500, 4.9)]), np.concatenate([glows, np.full(500, 9.0)])
+    assert glow_allowed(*more) == glow_allowed(scores, glows)
+    assert glow_allowed(scores[:19], glows[:19]) == math.inf
 
 
 UNSURE = {"score_mean": 2.1, "nucleus_rim": 0.2}

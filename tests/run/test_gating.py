@@ -29,8 +29,12 @@ def write(folder, sections, *, channels="marker: HER2, nucleus: DAPI", extra="")
         planes = [cones(SHAPE, places, 24.0) * bright, cones(SHAPE, places, 12.0)]
         names = ["HER2", "DAPI"]
         if "no Ki67" not in sheet:
-            planes.append(cones(SHAPE, places[::2], 12.0))
+            planes.append(cones(SHAPE, places[::2], 12.0) * (0.05 if "dim Ki67" in sheet else 1))
             names.append("Ki67")
+        planes = [plane.astype(float) for plane in planes]
+        if "fibre" in sheet:
+            for plane in planes[1:]:
+                plane[40:42] += 20_000.0
         ground = rng.normal(100, 6, (len(planes), *SHAPE))
         pixels = np.clip(np.round(np.stack(planes) + ground), 0, 65535).astype(np.uint16)
         write_ome_tiff(folder / f"images/{name}.ome.tif", pixels, channel_names=names,
@@ -115,6 +119,24 @@ def test_without_an_unstained_channel_the_pattern_is_learnt_from_all_sections(ru
     assert "2 candidates evenly filled" in sections.loc["a", "threshold_note"]
     flags = pd.read_parquet(out / "cells.parquet").query("section == 'c'")["flags"]
     assert flags.str.contains("filled").sum() == 2
+
+
+def test_a_fibre_moves_no_threshold_and_arms_are_asked_for_the_same(run, tmp_path):
+    sections = {
+        "a": (12, 1.0, ()), "b": (12, 1.0, ("fibre",)), "c": (12, 1.0, ()),
+        "d": (12, 1.0, ("dim Ki67",)),
+    }  # fmt: skip
+    channels = "marker: HER2, nucleus: DAPI, phenotype: {Ki67: Ki67}"
+    gate = "gate: {min_score: -10, lining_score: -10, without_autofluorescence_min_score: -10}\n"
+    out = tmp_path / "r"
+    run(write(tmp_path / "study", sections, channels=channels, extra=gate), out, threads=1)
+    found = read(out, "sections.csv")
+    assert found["cells"].tolist() == [12] * 4
+    # One cell lies on the fibre.
+    assert found.loc[["a", "c", "d"], "Ki67_positive"].tolist() == [6, 6, 0]
+    assert found.loc["b", "Ki67_positive"] in (6, 7, 8)
+    told = found["warnings"].str.contains("give it a batch of its own")
+    assert told.tolist() == [False, False, False, True]
 
 
 def test_what_was_used_is_in_run_json_and_recount_agrees(results, tables):
