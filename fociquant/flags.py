@@ -43,9 +43,11 @@ class CellFlag(IntFlag):
     SPILL_OVER
         A phenotype marker on it is explained by light of the cell marker; not counted for it.
     FILLED
-        Less of a marker ring than the negative controls of its batch ask for.
+        Less of a marker ring than the controls or the certain cells of its batch have.
     OUTSIDE_REGION
         Its centre lies on a part of the slide that is another section.
+    HOLLOW
+        A dark middle, where the certain cells of its batch are full of marker.
     """
 
     NONE = 0
@@ -65,6 +67,7 @@ class CellFlag(IntFlag):
     SPILL_OVER = 8192
     FILLED = 16384
     OUTSIDE_REGION = 32768
+    HOLLOW = 65536
 
 
 REJECTING = (
@@ -78,6 +81,7 @@ REJECTING = (
     | CellFlag.UNCERTAIN
     | CellFlag.LINING
     | CellFlag.FILLED
+    | CellFlag.HOLLOW
     | CellFlag.OUTSIDE_REGION
 )
 """An object with any of these is kept in the table but not counted.

@@ -12,14 +12,15 @@ from fociquant.gate.controls import (
     upper_bound,
 )
 from fociquant.gate.phenotypes import (
+    ChannelRange,
     control_threshold,
-    range_of_batch,
     section_spill_over,
     spill_over,
 )
 
 __all__ = [
     "BatchThreshold",
+    "ChannelRange",
     "Gate",
     "Passing",
     "batch_thresholds",
@@ -27,7 +28,6 @@ __all__ = [
     "gate_objects",
     "marker_needed",
     "own_glow",
-    "range_of_batch",
     "section_spill_over",
     "spill_over",
     "upper_bound",

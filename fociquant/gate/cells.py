@@ -79,7 +79,7 @@ def gate_objects(
     phenotype_thresholds : mapping of str to float, optional
         Strengths that phenotypes must exceed where controls ask for more than the section.
     ranges : mapping of str to float, optional
-        Ranges of channels in the batch, counts (:func:`~fociquant.gate.range_of_batch`), for
+        Ranges of channels in the batch, counts (of a :class:`~fociquant.gate.ChannelRange`): for
         phenotypes in place of the section's own, and for nuclei where the own is larger.
 
     Returns
@@ -104,6 +104,7 @@ def gate_objects(
     ring = _ring(objects, excess)
     score = objects["score_mean"].to_numpy()
     bits = objects["flags"].to_numpy(np.int64).copy()
+    saturated = bits & int(CellFlag.SATURATED) != 0  # as bright in the middle, whatever it wears
     dim = unexplained <= needed
     explained = is_explained(
         objects, autofluorescence, unexplained, facts, settings, ring=ring, most_glow=gate.glow
@@ -117,7 +118,8 @@ def gate_objects(
         CellFlag.UNCERTAIN: uncertain | (score <= gate.score),
         CellFlag.DIM_MARKER: dim | out_of_place(objects, facts.marker_map, settings),
         CellFlag.AUTOFLUORESCENT: explained,
-        CellFlag.FILLED: ring <= gate.ring,
+        CellFlag.FILLED: (ring <= gate.ring) | (ring <= gate.ring_least) & ~saturated,
+        CellFlag.HOLLOW: (ring >= gate.ring_most) & ~saturated,
         CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings, ranges or {}),
         CellFlag.TOO_SMALL: objects["area_um2"].to_numpy() < settings.min_area_um2,
         CellFlag.TOO_LARGE: objects["area_um2"].to_numpy() > settings.max_area_um2,

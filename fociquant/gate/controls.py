@@ -23,7 +23,7 @@ import numpy as np
 
 from fociquant.counts import poisson_upper, several
 from fociquant.gate.grouping import largest_groups
-from fociquant.gate.pattern import glow_allowed, ring_asked
+from fociquant.gate.pattern import glow_allowed, usual_ring
 from fociquant.settings import GateSettings
 
 THRESHOLD_DECIMALS = 4
@@ -59,6 +59,8 @@ class Gate:
     ring : float
         1 - core / edge of the marker: 1 for a membrane around an empty cell, 0 for an evenly
         filled one.
+    ring_least, ring_most : float
+        What certain cells of the batch have, without an unstained channel.
     glow : float
         Not a threshold that is raised: the most autofluorescence that certain cells of the batch
         have, in multiples of common tissue; infinite where that is not known.
@@ -67,6 +69,8 @@ class Gate:
     marker: float = -math.inf
     score: float = -math.inf
     ring: float = -math.inf
+    ring_least: float = -math.inf
+    ring_most: float = math.inf
     glow: float = math.inf
 
     @property
@@ -109,9 +113,9 @@ class Passing:
     def __len__(self) -> int:
         return len(self.values)
 
-    def above_ring(self, ring: float) -> Passing:
-        """Only what has more ``ring``."""
-        kept = self.values[:, 2] > ring
+    def within(self, least: float, most: float) -> Passing:
+        """Only what has a ``ring`` between these; without `glows`."""
+        kept = (self.values[:, 2] > least) & (self.values[:, 2] < most)
         return replace(self, values=self.values[kept], places_um=self.places_um[kept])
 
 
@@ -200,15 +204,16 @@ def _of_batch(
     batch: str, passing: Sequence[Passing], *, anywhere: bool, settings: GateSettings
 ) -> BatchThreshold:
     stained = [p for p in passing if not p.control]
-    asked = -math.inf
+    least, most = -math.inf, math.inf
     if not any(p.unstained for p in passing if len(p)):
-        asked = ring_asked(*_values(stained)[:, 1:].T)
+        least, most = usual_ring(*_values(stained)[:, 1:].T)
     told = [p for p in stained if len(p.glows)]
     glow = glow_allowed(
         _values(told)[:, 1], np.concatenate([np.empty(0), *(p.glows for p in told)])
     )
-    others = [p.above_ring(asked) for p in stained]
-    controls = [p.above_ring(asked) for p in passing if p.control]
+    seen = Gate(ring_least=least, ring_most=most, glow=glow)
+    others = [p.within(least, most) for p in stained]
+    controls = [p.within(least, most) for p in passing if p.control]
     reasons = {p.section: _unfit(p, others, settings) for p in controls}
     refused = {name: reason for name, reason in reasons.items() if reason}
     used = [p for p in controls if p.section not in refused]
@@ -216,13 +221,13 @@ def _of_batch(
         f"control section {name} is not used as a control: {reason}"
         for name, reason in refused.items()
     ]
-    if asked > -math.inf:
-        warnings.append(_rims(batch, stained, others))
+    if least > -math.inf or most < math.inf:
+        warnings.append(_pattern(batch, least > -math.inf, stained, others))
     if not used:
         warnings.append(_without_controls(batch, bool(controls), anywhere))
         return BatchThreshold(
             batch,
-            Gate(ring=asked, glow=glow),
+            seen,
             FROM_SECTION,
             refused=refused,
             warnings=tuple(warnings),
@@ -235,7 +240,7 @@ def _of_batch(
         warnings.append(_cost(batch, gate, _values(others)))
     if bound > settings.control_false_positives_per_mm2:
         warnings.append(_too_small(batch, area, left, bound, settings))
-    gate = replace(gate, ring=max(gate.ring, asked), glow=glow)
+    gate = replace(seen, marker=gate.marker, score=gate.score, ring=gate.ring)
     return BatchThreshold(
         batch, gate, FROM_CONTROLS, tuple(p.section for p in used), refused, area,
         len(_values(used)), left, left / area, bound, tuple(warnings),
@@ -359,13 +364,20 @@ def _without_controls(batch: str, refused: bool, anywhere: bool) -> str:
     )
 
 
-def _rims(batch: str, stained: Sequence[Passing], others: Sequence[Passing]) -> str:
+def _pattern(batch: str, rims: bool, stained: Sequence[Passing], others: Sequence[Passing]) -> str:
     what = f"batch {batch!r}" if batch else "this study"
     left_out = sum(map(len, stained)) - sum(map(len, others))
+    number = several(left_out, "candidate")
+    verb = "is" if left_out == 1 else "are"
+    why = "there is no unstained channel, and the certain cells of"
+    if rims:
+        return (
+            f"{why} {what} wear the marker as a rim: {number} evenly filled with it, as "
+            f"macrophages are, {verb} not counted."
+        )
     return (
-        f"there is no unstained channel, and the certain cells of {what} wear the marker as a rim: "
-        f"{several(left_out, 'candidate')} evenly filled with it, as macrophages are, "
-        f"{'is' if left_out == 1 else 'are'} not counted."
+        f"{why} {what} are full of the marker: {number} with a dark middle, as macrophages have, "
+        f"{verb} not counted."
     )
 
 

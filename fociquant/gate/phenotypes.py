@@ -33,6 +33,41 @@ FEWEST_CONTROL_CANDIDATES = 20
 """Fewer candidates in the controls have no upper end worth the name."""
 
 
+ALIKE_NOISE = 2.0
+"""Sections scanned alike have the same noise up to this factor: 1.8 at most where some hold far
+more nuclei, and 2.7 at least between scans of other gain or depth, in simulated sections."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRange:
+    """From the darkest to the brightest level of a channel in the sections of a batch.
+
+    Parameters
+    ----------
+    counts : float
+    noise : float
+        Of the pixels, counts: tells sections that were scanned otherwise.
+    """
+
+    counts: float
+    noise: float
+
+    @classmethod
+    def of_batch(cls, sections: Sequence[ChannelStats]) -> ChannelRange:
+        """What stands for the sections of a batch; at least one.
+
+        Those that were scanned otherwise than most are left out.
+        """
+        usual = cls(0.0, float(np.median([one.noise for one in sections])))
+        alike = [one for one in sections if usual.holds_for(one)] or sections
+        ranges = [one.high - one.low for one in alike]
+        return cls(float(np.quantile(ranges, RANGE_QUANTILE, method="lower")), usual.noise)
+
+    def holds_for(self, stats: ChannelStats) -> bool:
+        """Whether a section was scanned like the batch, as far as its noise tells."""
+        return self.noise / ALIKE_NOISE <= stats.noise <= self.noise * ALIKE_NOISE
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One phenotype of the objects of a section.
@@ -88,7 +123,7 @@ def judge_phenotype(
     threshold : float or None
         Of controls, in units of `Judged.strength`; only raises.
     batch_range : float or None
-        From :func:`range_of_batch`, counts; None: the section's own.
+        Of the channel, counts; None: the section's own.
     marker_excess : numpy.ndarray of float64, shape (n,)
         Counts.
     counted : numpy.ndarray of bool, shape (n,)
@@ -178,22 +213,6 @@ def spill_over(phenotype: np.ndarray, marker: np.ndarray) -> float:
     if not apart.any():
         return float("nan")
     return max(0.0, float(np.median((y[j] - y[i])[apart] / (x[j] - x[i])[apart])))
-
-
-def range_of_batch(ranges: Sequence[float]) -> float:
-    """What stands for the range of a channel in sections that were stained and scanned alike.
-
-    Parameters
-    ----------
-    ranges : sequence of float
-        From the darkest to the brightest level of each section, counts; at least one.
-
-    Returns
-    -------
-    float
-        Counts.
-    """
-    return float(np.quantile(np.asarray(ranges, np.float64), RANGE_QUANTILE, method="lower"))
 
 
 def control_threshold(strengths: np.ndarray, settings: GateSettings) -> float | None:

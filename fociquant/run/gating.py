@@ -16,16 +16,16 @@ import pandas as pd
 
 from fociquant.gate import (
     BatchThreshold,
+    ChannelRange,
     Passing,
     batch_thresholds,
     control_threshold,
     gate_objects,
     marker_needed,
     own_glow,
-    range_of_batch,
     section_spill_over,
 )
-from fociquant.model import PhenotypeRule, Section, SectionFacts
+from fociquant.model import ChannelStats, PhenotypeRule, Section, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.store import ResultsFolder, facts_of, read_json, read_objects
 from fociquant.units import PixelSize
@@ -43,8 +43,8 @@ THRESHOLD_COLUMNS = (
 PHENOTYPE_PARTS = ("positive", "cells", "spill_over")
 """Columns of ``sections.csv`` per phenotype: numerator, denominator, bleed of the marker."""
 
-Ranges = Mapping[str, Mapping[str, float]]
-"""Batch to role to the range of its channel, counts."""
+Ranges = Mapping[str, Mapping[str, ChannelRange]]
+"""Batch to role to the range of its channel."""
 
 UNLIKE_BATCH = 0.2
 """A section whose range is below this part of its batch's may have been scanned otherwise."""
@@ -78,7 +78,7 @@ class Gating:
         return {
             "marker_threshold": marker,
             "score_threshold": _or_nan(one.gate.score),
-            "ring_threshold": _or_nan(one.gate.ring),
+            "ring_threshold": _or_nan(max(one.gate.ring, one.gate.ring_least)),
             "threshold_source": one.source,
             "threshold_note": " | ".join(one.warnings),
         }
@@ -88,7 +88,8 @@ class Gating:
         rows = [
             (
                 one.batch, one.source, _or_nan(one.gate.marker), _or_nan(one.gate.score),
-                _or_nan(one.gate.ring), "|".join(one.controls), "|".join(one.refused),
+                _or_nan(max(one.gate.ring, one.gate.ring_least)), "|".join(one.controls),
+                "|".join(one.refused),
                 one.control_mm2, one.false_at_floor, one.false_left, one.false_per_mm2,
                 one.false_per_mm2_upper, " | ".join(one.warnings),
             )
@@ -150,7 +151,7 @@ def gate_section(
     `settings` stands in for those of the study, `ranges` for those of a `gating`.
     """
     facts = facts_of(state)
-    of_batches = gating.ranges if gating else ranges or {}
+    of_batch = (gating.ranges if gating else ranges or {}).get(section.batch, {})
     gated = gate_objects(
         read_objects(folder.objects(section.name)),
         facts,
@@ -160,7 +161,9 @@ def gate_section(
         gate=gating.batches[section.batch].gate if gating else None,
         rules=inputs.rules,
         phenotype_thresholds=gating.phenotypes.get(section.batch) if gating else None,
-        ranges=of_batches.get(section.batch),
+        ranges={
+            role: usual.counts for role, usual in of_batch.items() if _holds(usual, facts, role)
+        },
     )
     return gated, facts
 
@@ -202,17 +205,20 @@ def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
 
 def _ranges(folder: ResultsFolder, inputs: TableInputs) -> Ranges:
     """The ranges of each batch's channels, over its sections that have them."""
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, list[ChannelStats]]] = {}
     for section, state in stored_sections(folder, inputs):
         stats = facts_of(state).stats if state is not None else {}
         for role in ("nucleus", *inputs.phenotypes):
             if role in stats:
-                own = stats[role].high - stats[role].low
-                found.setdefault(section.batch, {}).setdefault(role, []).append(own)
+                found.setdefault(section.batch, {}).setdefault(role, []).append(stats[role])
     return {
-        batch: {role: range_of_batch(values) for role, values in roles.items()}
+        batch: {role: ChannelRange.of_batch(sections) for role, sections in roles.items()}
         for batch, roles in found.items()
     }
+
+
+def _holds(usual: ChannelRange, facts: SectionFacts, role: str) -> bool:
+    return role in facts.stats and usual.holds_for(facts.stats[role])
 
 
 def _passing(section: Section, gated: pd.DataFrame, facts: SectionFacts) -> Passing:
@@ -234,17 +240,18 @@ def _nothing(section: Section) -> Passing:
 def unlike_its_batch(
     section: Section, facts: SectionFacts, gating: Gating, inputs: TableInputs
 ) -> list[str]:
-    """A warning for each phenotype whose channel is far darker here than in the batch."""
+    """A warning for each phenotype whose channel looks as if it was scanned otherwise."""
     found = []
     for name, usual in gating.ranges.get(section.batch, {}).items():
         if name not in inputs.phenotypes or name not in facts.stats:
             continue
         own = facts.stats[name].high - facts.stats[name].low
-        if own < UNLIKE_BATCH * usual:
-            found.append(
-                f"the {name} channel spans {own:.4g} counts, {usual:.4g} in its batch, by which "
-                f"its cells are judged: if it was scanned otherwise, give it a batch of its own"
-            )
+        spans = f"the {name} channel spans {own:.4g} counts, {usual.counts:.4g} in its batch"
+        cure = "if it was scanned otherwise, give it a batch of its own"
+        if not usual.holds_for(facts.stats[name]):
+            found.append(f"{spans}, with another noise: {name} is judged by its own; {cure}")
+        elif own < UNLIKE_BATCH * usual.counts:
+            found.append(f"{spans}, by which its {name} is judged; {cure}")
     return found
 
 

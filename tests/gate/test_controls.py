@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fociquant.gate import Gate, Passing, batch_thresholds, upper_bound
-from fociquant.gate.pattern import CERTAIN_SCORE, FILLED, ring_asked
+from fociquant.gate.pattern import PATTERN_SCORE, usual_ring
 from fociquant.settings import GateSettings
 
 FLOOR = Gate()
@@ -151,17 +151,26 @@ def test_the_bound_is_the_rule_of_three():
     assert upper_bound(0, 0.0) == math.inf
 
 
-def batch_of_cells(number=40, *, rims=0.5, filled=3, **how):
-    """Certain cells, and less certain candidates that are filled evenly."""
-    rings = [rims] * number + [0.05] * filled
-    scores = [6.0] * number + [4.0] * filled
-    return section("a", [9.0] * (number + filled), scores=scores, rings=rings, **how)
+def batch_of_cells(number=40, *, usual=0.6, odd=0.05, odd_cells=3, **how):
+    """Certain cells, and less certain candidates that wear the marker otherwise."""
+    rings = [usual] * number + [odd] * odd_cells
+    scores = [7.0] * number + [4.0] * odd_cells
+    return section("a", [9.0] * (number + odd_cells), scores=scores, rings=rings, **how)
 
 
-def test_without_an_unstained_channel_filled_candidates_are_none_where_cells_wear_rims():
-    one = threshold(batch_of_cells(unstained=False))
-    assert one.gate == Gate(ring=0.1) and one.source == "section"
-    assert "3 candidates evenly filled" in one.warnings[0] and "are not counted" in one.warnings[0]
+@pytest.mark.parametrize(
+    ("usual", "odd", "gate", "told"),
+    [
+        (0.6, 0.05, {"ring_least": 0.6 - 0.3}, "3 candidates evenly filled"),
+        (-0.3, 0.2, {"ring_most": -0.3 + 0.3}, "3 candidates with a dark middle"),
+    ],
+)
+def test_without_an_unstained_channel_candidates_wear_the_marker_as_certain_cells_do(
+    usual, odd, gate, told
+):
+    one = threshold(batch_of_cells(usual=usual, odd=odd, unstained=False))
+    assert one.gate == Gate(**gate) and one.source == "section"
+    assert told in one.warnings[0] and "are not counted" in one.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -169,33 +178,44 @@ def test_without_an_unstained_channel_filled_candidates_are_none_where_cells_wea
     [
         batch_of_cells(unstained=True),
         batch_of_cells(29, unstained=False),
-        batch_of_cells(rims=0.15, unstained=False),
-        batch_of_cells(40, filled=0, unstained=False).above_ring(0.5),
-        section("a", [9.0] * 40, scores=6.0, rings=[0.6] * 37 + [0.0] * 3, unstained=False),
+        batch_of_cells(usual=0.15, unstained=False),
+        batch_of_cells(40, odd_cells=0, unstained=False).within(0.7, 2.0),
+        section("a", [9.0] * 40, scores=7.0, rings=[0.6] * 35 + [0.0] * 5, unstained=False),
+        section("a", [9.0] * 40, scores=5.9, rings=0.6, unstained=False),
     ],
-    ids=["unstained channel", "few certain", "no rims", "nothing", "some cells filled"],
+    ids=["unstained channel", "few", "no pattern", "nothing", "two kinds", "not certain"],
 )
 def test_elsewhere_the_pattern_asks_for_nothing(cells):
     one = threshold(cells)
     assert one.gate == FLOOR and not any("rim" in warning for warning in one.warnings)
 
 
+def test_macrophages_among_certain_cells_hide_no_pattern():
+    # The network is rather sure of many of them, but of few as sure as of cells.
+    rng = np.random.default_rng(1)
+    scores = np.r_[rng.uniform(4.0, 8.0, 400), rng.uniform(2.8, 6.1, 400)]
+    rings = np.r_[rng.normal(0.7, 0.09, 400), rng.normal(0.1, 0.15, 400)]
+    least, most = usual_ring(scores, rings)
+    assert most == math.inf and (rings[400:] > least).mean() < 0.1
+    assert (rings[:400] <= least).mean() < 0.01
+
+
 def test_controls_are_judged_after_the_pattern():
     control = {"control": True, "unstained": False}
     filled = section("wt", [9.0, 12.0], rings=[0.0, 0.1], **control)
     one = threshold(batch_of_cells(unstained=False), filled)
-    assert one.gate == Gate(ring=0.1) and one.source == "controls"
+    assert one.gate == Gate(ring_least=0.3) and one.source == "controls"
     assert (one.false_at_floor, one.false_left) == (0, 0)
-    # A rim among them still raises the gate, and never below the pattern.
-    rim = section("wt", [3.0, 9.0], rings=[0.3, 0.0], **control)
+    # A rim among them still raises the gate.
+    rim = section("wt", [3.0, 9.0], rings=[0.4, 0.0], **control)
     one = threshold(batch_of_cells(unstained=False), rim)
-    assert one.gate == Gate(marker=3.0, ring=0.1)
+    assert one.gate == Gate(marker=3.0, ring_least=0.3)
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.floats(-1, 2)), max_size=80))
 def test_a_pattern_costs_certain_cells_no_more_than_the_share_left_over(found):
     scores, rings = np.array(found).reshape(-1, 2).T
-    asked = ring_asked(scores, rings)
-    certain = rings[scores >= CERTAIN_SCORE]
-    assert asked in (-math.inf, FILLED)
-    assert (certain <= asked).sum() <= 0.05 * len(certain) + 1
+    least, most = usual_ring(scores, rings)
+    certain = rings[scores >= PATTERN_SCORE]
+    assert least == -math.inf or most == math.inf
+    assert ((certain <= least) | (certain >= most)).sum() <= 0.1 * len(certain)

@@ -197,6 +197,20 @@ def test_what_glows_more_than_the_cells_of_its_batch_is_asked_for_more(change, m
     assert found["flags"].tolist() == [flag]
 
 
+def test_unusual_patterns_are_flagged_unless_saturated():
+    rings = {"filled": {"marker_edge_mean": 650.0, "marker_core_mean": 640.0},
+             "hollow": {"marker_edge_mean": 650.0, "marker_core_mean": 300.0}}  # fmt: skip
+    gates = {"filled": Gate(ring_least=0.3), "hollow": Gate(ring_most=0.3)}
+    for name, gate in gates.items():
+        for other, ring in rings.items():
+            for bits in (0, int(CellFlag.SATURATED)):
+                table = pd.DataFrame([CELL | ring | {"flags": bits}])
+                found = gate_objects(
+                    table, FACTS, phenotypes=(), settings=GateSettings(), gate=gate
+                )
+                assert (name in found["flags"][0]) == (name == other and not bits)
+
+
 def test_certain_cells_of_a_batch_tell_how_much_cells_glow():
     scores, glows = np.full(40, 6.0), np.linspace(0.5, 2.0, 40)
     assert glow_allowed(scores, glows) == pytest.approx(np.quantile(glows, 0.95) + 0.3)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from fociquant.gate import control_threshold, gate_objects, spill_over
+from fociquant.gate import ChannelRange, control_threshold, gate_objects, spill_over
 from fociquant.model import ChannelStats, PhenotypeRule, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
@@ -53,6 +55,35 @@ def test_only_the_compartment_asked_for_decides(compartment, column):
     assert found == [name == column for name in measured]
 
 
+def scanned(high, noise=5.0):
+    return ChannelStats(low=100, high=high, background=150, spread=9, noise=noise, saturation=65535)
+
+
+def test_the_range_of_a_batch_is_that_of_its_brighter_sections_scanned_alike():
+    naive, infected, fibre = scanned(180), scanned(420), scanned(9000)
+    batch = ChannelRange.of_batch([naive, naive, infected, infected, fibre])
+    assert batch.counts == 320 and batch.holds_for(naive) and batch.holds_for(scanned(180, 9.0))
+    deep = scanned(30_000, 400.0)
+    assert ChannelRange.of_batch([naive, infected, infected, deep]).counts == 320
+    assert not batch.holds_for(deep) and not batch.holds_for(scanned(110, 0.6))
+    assert ChannelRange.of_batch([fibre]).counts == 8900
+    assert ChannelRange.of_batch([infected, fibre]).counts == 320
+
+
+def test_a_phenotype_is_judged_by_the_range_of_the_batch():
+    cell = {"Ki67_p90": 190.0}  # 40 above its surroundings; asked for are 40 of noise
+    fibre = replace(FACTS.stats["Ki67"], high=FACTS.stats["Ki67"].low + 8000.0)
+    found = [
+        gate_objects(
+            pd.DataFrame([CELL | cell | {"Ki67_p90": p90}]),
+            replace(FACTS, stats=dict(FACTS.stats) | {"Ki67": fibre}),
+            phenotypes=("Ki67",), settings=GateSettings(), ranges=ranges,
+        )["Ki67_positive"][0]
+        for p90, ranges in ((900.0, None), (300.0, {"Ki67": 1000.0}), (230.0, {"Ki67": 1000.0}))
+    ]  # fmt: skip
+    assert found == [False, True, False]
+
+
 def test_without_a_nuclear_stain_the_brightest_part_stands_for_the_nucleus():
     rows = pd.DataFrame([CELL | {"Ki67_p90": 900.0}]).drop(columns="Ki67_nuclear_mean")
     gated = gate_objects(
@@ -91,14 +122,14 @@ def test_what_spills_over_is_taken_off_and_told():
     gated = judge(rows)
     true = phenotype - 0.3 * marker > 400
     assert (gated["Ki67_positive"].to_numpy() == true).mean() > 0.99
-    naive = phenotype > 200
+    naive = phenotype > 100
     spilled = gated["flags"].str.contains("spill_over").to_numpy()
     assert (spilled == (naive & ~true)).mean() > 0.98 and spilled.sum() > 50
     assert gated["positive"].all()
 
 
 def test_a_threshold_of_controls_raises_and_never_lowers():
-    rows = [{"Ki67_p90": 150.0 + 200 * step} for step in (0.9, 1.1, 2.0)]
+    rows = [{"Ki67_p90": 150.0 + 100 * step} for step in (0.9, 1.1, 2.0)]
     assert judge(rows)["Ki67_positive"].tolist() == [False, True, True]
     for strength, expected in ((1.5, [False, False, True]), (0.5, [False, True, True])):
         found = judge(rows, phenotype_thresholds={"Ki67": strength})

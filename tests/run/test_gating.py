@@ -95,7 +95,7 @@ def wear_rims(path, filled):
     ground = table["marker_ring"].to_numpy()
     core = np.where(evenly, edge, ground + 0.4 * (edge - ground))
     for name, values in {
-        "score_mean": np.where(evenly, 4.0, 6.0),
+        "score_mean": np.where(evenly, 4.0, 7.0),
         "marker_core_mean": core,
     }.items():
         place = table.schema.get_field_index(name)
@@ -115,7 +115,7 @@ def test_without_an_unstained_channel_the_pattern_is_learnt_from_all_sections(ru
     recount(out)
     sections = read(out, "sections.csv")
     assert sections["cells"].tolist() == [12, 12, 10]
-    assert sections["ring_threshold"].tolist() == [0.1] * 3
+    assert sections["ring_threshold"].between(0.2, 0.4).all()
     assert "2 candidates evenly filled" in sections.loc["a", "threshold_note"]
     flags = pd.read_parquet(out / "cells.parquet").query("section == 'c'")["flags"]
     assert flags.str.contains("filled").sum() == 2
