@@ -37,9 +37,9 @@ asked. Macrophages become rarer the more certain the network is; cells of anothe
 GLOW_CELLS = 20
 """So many certain cells say how much cells of their batch glow."""
 
-GLOW_QUANTILE, GLOW_MORE, GLOW_LEAST = 0.95, 0.3, 1.3
-"""A cell may glow by `GLOW_MORE` more than this share of the certain ones of its batch, in
-multiples of common tissue, and `GLOW_LEAST` always."""
+GLOW_QUANTILE, GLOW_MORE, GLOW_LEAST = 0.95, 3.0, 1.1
+"""A cell may glow more than the median of the certain ones of its batch by `GLOW_MORE` times what
+this quantile of them does, and `GLOW_LEAST` times as much as common tissue always."""
 
 
 def glow_allowed(scores: np.ndarray, glows: np.ndarray) -> float:
@@ -58,7 +58,8 @@ def glow_allowed(scores: np.ndarray, glows: np.ndarray) -> float:
     certain = np.asarray(glows)[np.asarray(scores) >= CERTAIN_SCORE]
     if len(certain) < GLOW_CELLS:
         return math.inf
-    return max(float(np.quantile(certain, GLOW_QUANTILE)) + GLOW_MORE, GLOW_LEAST)
+    middle, upper = np.quantile(certain, (0.5, GLOW_QUANTILE))
+    return max(float(middle + GLOW_MORE * (upper - middle)), GLOW_LEAST)
 
 
 def usual_ring(scores: np.ndarray, rings: np.ndarray) -> tuple[float, float]:

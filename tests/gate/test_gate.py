@@ -213,8 +213,9 @@ def test_unusual_patterns_are_flagged_unless_saturated():
 
 def test_certain_cells_of_a_batch_tell_how_much_cells_glow():
     scores, glows = np.full(40, 6.0), np.linspace(0.5, 2.0, 40)
-    assert glow_allowed(scores, glows) == pytest.approx(np.quantile(glows, 0.95) + 0.3)
-    assert glow_allowed(scores, glows / 4) == 1.3
+    middle, upper = np.quantile(glows, (0.5, 0.95))
+    assert glow_allowed(scores, glows) == pytest.approx(middle + 3 * (upper - middle))
+    assert glow_allowed(scores, glows / 4) == 1.1
     # Macrophages, of which the network is not certain, do not move it.
     more = np.concatenate([scores, np.full(500, 4.9)]), np.concatenate([glows, np.full(500, 9.0)])
     assert glow_allowed(*more) == glow_allowed(scores, glows)
