@@ -9,6 +9,10 @@ BIN_EDGES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 about the slope. The brightest 5 % are left out: pigment and red cells, of which an infected lung
 has more, have another colour than tissue and would rule the slope by their distance."""
 
+FAR_QUARTILES = 2.0
+"""Squares brighter than the upper quartile by so many interquartile ranges are left out as well: a
+bleeding can be a tenth of a section."""
+
 MIN_BIN = 20
 """Squares in a bin whose median counts."""
 
@@ -69,7 +73,8 @@ def _squares(tiles: list[np.ndarray], tissue: list[np.ndarray]) -> np.ndarray:
 
 def _bin_medians(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median autofluorescence and marker of each bin that has enough squares."""
-    common = x <= np.percentile(x, BIN_EDGES[-1])
+    lower, upper, most = np.percentile(x, (25, 75, BIN_EDGES[-1]))
+    common = x <= min(most, upper + FAR_QUARTILES * (upper - lower))
     x, y = x[common], y[common]
     inner = np.percentile(x, [100.0 * edge / BIN_EDGES[-1] for edge in BIN_EDGES[1:-1]])
     number = np.searchsorted(inner, x, side="right")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -169,9 +170,9 @@ def test_slope_is_that_of_tissue_whatever_the_colour_of_pigment_and_red_cells():
     af = np.kron(rng.gamma(9.0, 20.0, (64, 64)), np.ones((4, 4)))
     marker = 30 + 1.2 * af + rng.normal(0, 20, af.shape)
     everywhere = [np.ones(af.shape, bool)]
-    for slope in (0.2, 1.2, 4.0):
+    for slope, rows in itertools.product((0.2, 1.2, 4.0), (40, 88)):
         pigment = np.zeros(af.shape, bool)
-        pigment[:40, :64] = True  # 4 %
+        pigment[:rows, :64] = True  # 4 and 9 %
         glowing = np.where(pigment, 5 * af + 300, af)
         found = autofluorescence_slope(
             [np.where(pigment, slope * glowing, marker)], [glowing], everywhere

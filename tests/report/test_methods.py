@@ -64,7 +64,7 @@ def test_colour_images_are_told_as_such():
     told = paragraph(brown, {"marker": "DAB", "nucleus": "haematoxylin"})
     assert "Colour images were separated into DAB and haematoxylin by optical density" in told
     assert "it had a nucleus" not in told
-    assert "standard deviations of the pixel noise and an optical density of 0.1," in told
+    assert "standard deviations of the pixel noise and an optical density of 0.07," in told
     counts = paragraph(Settings(gate=GateSettings(min_marker_counts=250.0)), AF)
     assert "of the pixel noise and 250 counts," in counts
     assert "optical density" not in paragraph(Settings(), AF)
