@@ -21,6 +21,10 @@ BRIGHTEST = 24 * MAP_STEPS
 LUMEN_UM2 = 1500.0
 """Smallest lumen: an airway of 44 µm."""
 
+MOST_LUMENS = 3
+"""An airway has one lumen, two or three where it branches; without an autofluorescence channel the
+septa of a whole lung are one net around 50 to 150 alveoli."""
+
 MAX_RADIUS_UM = 15.0
 """Largest disc inside a lining: epithelium is 10 to 20 µm high, and may be cut obliquely."""
 
@@ -77,12 +81,13 @@ def remove_linings(steps: np.ndarray, *, square_um: float) -> None:
 def _remove(part: np.ndarray, ring: np.ndarray, square_um: float) -> None:
     """Set one connected piece to 0 if it is a lining."""
     middle = float(np.median(part[ring]))
-    if middle > BRIGHTEST or not _encloses_lumen(ring, square_um):
+    if middle > BRIGHTEST or not 1 <= _lumens(ring, square_um) <= MOST_LUMENS:
         return
     thickness = ndimage.distance_transform_edt(np.pad(ring, 1))
     if (float(thickness.max()) - 0.5) * square_um > MAX_RADIUS_UM:
         return
-    even = ring & (part < STANDS_OUT * middle)
+    # What is as bright as the map can tell stands out of any ring.
+    even = ring & (part < min(STANDS_OUT * middle, np.iinfo(np.uint8).max))
     lining = even & _band(ring, square_um)
     lining |= _crumbs(even & ~lining, square_um)
     fading = _grown(lining, EDGE_UM / square_um) & (part < LEVEL)
@@ -106,14 +111,15 @@ def _crumbs(mask: np.ndarray, square_um: float) -> np.ndarray:
     return np.asarray(small[pieces])
 
 
-def _encloses_lumen(ring: np.ndarray, square_um: float) -> bool:
+def _lumens(ring: np.ndarray, square_um: float) -> int:
+    """How many lumens of the size of an airway's a ring encloses."""
     closed = _grown(ring, GAP_UM / square_um)
     holes, count = ndimage.label(ndimage.binary_fill_holes(closed) & ~closed)
     if not count:
-        return False
+        return 0
     # What closing the gaps took from the lumen is given back.
-    radius = np.sqrt(np.bincount(holes.ravel())[1:].max() / np.pi) * square_um + GAP_UM
-    return bool(np.pi * radius**2 >= LUMEN_UM2)
+    radius = np.sqrt(np.bincount(holes.ravel())[1:] / np.pi) * square_um + GAP_UM
+    return int(np.count_nonzero(np.pi * radius**2 >= LUMEN_UM2))
 
 
 def _grown(mask: np.ndarray, radius: float) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -224,6 +226,23 @@ def test_a_bright_cell_on_an_airway_stays():
     remove_linings(steps, square_um=4.0)
     assert (steps == 30 * MAP_STEPS).sum() == 9
     assert np.count_nonzero(steps) == 9
+
+
+def test_a_net_of_septa_is_no_airway_lining():
+    net = np.full((90, 90), 5 * MAP_STEPS, np.uint8)
+    for y, x in itertools.product(range(4, 90, 18), repeat=2):
+        net[y : y + 14, x : x + 14] = 0
+    whole = net.copy()
+    remove_linings(whole, square_um=4.0)
+    np.testing.assert_array_equal(whole, net)
+
+
+def test_what_is_at_the_end_of_the_map_s_scale_stays_on_any_ring():
+    # Two and a half times the ring's median is more than the map can tell.
+    steps = ring(12.0, 3.0, 14 * MAP_STEPS).astype(np.uint8)
+    steps[27:30, 39:42] = 255
+    remove_linings(steps, square_um=4.0)
+    assert (steps[27:30, 39:42] == 255).all() and (steps[50:53, 39:42] == 0).all()
 
 
 def test_a_dim_cell_beside_an_airway_stays():
