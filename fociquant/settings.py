@@ -199,10 +199,11 @@ class GateSettings(_Frozen):
     """Largest cancer-cell profile, µm²."""
     min_solidity: float = Field(0.7, ge=0.0, le=1.0)
     """Area over convex area; lower is a fibre or an airway lining."""
-    phenotype_snr: float = Field(8.0, ge=0.0)
+    phenotype_snr: float = Field(5.0, ge=0.0)
     """Phenotype marker over the cell's surroundings, in standard deviations of the pixel noise."""
-    phenotype_fraction: float = Field(0.2, ge=0.0, le=1.0)
-    """The same, as a fraction of the channel's range from its darkest to its brightest level."""
+    phenotype_fraction: float = Field(0.1, ge=0.0, le=1.0)
+    """The same, as a fraction of the channel's range in the batch, from its darkest to its
+    brightest level."""
     control_phenotype_fraction: float = Field(0.05, gt=0.0, lt=1.0)
     """Candidates of the controls that may have a phenotype for which the controls are negative."""
     min_cells_for_fraction: int = Field(10, ge=1)

@@ -144,7 +144,7 @@ def judge_phenotype(
         settings.phenotype_fraction * (own_range if batch_range is None else batch_range),
         stats.spread,
     )
-    spill = spill_over(above[counted], marker_excess[counted])
+    spill = _spill(objects[counted], name, rule, above[counted], marker_excess[counted])
     spilled = np.nan_to_num(spill) * np.maximum(marker_excess, 0.0)
     strength = (above - spilled) / needed
     limit = max(1.0, threshold or 0.0)
@@ -181,10 +181,34 @@ def section_spill_over(gated: pd.DataFrame, name: str, rule: PhenotypeRule) -> f
     if above is None:
         return float("nan")
     counted = gated["positive"].to_numpy(bool)
-    return spill_over(above[counted], gated["marker_excess"].to_numpy(np.float64)[counted])
+    excess = gated["marker_excess"].to_numpy(np.float64)
+    return _spill(gated[counted], name, rule, above[counted], excess[counted])
 
 
-def spill_over(phenotype: np.ndarray, marker: np.ndarray) -> float:
+def _spill(
+    cells: pd.DataFrame, name: str, rule: PhenotypeRule, above: np.ndarray, marker: np.ndarray
+) -> float:
+    """Spill-over on counted cells: for a nuclear phenotype the less of two estimates.
+
+    From cell to cell both channels are brighter where the surroundings are darker, which in dim
+    channels looks like spill-over. Within a cell they share these: there, what the edge has more
+    of the phenotype than the nucleus goes with what it has more of the marker. A nucleus that has
+    the phenotype lowers that, so the upper quartile stands for those that do not.
+    """
+    between = spill_over(above, marker)
+    columns = (f"{name}_edge_mean", f"{name}_nuclear_mean", "marker_edge_mean", "marker_on_nucleus")
+    if rule.compartment != "nuclear" or not set(columns) <= set(cells):
+        return between
+    edge, nuclear, marker_edge, marker_nuclear = (cells[c].to_numpy(np.float64) for c in columns)
+    more, more_marker = edge - nuclear, marker_edge - marker_nuclear
+    known = np.isfinite(more) & np.isfinite(more_marker)
+    within = spill_over(more[known], more_marker[known], quantile=100.0 - SPILL_QUANTILE)
+    return within if within < between else between
+
+
+def spill_over(
+    phenotype: np.ndarray, marker: np.ndarray, *, quantile: float = SPILL_QUANTILE
+) -> float:
     """How much of the marker's light is seen in the phenotype's channel.
 
     Cells are put into bins of equal number by their marker; in each the lower quartile of the
@@ -197,6 +221,8 @@ def spill_over(phenotype: np.ndarray, marker: np.ndarray) -> float:
     ----------
     phenotype, marker : numpy.ndarray of float64, shape (n,)
         Counts above the surroundings, of labelled cells.
+    quantile : float
+        Which quantile of a bin stands for cells without the phenotype, percent.
 
     Returns
     -------
@@ -207,7 +233,7 @@ def spill_over(phenotype: np.ndarray, marker: np.ndarray) -> float:
         return float("nan")
     parts = np.array_split(np.argsort(marker, kind="stable"), SPILL_BINS)
     x = np.array([np.median(marker[part]) for part in parts])
-    y = np.array([np.percentile(phenotype[part], SPILL_QUANTILE) for part in parts])
+    y = np.array([np.percentile(phenotype[part], quantile) for part in parts])
     i, j = np.triu_indices(SPILL_BINS, 1)
     apart = x[j] > x[i]
     if not apart.any():

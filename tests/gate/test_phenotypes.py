@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fociquant.gate import ChannelRange, control_threshold, gate_objects, spill_over
+from fociquant.gate import (
+    ChannelRange,
+    control_threshold,
+    gate_objects,
+    section_spill_over,
+    spill_over,
+)
 from fociquant.model import ChannelStats, PhenotypeRule, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
@@ -126,6 +132,29 @@ def test_what_spills_over_is_taken_off_and_told():
     spilled = gated["flags"].str.contains("spill_over").to_numpy()
     assert (spilled == (naive & ~true)).mean() > 0.98 and spilled.sum() > 50
     assert gated["positive"].all()
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_dark_surroundings_are_no_spill_over_into_a_nuclear_phenotype(slope):
+    # Both channels have more above a dark place than above a bright one.
+    rng = np.random.default_rng(4)
+    n = 2000
+    place, edge = rng.uniform(0, 80, n), rng.normal(300, 20, n)
+    core = 0.4 * edge
+    has = rng.random(n) < 0.3
+    rows = pd.DataFrame([CELL] * n).assign(
+        marker_mean=350 + 0.5 * (edge + core), marker_ring=350 - place,
+        marker_edge_mean=350 + edge, marker_core_mean=350 + core, marker_on_nucleus=350 + core,
+        Ki67_ring=250 - place,
+        Ki67_edge_mean=250 + slope * edge + rng.normal(0, 3, n),
+        Ki67_nuclear_mean=250 + slope * core + 400 * has + rng.normal(0, 3, n),
+    )  # fmt: skip
+    nuclear = {"Ki67": PhenotypeRule("nuclear")}
+    gated = gate_objects(rows, FACTS, phenotypes=("Ki67",), settings=GateSettings(), rules=nuclear)
+    assert section_spill_over(gated, "Ki67", nuclear["Ki67"]) == pytest.approx(slope, abs=0.03)
+    assert spill_over((rows["Ki67_nuclear_mean"] - rows["Ki67_ring"]).to_numpy(),
+                      gated["marker_excess"].to_numpy()) > slope + 0.2  # fmt: skip
+    assert (gated["Ki67_positive"].to_numpy(bool) == has).mean() > 0.99
 
 
 def test_a_threshold_of_controls_raises_and_never_lowers():
