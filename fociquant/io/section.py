@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 import weakref
@@ -330,6 +331,15 @@ class SectionImage:
             name=f"section-{self.fingerprint[:24]}-{level}",
             meta=np.empty((0, 0, 0), source.dtype),
         )
+
+    def forget_tiles(self) -> None:
+        """Drop the decoded tiles of an image that is larger than what is kept of it.
+
+        For a pass over the whole image that has ended: the next one would find few of its tiles.
+        All tiles of a smaller image stay.
+        """
+        if math.prod(self.shape) * self.dtype.itemsize > CACHE_BYTES:
+            self._cache.clear()
 
     def close(self) -> None:
         """Close the file; reading afterwards raises ValueError. May be called twice."""

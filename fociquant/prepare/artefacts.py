@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from fociquant.model import ChannelStats
 from fociquant.prepare.detail import Detail, Levels
-from fociquant.prepare.focus import is_out_of_focus_everywhere, out_of_focus
+from fociquant.prepare.focus import find_focus
 from fociquant.prepare.folds import find_folds
 from fociquant.prepare.threads import both
 from fociquant.settings import PrepareSettings
@@ -85,8 +85,24 @@ class Scene:
     pixel: PixelSize
 
 
-def find_artefacts(scene: Scene, settings: PrepareSettings) -> dict[str, np.ndarray]:
-    """Masks by kind, those that are switched on, each bool (h, w).
+@dataclass(frozen=True, slots=True)
+class Artefacts:
+    """What must not be counted.
+
+    Parameters
+    ----------
+    masks : mapping of str to numpy.ndarray of bool, shape (h, w)
+        Kinds of :data:`KINDS`, in that order.
+    blurred_everywhere : bool
+        Whether the section as a whole seems out of focus.
+    """
+
+    masks: Mapping[str, np.ndarray]
+    blurred_everywhere: bool
+
+
+def find_artefacts(scene: Scene, settings: PrepareSettings) -> Artefacts:
+    """Masks of the kinds that are switched on.
 
     Parameters
     ----------
@@ -96,29 +112,24 @@ def find_artefacts(scene: Scene, settings: PrepareSettings) -> dict[str, np.ndar
 
     Returns
     -------
-    dict of str to numpy.ndarray
-        Kinds of :data:`KINDS`, in that order.
+    Artefacts
     """
     wanted = [kind for kind in KINDS if getattr(settings, f"mask_{kind}")]
     rules = {"fold": _folds, "saturated": _saturated, "debris": _debris}
-    (blurred, bubbles), others = both(
+    (blurred, bubbles, everywhere), others = both(
         lambda: _blurred(scene),
         lambda: {kind: rule(scene) for kind, rule in rules.items() if kind in wanted},
     )
     found = {"out_of_focus": blurred, "bubble": bubbles} | others
-    return {kind: found[kind] for kind in wanted}
+    return Artefacts({kind: found[kind] for kind in wanted}, everywhere)
 
 
-def artefact_warnings(
-    masks: Mapping[str, np.ndarray], scene: Scene, shares: np.ndarray
-) -> list[str]:
+def artefact_warnings(artefacts: Artefacts, shares: np.ndarray) -> list[str]:
     """What the user should know of them.
 
     Parameters
     ----------
-    masks : mapping of str to numpy.ndarray of bool, shape (h, w)
-        Of :func:`find_artefacts`.
-    scene : Scene
+    artefacts : Artefacts
     shares : numpy.ndarray of float64, shape (h, w)
         Area of the lung in each overview pixel, any unit.
 
@@ -128,12 +139,11 @@ def artefact_warnings(
         Plain sentences.
     """
     found, whole = [], float(shares.sum())
-    for kind, mask in masks.items():
+    for kind, mask in artefacts.masks.items():
         share = float(shares[mask].sum()) / whole if whole > 0 else 0.0
         if share > 0:
             found.append(f"{_percent(share)} of the tissue {KINDS[kind]}; it was left out.")
-    noises = {role: stats.noise for role, stats in scene.stats.items()}
-    if is_out_of_focus_everywhere(scene.detail, noises, scene.inside, grid_um=scene.pixel.mean):
+    if artefacts.blurred_everywhere:
         found.append("The whole section seems out of focus; its cells may be missed.")
     return found
 
@@ -142,18 +152,18 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.02 else f"{max(100 * share, 0.1):.1f} %"
 
 
-def _blurred(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Patches out of focus, and those among them that are bubbles."""
+def _blurred(scene: Scene) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Patches out of focus, those among them that are bubbles, and whether all is blurred."""
     noises = {role: stats.noise for role, stats in scene.stats.items()}
-    core = out_of_focus(scene.detail, noises, scene.inside, grid_um=scene.pixel.mean)
-    core = large_pieces(ndimage.binary_fill_holes(core), MIN_BLUR_UM2, scene.pixel)
+    focus = find_focus(scene.detail, noises, scene.inside, grid_um=scene.pixel.mean)
+    core = large_pieces(ndimage.binary_fill_holes(focus.blurred), MIN_BLUR_UM2, scene.pixel)
     bubbles = np.zeros_like(core)
     pieces, count = ndimage.label(core)
     for number in range(1, count + 1):
         if _is_bubble(pieces == number, scene):
             bubbles |= pieces == number
     grown = [grow(mask, BLUR_RIM_UM, scene.pixel) for mask in (core & ~bubbles, bubbles)]
-    return grown[0], grown[1]
+    return grown[0], grown[1], focus.everywhere
 
 
 def _folds(scene: Scene) -> np.ndarray:

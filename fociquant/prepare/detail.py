@@ -6,16 +6,18 @@ The overview is too coarse for either: septa and nuclei are smaller than its pix
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import cv2
 import numpy as np
 
 from fociquant.model import Box
-from fociquant.prepare.grids import block_sums
 from fociquant.prepare.overview import PixelReader, choose_level
+from fociquant.prepare.sums import Groups, Sums
 from fociquant.prepare.threads import in_turn
 from fociquant.units import PixelSize
 
@@ -44,8 +46,18 @@ TRUNCATE = 3.0
 BRIGHTEST = 2.5
 """Light beyond this multiple of tissue's is cut: a labelled cell would darken its surroundings."""
 
+BAND_ROWS = 256
+"""Rows of a piece that are looked at together: what is made on the way is as large as a few such
+bands."""
+
+LARGEST_CHUNK_PX = 2048
+"""Pieces of higher chunks are read as a whole: such chunks may not be kept from band to band."""
+
 STRIP_ROWS = 32
 """Rows for which second differences are computed at once."""
+
+COVER = "cover"
+"""Name of the share of tissue among what is summed."""
 
 LAGS = (1, 3)
 """Second differences over so many pixels: the first vanish in a blur, the second hardly."""
@@ -157,94 +169,44 @@ def look_closely(
     coarsest = max(int(DETAIL_UM / pixel_size.mean), 1)
     level, reduction, _ = choose_level(reader, channels, coarsest)
     n = max(coarsest // reduction, 1)
-    sums = _Sums(wanted, list(roles), reduction * n, factor)
+    names = [COVER, *(_name(role, lag) for role in roles for lag in LAGS)]
+    sums = Sums(wanted, names, reduction * n, factor)
     pixel_um = pixel_size.mean * reduction * n
     halo = math.ceil(TRUNCATE * LOCAL_UM / pixel_um)
+    rows_at_once = _rows_at_once(reader.levels[level], n)
 
-    def look(piece: _Piece) -> tuple[_Piece, dict[str, np.ndarray]]:
-        planes = dict(zip(roles, piece.read_from(reader, channels, level), strict=True))
-        tissue = np.zeros(piece.read.shape, bool)
-        if levels:
-            shown = [planes[role] for role in levels]
-            tissue = is_tissue(shown, list(levels.values()), pixel_um)
-        seen = {"cover": sums.part(tissue[piece.inner], piece.place)}
-        for role, plane in planes.items():
-            for lag in LAGS:
-                seen[f"{role} {lag}"] = sums.part(_bends(plane, lag, piece.inner), piece.place)
-        return piece, seen
+    def look(piece: _Piece) -> tuple[Groups, dict[str, np.ndarray]]:
+        groups = sums.groups(piece.place)
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        for band in groups.bands(rows_at_once):
+            part = piece.band(band.rows, max(halo, *LAGS))
+            planes = dict(zip(roles, part.read_from(reader, channels, level), strict=True))
+            tissue = np.zeros(part.read.shape, bool)
+            if levels:
+                shown = [planes[role] for role in levels]
+                tissue = is_tissue(shown, list(levels.values()), pixel_um)
+            parts[COVER].append(groups.sums(tissue[part.inner], band))
+            for role, lag in product(roles, LAGS):
+                bends = _bends(planes[role], lag, part.inner)
+                parts[_name(role, lag)].append(groups.sums(bends, band))
+        return groups, {name: np.concatenate(part) for name, part in parts.items()}
 
     # Added in the order of the pieces: sums do not depend on which thread was first.
-    for piece, seen in in_turn(look, _pieces(reader.levels[level], n, halo, sums)):
-        sums.add(seen, piece.place)
+    for groups, seen in in_turn(look, _pieces(reader.levels[level], n, halo, sums)):
+        sums.add(seen, groups)
     means = sums.means()
-    fine, coarse = ({role: means[f"{role} {lag}"] for role in roles} for lag in LAGS)
-    return Detail(means["cover"], fine, coarse, pixel_um, reduction * n)
+    fine, coarse = ({role: means[_name(role, lag)] for role in roles} for lag in LAGS)
+    return Detail(means[COVER], fine, coarse, pixel_um, reduction * n)
 
 
-class _Sums:
-    """Sums over the pixels whose centre lies under each overview pixel."""
-
-    def __init__(self, wanted: np.ndarray, roles: Sequence[str], pixel: int, factor: int):
-        names = ["cover", *(f"{role} {lag}" for role in roles for lag in LAGS)]
-        # Of some hundred pixels at most: float32 holds them, and half of the memory does.
-        self._totals = {name: np.zeros(wanted.shape, np.float32) for name in names}
-        self._counts, self._wanted = np.zeros(wanted.shape, np.float32), wanted
-        self._pixel, self._factor = pixel, factor
-
-    def wanted_of(self, place: Box) -> Box:
-        """The smallest part of a place with every pixel of it for which anything is asked."""
-        y, x = self._under(place.y0, place.y1, 0), self._under(place.x0, place.x1, 1)
-        wanted = self._wanted[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
-        if not wanted.any():
-            return Box(place.y0, place.x0, place.y0, place.x0)
-        rows = np.flatnonzero(np.asarray(wanted.any(axis=1))[y - y[0]])
-        columns = np.flatnonzero(np.asarray(wanted.any(axis=0))[x - x[0]])
-        part = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-        return part.shift(place.y0, place.x0)
-
-    def part(self, plane: np.ndarray, place: Box) -> np.ndarray:
-        """Sums of a place's pixels (in pixels of the pass) under the overview pixels it meets."""
-        _, first_y = self._index(place.y0, place.y1, 0)
-        _, first_x = self._index(place.x0, place.x1, 1)
-        n = plane.shape[0] // len(first_y)
-        if _are_even(first_y, n, plane.shape[0]) and _are_even(first_x, n, plane.shape[1]):
-            return block_sums(plane, n)
-        rows = np.add.reduceat(plane, first_y, axis=0, dtype=np.float64)
-        return np.asarray(np.add.reduceat(rows, first_x, axis=1))
-
-    def add(self, parts: Mapping[str, np.ndarray], place: Box) -> None:
-        """Add the sums of a place."""
-        y, first_y = self._index(place.y0, place.y1, 0)
-        x, first_x = self._index(place.x0, place.x1, 1)
-        for name, part in parts.items():
-            self._totals[name][np.ix_(y, x)] += part
-        heights, widths = (
-            np.diff([*first, stop - start])
-            for first, start, stop in ((first_y, place.y0, place.y1), (first_x, place.x0, place.x1))
-        )
-        self._counts[np.ix_(y, x)] += np.outer(heights, widths)
-
-    def _under(self, start: int, stop: int, axis: int) -> np.ndarray:
-        """Overview index of each pixel from `start` to `stop`, by its centre."""
-        centres = (np.arange(start, stop) * self._pixel + self._pixel // 2) // self._factor
-        return np.minimum(centres, self._wanted.shape[axis] - 1)
-
-    def _index(self, start: int, stop: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
-        """Overview indices that pixels `start` to `stop` fall on, and where each begins."""
-        found, first = np.unique(self._under(start, stop, axis), return_index=True)
-        return found, first
-
-    def means(self) -> dict[str, np.ndarray]:
-        """Sums over counts, float32; 0 where no pixel was added. The sums are gone afterwards."""
-        counts = np.maximum(self._counts, 1)
-        names = list(self._totals)
-        # One after another: all of them are as large as two overviews.
-        return {name: self._totals.pop(name) / counts for name in names}
+def _name(role: str, lag: int) -> str:
+    return f"{role} {lag}"
 
 
-def _are_even(first: np.ndarray, n: int, size: int) -> bool:
-    """Whether every group, given by its first index, has `n` members."""
-    return n * len(first) == size and bool(np.all(first == n * np.arange(len(first))))
+def _rows_at_once(level: Any, n: int) -> int:
+    """Rows of a piece that are read and looked at together; all where parts would cost more."""
+    high = _chunk_of(level)[0] > LARGEST_CHUNK_PX
+    return sys.maxsize if high or n > 1 else BAND_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,20 +222,29 @@ class _Piece:
         """Where the place lies in what was read."""
         return self.place.shift(-self.read.y0, -self.read.x0).slices
 
+    def band(self, rows: slice, margin: int) -> _Piece:
+        """Some rows of the place, and the margin around them as far as it is in this piece."""
+        top, bottom = self.place.y0 + rows.start, self.place.y0 + rows.stop
+        first, last = max(top - margin, self.read.y0), min(bottom + margin, self.read.y1)
+        return _Piece(
+            replace(self.place, y0=top, y1=bottom), replace(self.read, y0=first, y1=last), self.cut
+        )
+
     def read_from(self, reader: PixelReader, channels: Sequence[int], level: int) -> np.ndarray:
-        """Means over the cut, float32 (channels, h, w)."""
+        """Means over the cut (channels, h, w): float32, or as stored where that takes less."""
         read, cut = self.read, self.cut
         box = Box(read.y0 * cut[0], read.x0 * cut[1], read.y1 * cut[0], read.x1 * cut[1])
         pixels = reader.read(box, channels, level)
         if pixels.dtype.kind == "f":
             pixels = np.clip(np.where(np.isfinite(pixels), pixels, 0), -LARGEST, LARGEST)
         if cut == (1, 1):
-            return pixels.astype(np.float32)
+            small = pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2
+            return pixels if small else pixels.astype(np.float32)
         blocks = pixels.reshape(len(channels), read.shape[0], cut[0], read.shape[1], cut[1])
         return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32))
 
 
-def _pieces(level: Any, n: int, halo: int, sums: _Sums) -> Iterator[_Piece]:
+def _pieces(level: Any, n: int, halo: int, sums: Sums) -> Iterator[_Piece]:
     """Means over n x n pixels of a level: what is wanted of pieces of whole chunks of the file."""
     size = level.shape[1:]
     cut = (min(n, size[0]), min(n, size[1]))
@@ -287,10 +258,15 @@ def _pieces(level: Any, n: int, halo: int, sums: _Sums) -> Iterator[_Piece]:
                 yield _Piece(place, place.expand(halo).intersect(whole), cut)
 
 
+def _chunk_of(level: Any) -> tuple[int, int]:
+    chunks = getattr(level, "chunksize", None)
+    height, width = chunks[-2:] if chunks else (1024, 1024)
+    return int(height), int(width)
+
+
 def _piece_shape(level: Any, n: int) -> tuple[int, int]:
     """(height, width) of a piece in reduced pixels: whole chunks, about :data:`PIECE_PX`."""
-    chunks = getattr(level, "chunksize", None)
-    ch, cw = chunks[-2:] if chunks else (1024, 1024)
+    ch, cw = _chunk_of(level)
     budget = PIECE_PX * min(n * n, 4)
     width = cw * max(math.isqrt(budget) // cw, 1)
     height = ch * max(budget // width // ch, 1)
@@ -308,10 +284,11 @@ def _bends(plane: np.ndarray, lag: int, inner: tuple[slice, slice]) -> np.ndarra
     for top in range(0, len(bends), STRIP_ROWS):
         bend = bends[top : top + STRIP_ROWS]
         n = len(bend)
-        middle = padded[top + lag : top + lag + n]
+        strip = padded[top : top + n + 2 * lag].astype(np.float32, copy=False)
+        middle = strip[lag : lag + n]
         double = np.multiply(middle[:, lag:-lag], 2, out=twice[:n])
-        np.subtract(padded[top + 2 * lag : top + 2 * lag + n, lag:-lag], double, out=bend)
-        bend += padded[top : top + n, lag:-lag]
+        np.subtract(strip[2 * lag :, lag:-lag], double, out=bend)
+        bend += strip[:n, lag:-lag]
         other = np.subtract(middle[:, 2 * lag :], double, out=across[:n])
         other += middle[:, : -2 * lag]
         bend *= bend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from fociquant.prepare.grids import coarser, share_of_blocks, tissue_factor
 from fociquant.prepare.overview import Overview, PixelReader, make_overview
 from fociquant.prepare.sampling import lattice
 from fociquant.prepare.scale import pixel_noise
+from fociquant.prepare.soundness import ProbedReader
 from fociquant.prepare.threads import both, each
 from fociquant.prepare.tissue import Textures, Tissue, find_tissue, texture, texture_of_noise
 from fociquant.settings import PrepareSettings
@@ -74,9 +75,13 @@ class FirstLook:
         """Share of each overview pixel that is tissue, float64 (h, w)."""
         return share_of_blocks(self.tissue.parenchyma, self.n)
 
+    def without_tiles(self) -> FirstLook:
+        """The same without the tiles, once others were chosen: they take tens of megabytes."""
+        return replace(self, anywhere=Samples([], []))
+
 
 def first_look(
-    reader: PixelReader,
+    reader: ProbedReader,
     roles: Mapping[str, int],
     pixel_size: PixelSize,
     settings: PrepareSettings,
@@ -85,7 +90,7 @@ def first_look(
 
     Parameters
     ----------
-    reader : PixelReader
+    reader : ProbedReader
     roles : mapping of str to int
         Role to channel index.
     pixel_size : PixelSize
@@ -101,6 +106,7 @@ def first_look(
     fine = make_overview(reader, channels, tissue_factor(shape, pixel_size, factor))
     n = max(round(factor / fine.factor), 1)
     anywhere = read_tiles(reader, channels, lattice(shape, settings.scale_sample_tiles))
+    reader.forget()
     noises = each(pixel_noise, anywhere.tiles)
     overview, tissue = both(
         lambda: coarser(fine, n, shape),
@@ -174,7 +180,7 @@ def _find_tissue(
         noises=np.array([texture_of_noise(noises[i], pixel_size) for i in used]),
     )
     return find_tissue(
-        overview.image[used],
+        overview.image[used].astype(np.float32, copy=False),
         [noises[i] / overview.factor for i in used],
         textures,
         pixel_size=pixel_size.scaled(overview.factor, overview.factor),

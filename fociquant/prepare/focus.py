@@ -8,6 +8,7 @@ not depend on brightness (as edge widths do in P. Marziliano et al., IEEE Int. C
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -50,10 +51,27 @@ LEADING = ("nucleus", "autofluorescence", "marker")
 """Nuclei have one size in all tissue, so they tell best."""
 
 
-def out_of_focus(
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Where a section is out of focus.
+
+    Parameters
+    ----------
+    blurred : numpy.ndarray of bool, shape (h, w)
+        Overview pixels that are blurrier than is usual in this section; none where pixels are too
+        large to tell.
+    everywhere : bool
+        Whether nuclei all over the section are blurred, by what is usual for their size.
+    """
+
+    blurred: np.ndarray
+    everywhere: bool
+
+
+def find_focus(
     detail: Detail, noises: Mapping[str, float], inside: np.ndarray, *, grid_um: float
-) -> np.ndarray:
-    """Overview pixels that are out of focus.
+) -> Focus:
+    """Look how sharp each place of a section is.
 
     Parameters
     ----------
@@ -68,39 +86,28 @@ def out_of_focus(
 
     Returns
     -------
-    numpy.ndarray of bool, shape (h, w)
-        Nothing where pixels are too large to tell.
+    Focus
     """
-    blurred = np.zeros(inside.shape, bool)
+    blurred, everywhere = np.zeros(inside.shape, bool), False
     roles = [role for role in LEADING if role in detail.fine]
     if not _can_tell(detail) or not roles or not inside.any():
-        return blurred
+        return Focus(blurred, everywhere)
     for number, role in enumerate(roles):
         ratio = sharpness(detail, role, noises[role], inside, grid_um=grid_um)
         seen = inside & np.isfinite(ratio)
         if not seen.any():
             if number == 0:
-                return blurred
+                break
             continue
+        usual = np.median(ratio[seen])
+        if role == "nucleus":
+            sharp = SHARP_RATIO * max(detail.pixel_um / SHARP_AT_UM, 0.5)
+            everywhere = float(usual) < ALL_BLURRED * sharp
         limit = BLURRED if number == 0 else ALSO_BLURRED
         limit = ALONE_BLURRED if len(roles) == 1 else limit
-        low = seen & (ratio < limit * np.median(ratio[seen]))
+        low = seen & (ratio < limit * usual)
         blurred = low if number == 0 else blurred & (low | ~seen)
-    return blurred
-
-
-def is_out_of_focus_everywhere(
-    detail: Detail, noises: Mapping[str, float], inside: np.ndarray, *, grid_um: float
-) -> bool:
-    """Whether nuclei all over a section are blurred, by what is usual for their size."""
-    if "nucleus" not in detail.fine or not _can_tell(detail):
-        return False
-    ratio = sharpness(detail, "nucleus", noises["nucleus"], inside, grid_um=grid_um)
-    seen = inside & np.isfinite(ratio)
-    if not seen.any():
-        return False
-    usual = SHARP_RATIO * max(detail.pixel_um / SHARP_AT_UM, 0.5)
-    return float(np.median(ratio[seen])) < ALL_BLURRED * usual
+    return Focus(blurred, everywhere)
 
 
 def sharpness(
@@ -114,10 +121,16 @@ def sharpness(
         (detail.fine[role], detail.coarse[role]),
     )
     usual = float(np.median(coarse[inside])) - floor if inside.any() else 0.0
-    seen = (coarse > ABOVE_NOISE * floor) & (coarse - floor > USUAL_SHARE * max(usual, 0.0))
-    ratio = np.maximum(fine - floor, 0.0) / np.where(seen, coarse - floor, 1.0)
-    ratio[~seen] = np.nan
-    return np.asarray(ratio)
+    # In place: each of these planes is as large as the overview of one channel.
+    seen = coarse > ABOVE_NOISE * floor
+    coarse -= floor
+    seen &= coarse > USUAL_SHARE * max(usual, 0.0)
+    coarse[~seen] = 1.0
+    fine -= floor
+    np.maximum(fine, 0.0, out=fine)
+    fine /= coarse
+    fine[~seen] = np.nan
+    return fine
 
 
 def _can_tell(detail: Detail) -> bool:

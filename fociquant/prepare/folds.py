@@ -86,7 +86,8 @@ def find_folds(
     pieces, count = ndimage.label(band, structure=np.ones((3, 3)))
     if not count:
         return nothing
-    peaks = ndimage.maximum(over, pieces, np.arange(1, count + 1))
+    # Of the bands alone: SciPy sorts all that it is given.
+    peaks = ndimage.maximum(over[band], pieces[band], np.arange(1, count + 1))
     folds = nothing
     for number, place in enumerate(ndimage.find_objects(pieces), start=1):
         piece = pieces[place] == number
@@ -106,19 +107,20 @@ def _without_walls(folds: np.ndarray, air: np.ndarray, pixel: PixelSize) -> np.n
         return folds
     near = Distances(middle, pixel).within(LUMEN_UM + BESIDE_UM)
     bands, count = ndimage.label(folds, structure=np.ones((3, 3)))
-    beside = ndimage.mean(near, bands, np.arange(1, count + 1))
+    beside = ndimage.mean(near[folds], bands[folds], np.arange(1, count + 1))
     return np.concatenate([[False], np.asarray(beside) < 0.5])[bands]
 
 
 def _above_surroundings(plane: np.ndarray, level: Levels, pixel: PixelSize) -> np.ndarray:
     """Light of bands over that of what is wider, in units of tissue's (white top hat)."""
-    light = np.clip((plane - level.air) / (level.tissue - level.air), 0.0, BRIGHTEST)
     sigma = SMOOTH_UM / pixel.mean
-    light = ndimage.gaussian_filter(light, sigma)
+    light = (plane - level.air) / (level.tissue - level.air)
+    light = ndimage.gaussian_filter(np.clip(light, 0.0, BRIGHTEST, out=light), sigma)
     radius = max(round(WIDEST_UM / 2 / pixel.mean), 1)
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     opened = ndimage.grey_opening(light, footprint=y * y + x * x <= radius * radius)
-    return np.asarray(light - ndimage.gaussian_filter(opened, sigma))
+    light -= ndimage.gaussian_filter(opened, sigma)
+    return np.asarray(light)
 
 
 def _is_band(piece: np.ndarray, pixel: PixelSize) -> bool:

@@ -97,5 +97,7 @@ def block_sums(plane: np.ndarray, n: int) -> np.ndarray:
 
 def share_of_blocks(mask: np.ndarray, n: int) -> np.ndarray:
     """Share of a mask in each block of n x n pixels, float64 from 0 to 1."""
+    if n == 1:
+        return mask.astype(np.float64)
     rows, columns = (np.minimum(n, size - np.arange(0, size, n)) for size in mask.shape)
     return block_sums(mask, n) / np.outer(rows, columns)

@@ -7,7 +7,7 @@ some scanners write zeros there for fluorescence, others every n-th pixel.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,9 +40,9 @@ class Overview:
 
     Parameters
     ----------
-    image : numpy.ndarray of float32, shape (n, h, w)
+    image : numpy.ndarray of float32, uint8 or uint16, shape (n, h, w)
         Mean raw counts over each block of ``factor`` x ``factor`` pixels (fewer at the far
-        edges); finite.
+        edges), finite; whole numbers where a level of the file is the overview.
     factor : int
         Full-resolution pixels per overview pixel, along both axes.
     level : int
@@ -58,6 +58,32 @@ class Overview:
     level: int
     refused: tuple[int, ...]
     not_finite: int
+
+    def planes(self, roles: Iterable[str]) -> Planes:
+        """The channels by role, which are in the same order."""
+        return Planes(self.image, roles)
+
+
+class Planes(Mapping[str, np.ndarray]):
+    """Channels of an overview by role, float32 (h, w): made when asked for.
+
+    Parameters
+    ----------
+    image : numpy.ndarray, shape (n, h, w)
+    roles : iterable of str
+    """
+
+    def __init__(self, image: np.ndarray, roles: Iterable[str]) -> None:
+        self._stored = dict(zip(roles, image, strict=True))
+
+    def __getitem__(self, role: str) -> np.ndarray:
+        return self._stored[role].astype(np.float32, copy=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
 
 
 def make_overview(reader: PixelReader, channels: Sequence[int], factor: int) -> Overview:
@@ -157,9 +183,11 @@ def _block_means(
 
 
 def _whole_level(reader: PixelReader, channels: Sequence[int], level: int) -> np.ndarray:
-    """A level as it is, float32 (n, h, w)."""
+    """A level as it is (n, h, w): float32, or as stored where that takes less."""
     height, width = reader.levels[level].shape[1:]
-    image = np.empty((len(channels), height, width), np.float32)
+    stored = np.dtype(reader.levels[level].dtype)
+    small = stored.kind == "u" and stored.itemsize <= 2
+    image = np.empty((len(channels), height, width), stored if small else np.float32)
     for box in _pieces(reader.levels[level], height, width):
         image[:, *box.slices] = reader.read(box, channels, level)
     return image

@@ -70,7 +70,7 @@ def find_pieces(outline: np.ndarray, pixel: PixelSize) -> list[Piece]:
     large = np.flatnonzero(area >= LARGE_SHARE * area.max()) + 1
     boxes = ndimage.find_objects(labels)
     ordered = _reading_order([(int(n), *boxes[n - 1]) for n in large])
-    rank = np.zeros(count + 1, np.int64)
+    rank = np.zeros(count + 1, np.int32)
     rank[ordered] = np.arange(1, len(ordered) + 1)
     owner = _nearest(rank[labels], pixel)
     pieces = []

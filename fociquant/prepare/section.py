@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
 from fociquant.model import Box, ChannelStats, FieldSteps, SectionFacts, Shading, Unmixing
-from fociquant.prepare.artefacts import Scene, artefact_warnings, find_artefacts
+from fociquant.prepare.artefacts import Artefacts, Scene, artefact_warnings, find_artefacts
 from fociquant.prepare.compartments import find_lumens
 from fociquant.prepare.detail import Detail, Levels, look_closely
 from fociquant.prepare.first_look import (
@@ -69,30 +69,37 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Lung:
-    """Tissue on the overview: share of each pixel inside the outline, share that is tissue."""
+    """Tissue on the overview; shares are made when asked for, being larger than masks."""
 
-    inside: np.ndarray
-    bright: np.ndarray
+    look: FirstLook
+    here: np.ndarray
     levels: Mapping[str, Levels]
-    detail: Detail
+    tissue: np.ndarray
     bias: float
 
     @property
-    def outline(self) -> np.ndarray:
-        return self.inside >= 0.5
+    def inside(self) -> np.ndarray:
+        """Share of each pixel inside the outline."""
+        return self.look.inside * self.here
 
     @property
     def cover(self) -> np.ndarray:
         """Share of tissue; by brightness alone where air and tissue do not differ."""
         if not self.levels:
-            return self.bright
-        return np.minimum(self.detail.cover * self.bias, 1.0) * self.inside
+            return self.look.bright * self.here
+        return np.minimum(self.tissue * self.bias, 1.0) * self.inside
+
+    @property
+    def outline(self) -> np.ndarray:
+        """Pixels inside the lung."""
+        return (self.look.inside >= 0.5) & self.here
 
     @property
     def parenchyma(self) -> np.ndarray:
         """Pixels that tell what tissue looks like."""
-        solid = self.outline & (self.cover >= PARENCHYMA_COVER)
-        return solid if solid.any() else self.outline & (self.bright >= 0.5)
+        outline = self.outline
+        solid = outline & (self.cover >= PARENCHYMA_COVER)
+        return solid if solid.any() else outline & (self.look.bright >= 0.5)
 
 
 def prepare_section(
@@ -102,6 +109,7 @@ def prepare_section(
     settings: PrepareSettings,
     *,
     region: str = "",
+    forget: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """Find tissue, artefacts, intensity scale and background of a section.
 
@@ -120,6 +128,9 @@ def prepare_section(
     region : str
         The part of the slide that is this section, see :func:`fociquant.model.parse_region`;
         ``""``: all of it. What lies elsewhere is in no mask and no area.
+    forget : callable
+        Called when a pass over the section has ended and what comes next needs memory: what the
+        reader keeps of it may go.
 
     Returns
     -------
@@ -130,47 +141,60 @@ def prepare_section(
     RegionError
         If the slide has no such region.
     """
-    channels = list(roles.values())
-    lit = _evenly_lit(ProbedReader(reader), roles, pixel_size, settings)
-    reader, look, shading = lit.reader, lit.look, lit.shading
-    overview, inside = look.overview, look.inside
-    here = region_mask(region, inside >= 0.5, look.pixel)
-    inside, bright = inside * here, look.bright * here
-    samples = _choose_samples(reader, channels, inside >= 0.5, look, settings)
-    lung = _look_closely(reader, roles, samples, (inside, bright), look, pixel_size)
-    parenchyma = lung.parenchyma
-    masks = [_at_full_resolution(parenchyma, box, overview.factor) for box in samples.boxes]
+    lit = _evenly_lit(ProbedReader(reader, forget), roles, pixel_size, settings)
+    overview = lit.look.overview
+    here = region_mask(region, lit.look.inside >= 0.5, lit.look.pixel)
+    samples = _choose_samples(lit, list(roles.values()), here, settings)
+    lit = replace(lit, look=lit.look.without_tiles())
+    facts, lung, artefacts = _examined(lit, roles, samples, here, pixel_size, settings)
+    facts = replace(facts, region=here if region else None)
+    mm2 = pixels_under(overview, shape_of(reader)) * pixel_size.area_um2 / UM2_PER_MM2
+    facts = _with_areas(facts, artefacts.masks, lung, mm2)
+    warnings = _warnings(overview, overview_factor(pixel_size, settings), facts, samples, roles)
+    if not region:
+        warnings += pieces_warning(facts.outline, lit.look.pixel)
+    warnings += artefact_warnings(artefacts, mm2 * lung.inside)
+    warnings += shading_warnings(facts.shading, pixel_size)
+    warnings += step_warnings(facts.field_steps, pixel_size)
+    return Prepared(facts, tuple(warnings), overview.planes(roles))
+
+
+def _examined(
+    lit: _Lit,
+    roles: Mapping[str, int],
+    samples: Samples,
+    here: np.ndarray,
+    pixel_size: PixelSize,
+    settings: PrepareSettings,
+) -> tuple[SectionFacts, _Lung, Artefacts]:
+    """All facts but the areas, and what these follow from."""
+    reader, look = lit.reader, lit.look
+    lung, detail = _look_closely(reader, roles, samples, here, look, pixel_size)
+    reader.forget()
+    outline, parenchyma = lung.outline, lung.parenchyma
+    masks = [_at_full_resolution(parenchyma, box, look.overview.factor) for box in samples.boxes]
     stats = _stats(roles, samples, masks, np.dtype(reader.levels[0].dtype))
-    planes = dict(zip(roles, overview.image, strict=True))
+    planes = look.overview.planes(roles)
     tops = tops_of(roles, samples, {role: one.saturation for role, one in stats.items()})
-    scene = Scene(planes, lung.detail, stats, lung.levels, tops, lung.outline, look.pixel)
+    scene = Scene(planes, detail, stats, lung.levels, tops, outline, look.pixel)
     facts = SectionFacts(
         stats=stats,
         tissue_mm2=0.0,
         parenchyma_mm2=0.0,
-        outline=lung.outline,
-        artefact=np.zeros_like(lung.outline),
+        outline=outline,
+        artefact=np.zeros_like(outline),
         overview_px=look.pixel,
-        lumen=(share_of_blocks(lit.lumen, look.n) >= 0.5) & lung.outline,
-        region=here if region else None,
-        shading=shading,
+        lumen=(share_of_blocks(lit.lumen, look.n) >= 0.5) & outline,
+        shading=lit.shading,
     )
     (artefacts, steps), facts = both(
         lambda: (
             find_artefacts(scene, settings),
-            _steps_of(lit, roles, lung.outline, pixel_size, settings),
+            _steps_of(lit, roles, outline, pixel_size, settings),
         ),
         lambda: _with_marker(facts, reader, roles, samples, masks, pixel_size, settings),
     )
-    facts = replace(facts, field_steps=steps)
-    mm2 = pixels_under(overview, shape_of(reader)) * pixel_size.area_um2 / UM2_PER_MM2
-    facts = _with_areas(facts, artefacts, lung, mm2)
-    warnings = _warnings(overview, overview_factor(pixel_size, settings), facts, samples, roles)
-    if not region:
-        warnings += pieces_warning(lung.outline, look.pixel)
-    warnings += artefact_warnings(artefacts, scene, mm2 * lung.inside)
-    warnings += shading_warnings(shading, pixel_size) + step_warnings(steps, pixel_size)
-    return Prepared(facts, tuple(warnings), planes)
+    return replace(facts, field_steps=steps), lung, artefacts
 
 
 def _with_areas(
@@ -178,12 +202,15 @@ def _with_areas(
 ) -> SectionFacts:
     """The same with its areas; `mm2` has that of each overview pixel."""
     masked = np.logical_or.reduce([facts.artefact, *artefacts.values()])
+    inside = mm2 * lung.inside
+    tissue_mm2, artefact_mm2 = float(inside[~masked].sum()), float(inside[masked].sum())
+    del inside
     return replace(
         facts,
-        tissue_mm2=float((mm2 * lung.inside)[~masked].sum()),
+        tissue_mm2=tissue_mm2,
         parenchyma_mm2=float((mm2 * lung.cover)[~masked].sum()),
         artefact=masked,
-        artefact_mm2=float((mm2 * lung.inside)[masked].sum()),
+        artefact_mm2=artefact_mm2,
     )
 
 
@@ -219,7 +246,7 @@ def find_outline(
     pixel : PixelSize
         Of that grid, the overview.
     """
-    look = first_look(reader, roles, pixel_size, settings)
+    look = first_look(ProbedReader(reader), roles, pixel_size, settings)
     return look.inside >= 0.5, look.pixel
 
 
@@ -229,7 +256,7 @@ class _Lit:
 
     Parameters
     ----------
-    reader : PixelReader
+    reader : ProbedReader
     look : FirstLook
     lumen : numpy.ndarray of bool
         On the grid of ``look.tissue``.
@@ -238,7 +265,7 @@ class _Lit:
         Light as the file has it.
     """
 
-    reader: PixelReader
+    reader: ProbedReader
     look: FirstLook
     lumen: np.ndarray
     shading: dict[str, Shading]
@@ -246,7 +273,7 @@ class _Lit:
 
 
 def _evenly_lit(
-    reader: PixelReader,
+    reader: ProbedReader,
     roles: Mapping[str, int],
     pixel_size: PixelSize,
     settings: PrepareSettings,
@@ -255,7 +282,7 @@ def _evenly_lit(
     seen = look.overview
     shading, lumen = both(lambda: _shading_of(reader, look, roles, settings), lambda: _lumens(look))
     if any(one.corrected for one in shading.values()):
-        reader = ProbedReader(corrected(reader, roles, shading))
+        reader = ProbedReader(corrected(reader, roles, shading), reader.forget)
         look = first_look(reader, roles, pixel_size, settings)
         lumen = _lumens(look)
     return _Lit(reader, look, lumen, shading, seen)
@@ -271,7 +298,7 @@ def _steps_of(
     # Of a colour image channels are densities, to which a gain adds.
     if settings.stains:
         return None
-    planes = dict(zip(roles, lit.seen.image, strict=True))
+    planes = lit.seen.planes(roles)
     factor = lit.seen.factor
     pixel_um = pixel_size.mean * factor
     return find_steps(planes, inside, lit.shading, pixel_um=pixel_um, factor=factor)
@@ -290,7 +317,7 @@ def _shading_of(
     dtype = np.dtype(reader.levels[0].dtype)
     largest = float(np.iinfo(dtype).max) if dtype.kind in "iu" else math.inf
     return find_shading(
-        dict(zip(roles, look.overview.image, strict=True)),
+        look.overview.planes(roles),
         look.inside >= 0.5,
         pixel_um=look.pixel.mean,
         factor=look.overview.factor,
@@ -299,17 +326,15 @@ def _shading_of(
 
 
 def _choose_samples(
-    reader: PixelReader,
-    channels: Sequence[int],
-    outline: np.ndarray,
-    look: FirstLook,
-    settings: PrepareSettings,
+    lit: _Lit, channels: Sequence[int], here: np.ndarray, settings: PrepareSettings
 ) -> Samples:
     """All pixels of a small image; else tiles in tissue, and some everywhere."""
+    reader, look = lit.reader, lit.look
     shape, n = shape_of(reader), settings.scale_sample_tiles
     if math.prod(grid_shape(shape, TILE_PX)) <= n:
         return look.anywhere
     some = lattice(shape, max(n // EVERYWHERE_SHARE, 1))
+    outline = (look.inside >= 0.5) & here
     inside = tissue_tiles(outline, look.overview.factor, shape, n - len(some))
     if not inside:
         return look.anywhere
@@ -320,10 +345,10 @@ def _look_closely(
     reader: PixelReader,
     roles: Mapping[str, int],
     samples: Samples,
-    shares: tuple[np.ndarray, np.ndarray],
+    here: np.ndarray,
     look: FirstLook,
     pixel_size: PixelSize,
-) -> _Lung:
+) -> tuple[_Lung, Detail]:
     """How much of the outline is tissue, and how sharp it is."""
     used = {role: index for role, index in roles.items() if role in TISSUE_ROLES} or dict(roles)
     tiles = {role: samples.tiles[list(roles).index(role)] for role in used}
@@ -332,13 +357,13 @@ def _look_closely(
     factor = look.overview.factor
     detail = look_closely(
         reader, used, levels,
-        pixel_size=pixel_size, wanted=_around(shares[0] > 0, pixel_size.mean * factor),
-        factor=factor,
+        pixel_size=pixel_size, factor=factor,
+        wanted=_around((look.inside > 0) & here, pixel_size.mean * factor),
     )  # fmt: skip
     bias = 1.0
     if levels:
         bias = coarse_pixel_bias(tiles, levels, factor=detail.factor, pixel_size=pixel_size)
-    return _Lung(*shares, levels, detail, bias)
+    return _Lung(look, here, levels, detail.cover, bias), detail
 
 
 def _around(inside: np.ndarray, pixel_um: float) -> np.ndarray:

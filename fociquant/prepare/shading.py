@@ -124,7 +124,8 @@ def find_shading(
         n = max(int(min(edge for edge in (fields.y.period, fields.x.period) if edge)
                     / PIXELS_PER_FIELD), 1)  # fmt: skip
         inside, small = _binned(outline, n) == 1.0, fields.over(n)
-        curves = each(partial(_curve_of, inside=inside, fields=small, n=n), planes.values())
+        curve = partial(_curve_of, planes, inside=inside, fields=small, n=n)
+        curves = each(curve, planes)
         known = {
             role: curve for role, curve in zip(planes, curves, strict=True) if curve is not None
         }
@@ -198,8 +199,10 @@ def _shading(curve: _Curve, fields: Fields, factor: int, top: float) -> Shading:
     )
 
 
-def _curve_of(plane: np.ndarray, *, inside: np.ndarray, fields: Fields, n: int) -> _Curve | None:
-    return _curve(_binned(plane, n), inside, fields)
+def _curve_of(
+    planes: Mapping[str, np.ndarray], role: str, *, inside: np.ndarray, fields: Fields, n: int
+) -> _Curve | None:
+    return _curve(_binned(planes[role], n), inside, fields)
 
 
 def _curve(plane: np.ndarray, outline: np.ndarray, fields: Fields) -> _Curve | None:
@@ -227,16 +230,20 @@ def _fold(plane: np.ndarray, outline: np.ndarray, fields: Fields) -> _Folded | N
               for p, n in zip((v, u), bins, strict=True))  # fmt: skip
     row, column = row - row.min(), column - column.min()
     columns, places = int(column.max()) + 1, bins[0] * bins[1]
-    index = (row[:, None] * columns + column) * places + by[:, None] * bins[1] + bx
+    index = row[:, None] * columns + column
+    index *= places
+    index += by[:, None] * bins[1] + bx
     number = (int(row.max()) + 1) * columns * places
-    inside, light = index[outline], plane[outline].astype(np.float64)
-    light = np.minimum(light, np.percentile(light, BRIGHT_PERCENTILE))
-    count, total, square = (
-        np.bincount(inside, weights, number).reshape(-1, places)
-        for weights in (None, light, light * light)
-    )
-    # A place counts where most of it is lung, a field where most places do.
     whole = np.bincount(index.ravel(), minlength=number).reshape(-1, places).max(axis=0)
+    inside, light = index[outline], plane[outline].astype(np.float64, copy=False)
+    del index  # as large as the section's overview in double precision, like what follows
+    np.minimum(light, np.percentile(light, BRIGHT_PERCENTILE), out=light)
+    count = np.bincount(inside, None, number).reshape(-1, places)
+    total = np.bincount(inside, light, number).reshape(-1, places)
+    light *= light
+    square = np.bincount(inside, light, number).reshape(-1, places)
+    del inside, light
+    # A place counts where most of it is lung, a field where most places do.
     ok = (count >= 0.5 * whole) & (count >= 2)
     usable = _covered(ok.mean(axis=1))
     if np.count_nonzero(usable) < LEAST_FIELDS or _too_few_strips(usable, columns, bins):

@@ -6,7 +6,7 @@ Some scanners write zeros there for fluorescence, others every n-th pixel.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +50,12 @@ class ProbedReader:
     Parameters
     ----------
     reader : PixelReader
+    forget : callable
+        Lets go of the pixels that the reader keeps; to be called between passes.
     """
 
-    def __init__(self, reader: PixelReader) -> None:
-        self._reader = reader
+    def __init__(self, reader: PixelReader, forget: Callable[[], None] = lambda: None) -> None:
+        self._reader, self.forget = reader, forget
         self._found: dict[tuple[int, int], _Evidence] = {}
 
     @property

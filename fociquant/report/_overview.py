@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,9 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 
 OUTLINE_COLOUR = (1.0, 1.0, 1.0)
 ARTEFACT_COLOUR = (1.0, 0.3, 0.8)
+
+STRIP_ROWS = 256
+"""Rows that are coloured at once: in double precision they take eight times their picture."""
 
 PERCENTILES = (1.0, 99.7)
 """Of each channel, that become black and full colour."""
@@ -46,11 +50,8 @@ def write_overview(
         `path`.
     """
     shape = next(iter(planes.values())).shape
-    picture = np.zeros((*shape, 3))
-    for role, colour in COLOURS.items():
-        if role in planes:
-            picture += _stretched(planes[role])[:, :, None] * np.array(colour)
-    image = Image.fromarray((np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8))
+    drawn = {role: planes[role] for role in COLOURS if role in planes}
+    image = Image.fromarray(_coloured(drawn, shape))
     scale = LONGEST_PX / max(shape)
     size = tuple(max(1, round(edge * scale)) for edge in reversed(shape))
     out = np.asarray(image.resize(size, Image.Resampling.BILINEAR)).astype(np.uint8).copy()
@@ -61,11 +62,27 @@ def write_overview(
     return path
 
 
-def _stretched(plane: np.ndarray) -> np.ndarray:
-    finite = plane[np.isfinite(plane)]
-    if not finite.size:
-        return np.zeros(plane.shape)
-    low, high = np.percentile(finite, PERCENTILES)
+def _coloured(planes: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """All roles in their colours, uint8 (h, w, 3)."""
+    ends = {role: _ends(plane) for role, plane in planes.items() if np.isfinite(plane).any()}
+    picture = np.empty((*shape, 3), np.uint8)
+    for top in range(0, shape[0], STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        light = np.zeros((*picture[rows].shape[:2], 3))
+        for role, (low, high) in ends.items():
+            stretched = _stretched(planes[role][rows], low, high)
+            light += stretched[:, :, None] * np.array(COLOURS[role])
+        picture[rows] = (np.clip(light, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return picture
+
+
+def _ends(plane: np.ndarray) -> tuple[Any, Any]:
+    """What becomes black and full colour; at least one pixel is finite."""
+    low, high = np.percentile(plane[np.isfinite(plane)], PERCENTILES)
+    return low, high
+
+
+def _stretched(plane: np.ndarray, low: Any, high: Any) -> np.ndarray:
     stretched = (plane - low) / max(float(high - low), 1e-9)
     return np.clip(np.nan_to_num(stretched), 0.0, 1.0)
 

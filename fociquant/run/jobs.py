@@ -24,6 +24,7 @@ from fociquant.model import Box, ChannelStats, SectionFacts, Shading, Unmixing
 from fociquant.prepare import corrected, prepare_section
 from fociquant.report import write_overview
 from fociquant.run.blocks import count_cell, flow_field
+from fociquant.run.memory import give_back
 from fociquant.run.opened import OpenImages
 from fociquant.run.plan import PlannedSection, SectionPlan, screening_settings
 from fociquant.run.screening import Places, cells_worth_counting
@@ -108,13 +109,21 @@ class Prepare:
     def on(self, desk: Desk) -> Prepared:
         """Do it."""
         with _opened(self.planned, desk) as plan:
+
+            def forget() -> None:
+                plan.image.forget_tiles()
+                give_back()
+
             reader = _Stoppable(plan.image, desk.check)
             found = prepare_section(
                 reader, plan.roles, plan.pixel_size, self.settings.prepare,
-                region=plan.section.region,
+                region=plan.section.region, forget=forget,
             )  # fmt: skip
             picture = _picture(_evened(plan, found.facts.shading), found.facts, found.overview)
-        return Prepared(found.facts, found.warnings, picture)
+            prepared = Prepared(found.facts, found.warnings, picture)
+            del found
+            forget()
+        return prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fociquant.run.jobs import Desk, Job, Result, perform
+from fociquant.run.memory import give_back
 from fociquant.segment.contract import ModelInfo, Segmenter
 
 HERE = "here"
@@ -115,3 +116,4 @@ class ThreadLanes:
         self._desk.stop.set()
         self._pool.shutdown(cancel_futures=True)
         self._desk.images.close()
+        give_back()  # tables and figures come next

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,15 @@ ARENAS = 2
 """Places from which the C library of Linux hands out memory, instead of one for every thread: what
 a thread gives back lies idle in its own. A section of 32 768 px took 300 MB less, no slower."""
 
-M_ARENA_MAX = -8
-"""Number of that option of ``mallopt`` (glibc)."""
+LARGE_BYTES = 8 * MIB
+"""Arrays from this size on go back as soon as they are no longer needed. Left to itself the C
+library of Linux keeps up to 32 MiB each for what may come, and planes of a section are as large."""
+
+IDLE_BYTES = 16 * MIB
+"""Idle memory at the end of such a place that is kept: less, and small arrays are slow."""
+
+M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -8, -3, -1
+"""Numbers of these options of ``mallopt`` (glibc)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +76,26 @@ class Shares:
 
 
 def share_arenas() -> None:
-    """Let the threads of this process take their memory from the same few places."""
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    """Let threads of this process take memory from the same few places, and keep little idle."""
+    mallopt = _of_c_library("mallopt")
     if mallopt is not None:
         mallopt(M_ARENA_MAX, ARENAS)
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(M_TRIM_THRESHOLD, IDLE_BYTES)
+
+
+def give_back() -> None:
+    """Let go of memory that this process no longer uses: many small arrays leave gaps."""
+    malloc_trim = _of_c_library("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _of_c_library(name: str) -> Callable[..., object] | None:
+    """A function of the C library of Linux; other systems and libraries have none of these."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)
 
 
 def parse_bytes(text: str) -> int:

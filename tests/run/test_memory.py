@@ -117,16 +117,28 @@ def _library(asked):
         def mallopt(self, option, value):
             asked.append((option, value))
 
+        def malloc_trim(self, kept):
+            asked.append("trim")
+
     return Library()
 
 
 @pytest.mark.parametrize(
-    ("platform", "made", "expected"),
-    [("linux", _library, [(-8, 2)]), ("linux", lambda _: object(), []), ("win32", None, [])],
+    ("platform", "made", "shared", "given_back"),
+    [
+        ("linux", _library, [(-8, 2), (-3, 8 * MIB), (-1, 16 * MIB)], ["trim"]),
+        ("linux", lambda _: object(), [], []),
+        ("win32", None, [], []),
+    ],
 )
-def test_threads_share_their_memory_where_the_c_library_can(monkeypatch, platform, made, expected):
+def test_threads_share_and_give_back_memory_where_the_c_library_can(
+    monkeypatch, platform, made, shared, given_back
+):
     asked = []
     monkeypatch.setattr(memory.sys, "platform", platform)
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: made(asked))
     memory.share_arenas()
-    assert asked == expected
+    assert asked == shared
+    asked.clear()
+    memory.give_back()
+    assert asked == given_back
