@@ -14,8 +14,9 @@ from fociquant.model import ChannelStats, Unmixing
 from fociquant.run.merging import merge
 from fociquant.run.network_input import NetworkInput, ReadRoles
 from fociquant.run.plan import lattice_for, read_roles
-from fociquant.segment.contract import Segmenter
+from fociquant.segment.contract import ModelInfo, Segmenter
 from fociquant.segment.objects import decode_cell
+from fociquant.segment.second_look import SecondLook, second_look_for
 from fociquant.segment.windows import FlowField, WindowCache
 from fociquant.settings import SegmentSettings
 from fociquant.store.labels import mask_columns
@@ -62,6 +63,8 @@ class Scene:
         Decode cells computed at once.
     check : callable
         Called before every piece of work; raises to end it soon.
+    corrected : bool
+        Whether the second look at nuclei is taken, where there is one for the network.
     """
 
     image: SectionImage
@@ -72,6 +75,7 @@ class Scene:
     segmenter: Segmenter
     threads: int
     check: Callable[[], None]
+    corrected: bool = True
 
     def grid(self, diameter_px: float) -> AnalysisGrid:
         """The grid on which objects of this diameter, px of the image, suit the network."""
@@ -90,15 +94,15 @@ class Scene:
     def objects(self, grid: AnalysisGrid) -> pd.DataFrame:
         """Masks of all objects, numbered in ``cell``."""
         lattice = self.lattice(grid)
-        seen = NetworkInput(self._reader(grid), lattice.image, self.stats, self.unmixing)
+        seen = NetworkInput(self.reader(grid), lattice.image, self.stats, self.unmixing)
         field = FlowField(
             self.image.path.name, seen, lattice, seen.scales, self.segmenter,
             WindowCache(CACHE_BYTES), check=self.check,
         )  # fmt: skip
-        smallest = round(SMALLEST_SHARE * np.pi / 4.0 * self.segmenter.info.diameter_px**2)
+        smallest, look = smallest_px(self.segmenter.info), self._second_look()
         cells = [cell for block in lattice.blocks(1) for cell in block.cells]
         find: Callable[[Index], pd.DataFrame] = lambda cell: object_masks(  # noqa: E731
-            field, lattice, cell, self.settings, smallest
+            field, lattice, cell, self.settings, smallest, look
         )
         with ThreadPoolExecutor(min(self.threads, len(cells))) as pool:
             return merge(list(pool.map(find, cells)), lattice)
@@ -110,8 +114,9 @@ class Scene:
         for step in ESTIMATE_STEPS:
             grid = AnalysisGrid(self.image.shape[1:], step, step)
             objects = self.objects(grid)
-            if len(objects):
-                found = _typical_diameter(objects) * step
+            areas = self._areas_of_size(objects)
+            if len(areas):
+                found = equivalent_diameter(float(np.median(areas))) * step
                 best = (found, objects, grid)
                 break
         if best is None:
@@ -123,13 +128,25 @@ class Scene:
             objects = self.objects(better)
         return diameter, objects, better
 
-    def _reader(self, grid: AnalysisGrid) -> ReadRoles:
+    def _areas_of_size(self, objects: pd.DataFrame) -> np.ndarray:
+        """Areas in px of the analysis grid, micronuclei left out: they tell nothing of a scale."""
+        areas = np.array([_area(bits) for bits in objects["mask_bits"]])
+        return areas[areas >= smallest_px(self.segmenter.info)]
+
+    def _second_look(self) -> SecondLook | None:
+        """With one grey channel alone; two show cells, of which the trees know nothing."""
+        if "nucleus" in self.roles or not self.corrected:
+            return None
+        return second_look_for(self.segmenter.info)
+
+    def reader(self, grid: AnalysisGrid) -> ReadRoles:
+        """Reads channels of the image on a grid."""
         return lambda box, roles: read_roles(self.image, grid, self.roles, box, roles)
 
 
-def _typical_diameter(objects: pd.DataFrame) -> float:
-    """Median equivalent diameter, px of the analysis grid."""
-    return equivalent_diameter(float(np.median([_area(bits) for bits in objects["mask_bits"]])))
+def smallest_px(info: ModelInfo) -> int:
+    """Smallest object that decoding keeps, px of the analysis grid."""
+    return round(SMALLEST_SHARE * np.pi / 4.0 * info.diameter_px**2)
 
 
 def _area(bits: bytes) -> int:
@@ -137,7 +154,12 @@ def _area(bits: bytes) -> int:
 
 
 def object_masks(
-    field: FlowField, lattice: Lattice, cell: Index, settings: SegmentSettings, smallest: int
+    field: FlowField,
+    lattice: Lattice,
+    cell: Index,
+    settings: SegmentSettings,
+    smallest: int,
+    second_look: SecondLook | None = None,
 ) -> pd.DataFrame:
     """The reported objects of one decode cell as masks, without measurements.
 
@@ -149,13 +171,17 @@ def object_masks(
     settings : SegmentSettings
     smallest : int
         Objects with fewer pixels of the analysis grid are dropped.
+    second_look : SecondLook, optional
+        Corrects the labels and finds what is smaller.
 
     Returns
     -------
     pandas.DataFrame
         ``label``, ``decode_cell`` and ``mask_*``, one row per object.
     """
-    decoded = decode_cell(field, lattice, cell, settings=settings, min_area_px=smallest)
+    decoded = decode_cell(
+        field, lattice, cell, settings=settings, min_area_px=smallest, second_look=second_look
+    )
     rows = mask_columns(decoded.labels, decoded.reported, (decoded.region.y0, decoded.region.x0))
     rows["decode_cell"] = np.full(len(decoded.reported), lattice.cell_number(cell), np.int64)
     rows["label"] = decoded.reported.astype(np.int32)

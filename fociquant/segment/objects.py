@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from fociquant.model import Box
+from fociquant.segment.second_look import SecondLook
 from fociquant.segment.windows import FlowField
 from fociquant.settings import SegmentSettings
 from fociquant.tiling import Lattice, reported_labels
@@ -52,6 +53,7 @@ def decode_cell(
     settings: SegmentSettings,
     min_area_px: int,
     asked: Callable[[Box], bool] | None = None,
+    second_look: SecondLook | None = None,
 ) -> DecodedCell:
     """Objects of one decode cell; depends on nothing but the section and the settings.
 
@@ -70,15 +72,17 @@ def decode_cell(
     asked : callable, optional
         Whether an object with its centre in a box (inside the core and the band around it, on the
         analysis grid) is wanted; default every one is.
+    second_look : SecondLook, optional
+        Joins parts of one nucleus and finds micronuclei, however small.
     """
     region, core = lattice.cell_region(cell), lattice.cell_core(cell)
     windows = every = lattice.windows_over(region)
     if asked is not None and not settings.flow_threshold:
         # The flow check's outcome for one object depends on the others.
         windows = [window for window in every if _is_near(window, lattice, core, asked)]
-    decoded = _decoded(field, region, core, windows, settings, min_area_px)
+    decoded = _decoded(field, region, core, windows, settings, min_area_px, second_look)
     if len(windows) < len(every) and _large_at_the_end(decoded.labels, region, windows, lattice):
-        decoded = _decoded(field, region, core, every, settings, min_area_px)
+        decoded = _decoded(field, region, core, every, settings, min_area_px, second_look)
     return decoded if asked is None else _asked_for(decoded, core, asked)
 
 
@@ -89,6 +93,7 @@ def _decoded(
     windows: list[Index],
     settings: SegmentSettings,
     min_area_px: int,
+    second_look: SecondLook | None,
 ) -> DecodedCell:
     from fociquant.segment.decode import decode  # torch: not before there is something to count
 
@@ -100,6 +105,8 @@ def _decoded(
         min_area_px=min_area_px,
         steps=settings.flow_steps,
     )
+    if second_look is not None:
+        labels = second_look(labels, output)
     return DecodedCell(region, labels, reported_labels(labels, region, core), output[2])
 
 
