@@ -201,7 +201,7 @@ class GateSettings(_Frozen):
     """Area over convex area; lower is a fibre or an airway lining."""
     phenotype_snr: float = Field(5.0, ge=0.0)
     """Phenotype marker over the cell's surroundings, in standard deviations of the pixel noise."""
-    phenotype_fraction: float = Field(0.1, ge=0.0, le=1.0)
+    phenotype_fraction: float = Field(0.12, ge=0.0, le=1.0)
     """The same, as a fraction of the channel's range in the batch, from its darkest to its
     brightest level."""
     control_phenotype_fraction: float = Field(0.05, gt=0.0, lt=1.0)

@@ -202,7 +202,7 @@ def _phenotypes(run: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str
             f"Cells were positive for {', '.join(names)} where that channel exceeded the cell's "
             f"surroundings by {gate.get('phenotype_snr', 0):g} standard deviations of the noise "
             f"and "
-            f"by {100 * gate.get('phenotype_fraction', 0):g} % of the channel's range."
+            f"by {100 * gate.get('phenotype_fraction', 0):g} % of the channel's range in the batch."
         )
 
 

@@ -17,6 +17,11 @@ FIXED_ROLES: tuple[str, ...] = ("marker", "nucleus", "autofluorescence")
 
 _KEYS = (*FIXED_ROLES, "phenotype")
 
+NUCLEAR_ANTIGENS = frozenset(
+    {"ki67", "mki67", "pcna", "mcm2", "edu", "brdu", "phh3", "ph3", "h3s10p", "p21", "p27", "p53"}
+)  # fmt: skip
+"""Markers of the cell cycle that are in the nucleus: letters and digits of their names."""
+
 _PHENOTYPE_KEYS = ("channel", "compartment", "immune", "controls")
 
 COMPARTMENTS: tuple[str, ...] = get_args(Compartment)
@@ -52,7 +57,7 @@ def read_channels(document: Document) -> Channels | None:
     marker, nucleus, autofluorescence = (_channel(document, "channels", r) for r in FIXED_ROLES)
     written = document.values["channels"].get("phenotype") or {}
     phenotype = {name: _channel(document, *_key_of(name, value)) for name, value in written.items()}
-    rules = {name: _rule(value) for name, value in written.items() if isinstance(value, dict)}
+    rules = {name: _rule(name, value) for name, value in written.items()}
     return Channels(
         marker="" if marker is None else marker,
         nucleus=nucleus,
@@ -68,8 +73,13 @@ def _key_of(name: str, value: object) -> Key:
     return (*key, "channel") if isinstance(value, dict) else key
 
 
-def _rule(value: dict[str, Any]) -> PhenotypeRule:
-    return PhenotypeRule(**{key: value[key] for key in value if key != "channel"})
+def _rule(name: str, value: object) -> PhenotypeRule:
+    """What the study file says of a phenotype; where in the cell it is, else, by its name."""
+    given = dict(value) if isinstance(value, dict) else {}
+    given.pop("channel", None)
+    plain = "".join(filter(str.isalnum, name.lower()))
+    usual = {"compartment": "nuclear"} if plain in NUCLEAR_ANTIGENS else {}
+    return PhenotypeRule(**(usual | given))
 
 
 def _channel(document: Document, *key: str) -> str | int | None:

@@ -128,7 +128,7 @@ def test_what_spills_over_is_taken_off_and_told():
     gated = judge(rows)
     true = phenotype - 0.3 * marker > 400
     assert (gated["Ki67_positive"].to_numpy() == true).mean() > 0.99
-    naive = phenotype > 100
+    naive = phenotype > 120
     spilled = gated["flags"].str.contains("spill_over").to_numpy()
     assert (spilled == (naive & ~true)).mean() > 0.98 and spilled.sum() > 50
     assert gated["positive"].all()
@@ -158,7 +158,7 @@ def test_dark_surroundings_are_no_spill_over_into_a_nuclear_phenotype(slope):
 
 
 def test_a_threshold_of_controls_raises_and_never_lowers():
-    rows = [{"Ki67_p90": 150.0 + 100 * step} for step in (0.9, 1.1, 2.0)]
+    rows = [{"Ki67_p90": 150.0 + 120 * step} for step in (0.9, 1.1, 2.0)]
     assert judge(rows)["Ki67_positive"].tolist() == [False, True, True]
     for strength, expected in ((1.5, [False, False, True]), (0.5, [False, True, True])):
         found = judge(rows, phenotype_thresholds={"Ki67": strength})

@@ -54,6 +54,19 @@ def test_the_contract_s_example(tmp_path: Path) -> None:
     assert set(study.sources) == {"samples.csv", "study.yaml"}
 
 
+def test_markers_of_the_cell_cycle_are_looked_for_in_the_nucleus_unless_said_otherwise(
+    tmp_path: Path,
+) -> None:
+    study = load(
+        tmp_path,
+        "name: t\nsamples: samples.csv\nchannels:\n  marker: HER2\n  nucleus: DAPI\n  phenotype:\n"
+        "    Ki-67: a\n    PCNA: {channel: b}\n    vimentin: c\n"
+        "    EdU: {channel: d, compartment: peak}\n",
+    )
+    rules = {name: rule.compartment for name, rule in study.channels.rules.items()}
+    assert rules == {"Ki-67": "nuclear", "PCNA": "nuclear", "vimentin": "peak", "EdU": "peak"}
+
+
 def test_a_folder_will_do_and_most_keys_have_defaults(tmp_path: Path) -> None:
     study_in(tmp_path, "channels: {marker: 0}\n")
     study = load_study(tmp_path)
