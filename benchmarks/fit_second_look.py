@@ -74,7 +74,7 @@ def seen(path: Path, segmenter: Segmenter) -> tuple[np.ndarray, np.ndarray, floa
         facts = prepare_section(image, roles, pixel, PrepareSettings(correct_shading=False)).facts
         scene = Scene(
             image, roles, facts.stats, facts.unmixing, settings, segmenter, 1, lambda: None,
-            corrected=False,
+            look_again=False,
         )  # fmt: skip
         grid = scene.estimate()[2]
         lattice = scene.lattice(grid)

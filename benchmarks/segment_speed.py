@@ -33,7 +33,7 @@ from fociquant.segment.contract import Segmenter
 from fociquant.segment.decode import decode
 from fociquant.segment.devices import single_threaded
 from fociquant.segment.late import embedded_weights
-from fociquant.segment.objects import decode_cell
+from fociquant.segment.objects import corrected, decode_cell
 from fociquant.segment.scaling import compress, to_unit
 from fociquant.segment.second_look import second_look_for
 from fociquant.segment.windows import FlowField, WindowCache
@@ -91,10 +91,10 @@ def ours(image: np.ndarray, threads: int) -> int:
     look = second_look_for(_network().info)
 
     def count(cell) -> int:
-        found = decode_cell(
-            field, lattice, cell,
-            settings=SegmentSettings(), min_area_px=SMALLEST_PX, second_look=look,
-        )  # fmt: skip
+        settings = SegmentSettings()
+        found = decode_cell(field, lattice, cell, settings=settings, min_area_px=SMALLEST_PX)
+        if look is not None:
+            found = corrected(found, lattice.cell_core(cell), look)
         return len(found.reported)
 
     with ThreadPoolExecutor(threads) as pool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from fociquant.run.merging import merge
 from fociquant.run.network_input import NetworkInput, ReadRoles
 from fociquant.run.plan import lattice_for, read_roles
 from fociquant.segment.contract import ModelInfo, Segmenter
-from fociquant.segment.objects import decode_cell
+from fociquant.segment.objects import corrected, decode_cell
 from fociquant.segment.second_look import SecondLook, second_look_for
 from fociquant.segment.windows import FlowField, WindowCache
 from fociquant.settings import SegmentSettings
@@ -63,7 +64,7 @@ class Scene:
         Decode cells computed at once.
     check : callable
         Called before every piece of work; raises to end it soon.
-    corrected : bool
+    look_again : bool
         Whether the second look at nuclei is taken, where there is one for the network.
     """
 
@@ -75,7 +76,7 @@ class Scene:
     segmenter: Segmenter
     threads: int
     check: Callable[[], None]
-    corrected: bool = True
+    look_again: bool = True
 
     def grid(self, diameter_px: float) -> AnalysisGrid:
         """The grid on which objects of this diameter, px of the image, suit the network."""
@@ -93,6 +94,9 @@ class Scene:
 
     def objects(self, grid: AnalysisGrid) -> pd.DataFrame:
         """Masks of all objects, numbered in ``cell``."""
+        return self._found(grid).objects
+
+    def _found(self, grid: AnalysisGrid) -> Found:
         lattice = self.lattice(grid)
         seen = NetworkInput(self.reader(grid), lattice.image, self.stats, self.unmixing)
         field = FlowField(
@@ -101,41 +105,33 @@ class Scene:
         )  # fmt: skip
         smallest, look = smallest_px(self.segmenter.info), self._second_look()
         cells = [cell for block in lattice.blocks(1) for cell in block.cells]
-        find: Callable[[Index], pd.DataFrame] = lambda cell: object_masks(  # noqa: E731
+        find: Callable[[Index], Found] = lambda cell: objects_of_cell(  # noqa: E731
             field, lattice, cell, self.settings, smallest, look
         )
         with ThreadPoolExecutor(min(self.threads, len(cells))) as pool:
-            return merge(list(pool.map(find, cells)), lattice)
+            parts = list(pool.map(find, cells))
+        areas = np.concatenate([part.decoded_px for part in parts])
+        return Found(merge([part.objects for part in parts], lattice), areas)
 
     def estimate(self) -> tuple[float, pd.DataFrame, AnalysisGrid]:
         """Diameter from the objects themselves: the scale at which most area is found, refined."""
-        native = self.segmenter.info.diameter_px
-        best: tuple[float, pd.DataFrame, AnalysisGrid] | None = None
         for step in ESTIMATE_STEPS:
             grid = AnalysisGrid(self.image.shape[1:], step, step)
-            objects = self.objects(grid)
-            areas = self._areas_of_size(objects)
-            if len(areas):
-                found = equivalent_diameter(float(np.median(areas))) * step
-                best = (found, objects, grid)
+            found = self._found(grid)
+            if len(found.decoded_px):
                 break
-        if best is None:
+        else:
             grid = AnalysisGrid(self.image.shape[1:], 1.0, 1.0)
-            return native, objects.iloc[:0], grid
-        diameter, objects, grid = best
+            return self.segmenter.info.diameter_px, found.objects.iloc[:0], grid
+        diameter = equivalent_diameter(float(np.median(found.decoded_px))) * step
         better = self.grid(diameter)
         if better != grid:
-            objects = self.objects(better)
-        return diameter, objects, better
-
-    def _areas_of_size(self, objects: pd.DataFrame) -> np.ndarray:
-        """Areas in px of the analysis grid, micronuclei left out: they tell nothing of a scale."""
-        areas = np.array([_area(bits) for bits in objects["mask_bits"]])
-        return areas[areas >= smallest_px(self.segmenter.info)]
+            return diameter, self.objects(better), better
+        return diameter, found.objects, grid
 
     def _second_look(self) -> SecondLook | None:
         """With one grey channel alone; two show cells, of which the trees know nothing."""
-        if "nucleus" in self.roles or not self.corrected:
+        if "nucleus" in self.roles or not self.look_again:
             return None
         return second_look_for(self.segmenter.info)
 
@@ -149,18 +145,30 @@ def smallest_px(info: ModelInfo) -> int:
     return round(SMALLEST_SHARE * np.pi / 4.0 * info.diameter_px**2)
 
 
-def _area(bits: bytes) -> int:
-    return int(np.unpackbits(np.frombuffer(bits, np.uint8)).sum())
+class Found(NamedTuple):
+    """Objects of an image or of one decode cell.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        One row per object with its mask.
+    decoded_px : numpy.ndarray of int64
+        Areas of what decoding reported, before the second look: of these the typical diameter is
+        made. Trees were fitted at that scale, and micronuclei tell nothing of one.
+    """
+
+    objects: pd.DataFrame
+    decoded_px: np.ndarray
 
 
-def object_masks(
+def objects_of_cell(
     field: FlowField,
     lattice: Lattice,
     cell: Index,
     settings: SegmentSettings,
     smallest: int,
-    second_look: SecondLook | None = None,
-) -> pd.DataFrame:
+    look: SecondLook | None,
+) -> Found:
     """The reported objects of one decode cell as masks, without measurements.
 
     Parameters
@@ -171,18 +179,19 @@ def object_masks(
     settings : SegmentSettings
     smallest : int
         Objects with fewer pixels of the analysis grid are dropped.
-    second_look : SecondLook, optional
+    look : SecondLook or None
         Corrects the labels and finds what is smaller.
 
     Returns
     -------
-    pandas.DataFrame
-        ``label``, ``decode_cell`` and ``mask_*``, one row per object.
+    Found
+        With ``label``, ``decode_cell`` and ``mask_*``.
     """
-    decoded = decode_cell(
-        field, lattice, cell, settings=settings, min_area_px=smallest, second_look=second_look
-    )
+    decoded = decode_cell(field, lattice, cell, settings=settings, min_area_px=smallest)
+    areas = np.bincount(decoded.labels.reshape(-1))[decoded.reported]
+    if look is not None:
+        decoded = corrected(decoded, lattice.cell_core(cell), look)
     rows = mask_columns(decoded.labels, decoded.reported, (decoded.region.y0, decoded.region.x0))
     rows["decode_cell"] = np.full(len(decoded.reported), lattice.cell_number(cell), np.int64)
     rows["label"] = decoded.reported.astype(np.int32)
-    return pd.DataFrame(rows)
+    return Found(pd.DataFrame(rows), areas)

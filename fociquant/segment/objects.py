@@ -30,14 +30,19 @@ class DecodedCell:
         Every object seen, those of the neighbours too.
     reported : numpy.ndarray of int64
         Labels whose centre lies in the core or the band around it, increasing.
-    score : numpy.ndarray of float32, shape of `region`
-        The network's cell logit.
+    output : numpy.ndarray of float32, shape (3, …) of `region`
+        The network's flows and cell logit.
     """
 
     region: Box
     labels: np.ndarray
     reported: np.ndarray
-    score: np.ndarray
+    output: np.ndarray
+
+    @property
+    def score(self) -> np.ndarray:
+        """The network's cell logit, shape of `region`."""
+        return np.asarray(self.output[2])
 
 
 def min_area_px(settings: SegmentSettings, pixel_size: PixelSize) -> int:
@@ -53,7 +58,6 @@ def decode_cell(
     settings: SegmentSettings,
     min_area_px: int,
     asked: Callable[[Box], bool] | None = None,
-    second_look: SecondLook | None = None,
 ) -> DecodedCell:
     """Objects of one decode cell; depends on nothing but the section and the settings.
 
@@ -72,17 +76,15 @@ def decode_cell(
     asked : callable, optional
         Whether an object with its centre in a box (inside the core and the band around it, on the
         analysis grid) is wanted; default every one is.
-    second_look : SecondLook, optional
-        Joins parts of one nucleus and finds micronuclei, however small.
     """
     region, core = lattice.cell_region(cell), lattice.cell_core(cell)
     windows = every = lattice.windows_over(region)
     if asked is not None and not settings.flow_threshold:
         # The flow check's outcome for one object depends on the others.
         windows = [window for window in every if _is_near(window, lattice, core, asked)]
-    decoded = _decoded(field, region, core, windows, settings, min_area_px, second_look)
+    decoded = _decoded(field, region, core, windows, settings, min_area_px)
     if len(windows) < len(every) and _large_at_the_end(decoded.labels, region, windows, lattice):
-        decoded = _decoded(field, region, core, every, settings, min_area_px, second_look)
+        decoded = _decoded(field, region, core, every, settings, min_area_px)
     return decoded if asked is None else _asked_for(decoded, core, asked)
 
 
@@ -93,7 +95,6 @@ def _decoded(
     windows: list[Index],
     settings: SegmentSettings,
     min_area_px: int,
-    second_look: SecondLook | None,
 ) -> DecodedCell:
     from fociquant.segment.decode import decode  # torch: not before there is something to count
 
@@ -105,9 +106,22 @@ def _decoded(
         min_area_px=min_area_px,
         steps=settings.flow_steps,
     )
-    if second_look is not None:
-        labels = second_look(labels, output)
-    return DecodedCell(region, labels, reported_labels(labels, region, core), output[2])
+    return DecodedCell(region, labels, reported_labels(labels, region, core), output)
+
+
+def corrected(decoded: DecodedCell, core: Box, look: SecondLook) -> DecodedCell:
+    """The same decode cell after the second look.
+
+    Parameters
+    ----------
+    decoded : DecodedCell
+        With all its objects.
+    core : Box
+        Of the decode cell, on the analysis grid.
+    look : SecondLook
+    """
+    labels = look(decoded.labels, decoded.output)
+    return replace(decoded, labels=labels, reported=reported_labels(labels, decoded.region, core))
 
 
 def _is_near(window: Index, lattice: Lattice, core: Box, asked: Callable[[Box], bool]) -> bool:

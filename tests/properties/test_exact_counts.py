@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fociquant.run.merging import merge
-from fociquant.run.scene import object_masks
+from fociquant.run.scene import objects_of_cell
 from fociquant.segment.windows import FlowField, WindowCache
 from fociquant.settings import SegmentSettings
 from fociquant.store.labels import paint
@@ -40,8 +40,10 @@ def found(image: np.ndarray, lattice: Lattice, *, order: int = 0) -> pd.DataFram
     field = FlowField("s", read, lattice, ((100, 2000), None), segmenter, WindowCache(10**8))
     cells = [cell for block in lattice.blocks(1) for cell in block.cells]
     cells = [cells[i] for i in np.random.default_rng(order).permutation(len(cells))]
-    one = partial(object_masks, field, lattice, settings=SegmentSettings(), smallest=9)
-    return merge([one(cell) for cell in cells], lattice)
+    one = partial(
+        objects_of_cell, field, lattice, settings=SegmentSettings(), smallest=9, look=None
+    )
+    return merge([one(cell).objects for cell in cells], lattice)
 
 
 def centres_of(objects: pd.DataFrame) -> np.ndarray:
