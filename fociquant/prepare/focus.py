@@ -99,7 +99,7 @@ def find_focus(
             if number == 0:
                 break
             continue
-        usual = np.median(ratio[seen])
+        usual = np.median(ratio[seen], overwrite_input=True)
         if role == "nucleus":
             sharp = SHARP_RATIO * max(detail.pixel_um / SHARP_AT_UM, 0.5)
             everywhere = float(usual) < ALL_BLURRED * sharp
@@ -120,7 +120,9 @@ def sharpness(
         lambda energy: np.asarray(ndimage.gaussian_filter(energy, sigma)),
         (detail.fine[role], detail.coarse[role]),
     )
-    usual = float(np.median(coarse[inside])) - floor if inside.any() else 0.0
+    usual = 0.0
+    if inside.any():
+        usual = float(np.median(coarse[inside], overwrite_input=True)) - floor
     # In place: each of these planes is as large as the overview of one channel.
     seen = coarse > ABOVE_NOISE * floor
     coarse -= floor
