@@ -74,28 +74,35 @@ class SecondLook:
             :data:`fociquant.segment.specks.REACH_PX`.
         """
         found = specks.specks(labels, output)
-        labels = self._cleared(self._joined(labels, output), output)
-        number = int(labels.max(initial=0))
-        for place, chance in zip(found.places, self.specks.chance(found.features), strict=True):
-            if chance > SPECK_CHANCE:
-                number += 1
-                labels[place] = number
-        return tidy(labels, 1)
+        corrected = self._cleared(self._joined(labels, output), output)
+        chosen = np.flatnonzero(self.specks.chance(found.features) > SPECK_CHANCE)
+        if corrected is labels and not len(chosen):
+            return labels
+        corrected = corrected.copy() if corrected is labels else corrected
+        for number, speck in enumerate(chosen.tolist(), start=int(corrected.max(initial=0)) + 1):
+            corrected[found.places[speck]] = number
+        return tidy(corrected, 1)
 
     def _joined(self, labels: np.ndarray, output: np.ndarray) -> np.ndarray:
+        """Numbered without gaps; `labels` themselves if nothing is joined."""
         pairs, features = touching.touching(labels, output)
         joined = pairs[self.joins.chance(features) > JOIN_CHANCE]
-        size = int(labels.max(initial=0)) + 1
+        if not len(joined):
+            return labels
+        size = int(labels.max()) + 1
         links = coo_array((np.ones(len(joined)), (joined[:, 0], joined[:, 1])), shape=(size, size))
         group = connected_components(links, directed=False)[1]
         # Components are numbered in the order of their first members: 0 is the background.
         return group.astype(np.int32)[labels]
 
     def _cleared(self, labels: np.ndarray, output: np.ndarray) -> np.ndarray:
-        """Without debris; gaps in the numbers stay."""
+        """Without debris, gaps in the numbers stay; `labels` themselves if there is none."""
         small, features = debris.small_objects(labels, output)
-        kept = np.arange(int(labels.max(initial=0)) + 1, dtype=np.int32)
-        kept[small[self.debris.chance(features) > DEBRIS_CHANCE]] = 0
+        dropped = small[self.debris.chance(features) > DEBRIS_CHANCE]
+        if not len(dropped):
+            return labels
+        kept = np.arange(int(labels.max()) + 1, dtype=np.int32)
+        kept[dropped] = 0
         return kept[labels]
 
 

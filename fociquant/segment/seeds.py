@@ -129,6 +129,8 @@ def tidy(labels: np.ndarray, min_area_px: int) -> np.ndarray:
 
 def _without_small(values: np.ndarray, min_area_px: int) -> np.ndarray:
     """0 instead of values that occur less often."""
+    if min_area_px <= 1:
+        return values
     small = np.bincount(values) < min_area_px
     return np.where(small[values], np.int32(0), values)
 

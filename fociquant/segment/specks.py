@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from fociquant.segment.shape import Ellipses, ellipses, sums
+from fociquant.segment.shape import Ellipses, ellipses, pixels_of, sums
 from fociquant.segment.touching import FLOW
 
 LOGIT = -1.0
@@ -66,17 +66,13 @@ def specks(labels: np.ndarray, output: np.ndarray) -> Specks:
         In the order of their first pixels.
     """
     parts, count = ndimage.label(output[2] > LOGIT)
-    flat = np.flatnonzero(parts)
-    owner = parts.reshape(-1)[flat]
-    area = np.bincount(owner, minlength=count + 1)
+    area = np.bincount(parts.reshape(-1), minlength=count + 1)
     free = (area >= AREA_PX[0]) & (area <= AREA_PX[1])
-    free[owner[labels.reshape(-1)[flat] > 0]] = False
+    free[0], free[parts[labels > 0]] = False, False
     chosen = np.flatnonzero(free)
-    number_of = np.full(count + 1, -1)
-    number_of[chosen] = np.arange(len(chosen))
-    flat, owner = flat[free[owner]], number_of[owner[free[owner]]]
     if not len(chosen):
         return Specks([], np.empty((0, len(FEATURES))))
+    flat, owner = pixels_of(parts, chosen)
     rows, columns = np.divmod(flat, labels.shape[1])
     shape = ellipses(sums(rows, columns, owner, len(chosen)))
     order = np.argsort(owner, kind="stable")
