@@ -159,6 +159,9 @@ class GateSettings(_Frozen):
     """Below this mean logit, an object among uncertain ones is taken for airway lining."""
     lining_reach_um: float = Field(30.0, ge=0.0, le=500.0)
     """How far around it uncertain ones are looked for, µm centre to centre."""
+    expected_pattern: Literal["unknown", "membrane", "full"] = "unknown"
+    """Where the marker is in a cell, if a batch has no unstained channel and too few certain cells
+    to tell: in the membrane, or all over it and in its nucleus."""
     crowded_ring_um2: float = Field(100.0, ge=0.0)
     """With less background than this in its ring, a cell is judged against the tissue's, µm²."""
     marker_snr: float = Field(2.0, ge=0.0)

@@ -33,7 +33,7 @@ FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
 UNITS = ("_um", "_um2", "_mm2", "_um_per_px", "_px", "_counts")
 PURE = (  # ratios, counts, names and logits have no unit
     "_snr", "_fraction", "_ratio", "_threshold", "_solidity", "_score", "_steps", "_tiles",
-    "model", "profile", "_difference", "_share", "_nucleus", "stains", "_rgb",
+    "model", "profile", "_difference", "_share", "_nucleus", "_pattern", "stains", "_rgb",
 )  # fmt: skip
 PRESETS = preset_names()
 PROFILES = sorted(path.stem for path in (configs_dir() / "foci").glob("*.yaml"))
@@ -67,7 +67,7 @@ def another(value):
         return {"red": [1.0, 0.0, 0.0], "green": [0.0, 1.0, 0.0]}
     if isinstance(value, list):
         return [[1.0, 2.0, 3.0]]
-    return str(value) + "x"
+    return ["membrane"] if value == "unknown" else str(value) + "x"
 
 
 @pytest.mark.parametrize(("model", "name"), FIELDS)

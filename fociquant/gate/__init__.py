@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fociquant.gate.autofluorescence import own_glow
 from fociquant.gate.cells import gate_objects, marker_needed
 from fociquant.gate.controls import (
     BatchThreshold,
@@ -11,6 +10,7 @@ from fociquant.gate.controls import (
     batch_thresholds,
     upper_bound,
 )
+from fociquant.gate.looks import looks_of
 from fociquant.gate.phenotypes import (
     ChannelRange,
     control_threshold,
@@ -26,8 +26,8 @@ __all__ = [
     "batch_thresholds",
     "control_threshold",
     "gate_objects",
+    "looks_of",
     "marker_needed",
-    "own_glow",
     "section_spill_over",
     "spill_over",
     "upper_bound",

@@ -23,6 +23,8 @@ from fociquant.gate.autofluorescence import (
     is_explained,
 )
 from fociquant.gate.controls import Gate
+from fociquant.gate.looks import ELSEWHERE, ON_NUCLEUS, looks_of
+from fociquant.gate.pattern import CERTAIN_SCORE
 from fociquant.gate.phenotypes import judge_phenotype
 from fociquant.gate.standout import out_of_place
 from fociquant.model import PhenotypeRule, SectionFacts
@@ -111,15 +113,18 @@ def gate_objects(
     )
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
     dim &= ~(explained & (excess > needed))
+    looks = looks_of(objects, facts, rules or {})
     least = _needed_score(facts, settings)
     evident = is_evident(objects, autofluorescence, unexplained, facts, settings)
     uncertain = score < np.where(evident, least - settings.evident_less_score, least)
     checks = {
         CellFlag.UNCERTAIN: uncertain | (score <= gate.score),
         CellFlag.DIM_MARKER: dim | out_of_place(objects, facts.marker_map, settings),
-        CellFlag.AUTOFLUORESCENT: explained,
+        CellFlag.AUTOFLUORESCENT: explained
+        | (looks[ELSEWHERE].to_numpy() > gate.elsewhere) & (score < CERTAIN_SCORE),
         CellFlag.FILLED: (ring <= gate.ring) | (ring <= gate.ring_least) & ~saturated,
-        CellFlag.HOLLOW: (ring >= gate.ring_most) & ~saturated,
+        CellFlag.HOLLOW: ~saturated
+        & ((ring >= gate.ring_most) | (looks[ON_NUCLEUS].to_numpy() < gate.on_nucleus)),
         CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings, ranges or {}),
         CellFlag.TOO_SMALL: objects["area_um2"].to_numpy() < settings.min_area_um2,
         CellFlag.TOO_LARGE: objects["area_um2"].to_numpy() > settings.max_area_um2,

@@ -20,10 +20,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from fociquant.counts import poisson_upper, several
 from fociquant.gate.grouping import largest_groups
-from fociquant.gate.pattern import glow_allowed, usual_ring
+from fociquant.gate.looks import ELSEWHERE, GLOW, ON_NUCLEUS
+from fociquant.gate.pattern import (
+    EXPECTED_NUCLEUS,
+    EXPECTED_RIM,
+    elsewhere_allowed,
+    glow_allowed,
+    nucleus_asked,
+    tells,
+    usual_ring,
+)
 from fociquant.settings import GateSettings
 
 THRESHOLD_DECIMALS = 4
@@ -61,9 +71,12 @@ class Gate:
         filled one.
     ring_least, ring_most : float
         What certain cells of the batch have, without an unstained channel.
-    glow : float
-        Not a threshold that is raised: the most autofluorescence that certain cells of the batch
-        have, in multiples of common tissue; infinite where that is not known.
+    on_nucleus : float
+        Likewise: marker that they have on their nuclei at least, in multiples of the rest.
+    glow, elsewhere : float
+        Likewise: the most autofluorescence, in multiples of common tissue; without an unstained
+        channel light of a nuclear phenotype's channel outside the nucleus, per light of the marker.
+        Infinite where that is not known.
     """
 
     marker: float = -math.inf
@@ -71,7 +84,9 @@ class Gate:
     ring: float = -math.inf
     ring_least: float = -math.inf
     ring_most: float = math.inf
+    on_nucleus: float = -math.inf
     glow: float = math.inf
+    elsewhere: float = math.inf
 
     @property
     def raised(self) -> bool:
@@ -97,8 +112,8 @@ class Passing:
         Their centres.
     unstained : bool
         Whether autofluorescence was told by a channel of its own.
-    glows : numpy.ndarray of float64, shape (n,) or (0,)
-        Then their own light in it, in multiples of common tissue.
+    looks : pandas.DataFrame, optional
+        Of the same objects, from :func:`~fociquant.gate.looks.looks_of`.
     """
 
     section: str
@@ -108,15 +123,15 @@ class Passing:
     values: np.ndarray
     places_um: np.ndarray
     unstained: bool = True
-    glows: np.ndarray = field(default_factory=lambda: np.empty(0))
+    looks: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def within(self, least: float, most: float) -> Passing:
-        """Only what has a ``ring`` between these; without `glows`."""
+        """Only what has a ``ring`` between these; without `looks`."""
         kept = (self.values[:, 2] > least) & (self.values[:, 2] < most)
-        return replace(self, values=self.values[kept], places_um=self.places_um[kept])
+        return replace(self, values=self.values[kept], places_um=self.places_um[kept], looks=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +219,9 @@ def _of_batch(
     batch: str, passing: Sequence[Passing], *, anywhere: bool, settings: GateSettings
 ) -> BatchThreshold:
     stained = [p for p in passing if not p.control]
-    least, most = -math.inf, math.inf
-    if not any(p.unstained for p in passing if len(p)):
-        least, most = usual_ring(*_values(stained)[:, 1:].T)
-    told = [p for p in stained if len(p.glows)]
-    glow = glow_allowed(
-        _values(told)[:, 1], np.concatenate([np.empty(0), *(p.glows for p in told)])
-    )
-    seen = Gate(ring_least=least, ring_most=most, glow=glow)
+    unstained = any(p.unstained for p in passing if len(p))
+    seen = _pattern_of(stained, unstained=unstained, expected=settings.expected_pattern)
+    least, most = seen.ring_least, seen.ring_most
     others = [p.within(least, most) for p in stained]
     controls = [p.within(least, most) for p in passing if p.control]
     reasons = {p.section: _unfit(p, others, settings) for p in controls}
@@ -221,7 +231,9 @@ def _of_batch(
         f"control section {name} is not used as a control: {reason}"
         for name, reason in refused.items()
     ]
-    if least > -math.inf or most < math.inf:
+    if seen == _expected(settings.expected_pattern) != Gate():
+        warnings.append(_few(batch, settings.expected_pattern))
+    elif least > -math.inf or most < math.inf:
         warnings.append(_pattern(batch, least > -math.inf, stained, others))
     if not used:
         warnings.append(_without_controls(batch, bool(controls), anywhere))
@@ -245,6 +257,49 @@ def _of_batch(
         batch, gate, FROM_CONTROLS, tuple(p.section for p in used), refused, area,
         len(_values(used)), left, left / area, bound, tuple(warnings),
     )  # fmt: skip
+
+
+def _pattern_of(stained: Sequence[Passing], *, unstained: bool, expected: str) -> Gate:
+    """What the certain cells of a batch ask of the others; with too few, what is expected."""
+    values = _values(stained)
+    told = [p.looks for p in stained if p.looks is not None]
+    looks = pd.concat(told) if told else None
+    if looks is None or len(looks) != len(values):
+        looks = pd.DataFrame(
+            np.nan, index=range(len(values)), columns=[GLOW, ON_NUCLEUS, ELSEWHERE]
+        )
+    glow, on_nucleus, elsewhere = looks[[GLOW, ON_NUCLEUS, ELSEWHERE]].to_numpy(np.float64).T
+    scores, rings = values[:, 1:].T
+    if unstained:
+        known = np.isfinite(glow)
+        return Gate(glow=glow_allowed(scores[known], glow[known]))
+    if not tells(scores):
+        return _expected(expected)
+    least, most = usual_ring(scores, rings)
+    usual = (rings > least) & (rings < most)
+    return Gate(
+        ring_least=least,
+        ring_most=most,
+        on_nucleus=nucleus_asked(scores[usual], rings[usual], on_nucleus[usual]),
+        elsewhere=elsewhere_allowed(scores[usual], elsewhere[usual]),
+    )
+
+
+def _expected(pattern: str) -> Gate:
+    """What is asked where the batch does not tell."""
+    if pattern == "membrane":
+        return Gate(ring_least=EXPECTED_RIM)
+    return Gate(on_nucleus=EXPECTED_NUCLEUS) if pattern == "full" else Gate()
+
+
+def _few(batch: str, pattern: str) -> str:
+    what = f"batch {batch!r}" if batch else "this study"
+    asked = "a rim" if pattern == "membrane" else "a nucleus as bright as the rest"
+    return (
+        f"there is no unstained channel, and {what} has few certain cells: by "
+        f"gate.expected_pattern ({pattern}) {asked} is asked of all candidates, as macrophages "
+        "do not have it."
+    )
 
 
 def _values(passing: Sequence[Passing]) -> np.ndarray:

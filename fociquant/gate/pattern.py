@@ -42,6 +42,15 @@ GLOW_QUANTILE, GLOW_MORE, GLOW_LEAST = 0.95, 3.0, 1.1
 this quantile of them does, and `GLOW_LEAST` times as much as common tissue always."""
 
 
+EXPECTED_RIM, EXPECTED_NUCLEUS = 0.2, 0.7
+"""What a cell has at least where the batch does not tell and the study says where its marker is."""
+
+
+def tells(scores: np.ndarray) -> bool:
+    """Whether a batch has enough certain cells for their pattern."""
+    return bool(np.count_nonzero(np.asarray(scores) >= PATTERN_SCORE) >= PATTERN_CELLS)
+
+
 def glow_allowed(scores: np.ndarray, glows: np.ndarray) -> float:
     """How much a cell of this batch glows at most by itself.
 
@@ -62,6 +71,62 @@ def glow_allowed(scores: np.ndarray, glows: np.ndarray) -> float:
     return max(float(middle + GLOW_MORE * (upper - middle)), GLOW_LEAST)
 
 
+NUCLEUS_SPREADS, NUCLEUS_LEAST = 4.0, 0.2
+"""In cells full of marker its share on the nucleus is within so many robust standard deviations,
+and always within so much, of the median: 0.76 and more of the rest's, in macrophages half."""
+
+ELSEWHERE_MORE = 4.0
+"""As `GLOW_MORE`, for what shines in the channel of a nuclear phenotype outside the nucleus."""
+
+
+def nucleus_asked(scores: np.ndarray, rings: np.ndarray, on_nucleus: np.ndarray) -> float:
+    """How much of the marker a cell of the batch has on its nucleus at least.
+
+    Parameters
+    ----------
+    scores, rings, on_nucleus : numpy.ndarray of float64, shape (n,)
+        Of what passes the gate in a batch; the last in multiples of what the rest of the cell has.
+
+    Returns
+    -------
+    float
+        In the same multiples; -inf where cells are not full of marker or the batch does not tell.
+    """
+    chosen = (np.asarray(scores) >= PATTERN_SCORE) & np.isfinite(on_nucleus)
+    certain = np.asarray(on_nucleus)[chosen]
+    if len(certain) < PATTERN_CELLS or float(np.median(np.asarray(rings)[chosen])) >= FULL:
+        return -math.inf
+    middle, spread = _middle(certain)
+    least = middle - max(NUCLEUS_SPREADS * spread, NUCLEUS_LEAST)
+    return least if np.mean(certain < least) <= ODD_FRACTION else -math.inf
+
+
+def elsewhere_allowed(scores: np.ndarray, elsewhere: np.ndarray) -> float:
+    """How much a cell shines in the channel of a nuclear phenotype outside the nucleus, at most.
+
+    Parameters
+    ----------
+    scores, elsewhere : numpy.ndarray of float64, shape (n,)
+        Of what passes the gate in a batch; the second in multiples of the marker there.
+
+    Returns
+    -------
+    float
+        In the same multiples; infinite where the batch does not tell.
+    """
+    certain = np.asarray(elsewhere)[(np.asarray(scores) >= PATTERN_SCORE) & np.isfinite(elsewhere)]
+    if len(certain) < PATTERN_CELLS:
+        return math.inf
+    middle, upper = np.quantile(certain, (0.5, GLOW_QUANTILE))
+    return float(middle + ELSEWHERE_MORE * (upper - middle))
+
+
+def _middle(values: np.ndarray) -> tuple[float, float]:
+    """Median, and robust standard deviation."""
+    middle = float(np.median(values))
+    return middle, 1.4826 * float(np.median(np.abs(values - middle)))
+
+
 def usual_ring(scores: np.ndarray, rings: np.ndarray) -> tuple[float, float]:
     """Between which ``ring`` a cell of the batch has.
 
@@ -80,8 +145,7 @@ def usual_ring(scores: np.ndarray, rings: np.ndarray) -> tuple[float, float]:
     certain = np.asarray(rings)[np.asarray(scores) >= PATTERN_SCORE]
     if len(certain) < PATTERN_CELLS:
         return nothing
-    middle = float(np.median(certain))
-    spread = 1.4826 * float(np.median(np.abs(certain - middle)))
+    middle, spread = _middle(certain)
     within = max(USUAL_SPREADS * spread, USUAL_LEAST)
     if middle > RIM and np.mean(certain <= middle - within) <= ODD_FRACTION:
         return middle - within, math.inf

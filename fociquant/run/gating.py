@@ -21,8 +21,8 @@ from fociquant.gate import (
     batch_thresholds,
     control_threshold,
     gate_objects,
+    looks_of,
     marker_needed,
-    own_glow,
     section_spill_over,
 )
 from fociquant.model import ChannelStats, PhenotypeRule, Section, SectionFacts
@@ -189,7 +189,7 @@ def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
             passing.append(_nothing(section))
             continue
         gated, facts = gate_section(folder, inputs, section, state, ranges=ranges)
-        passing.append(_passing(section, gated, facts))
+        passing.append(_passing(section, gated, facts, inputs.rules))
         for name in inputs.phenotypes if section.negative_control else ():
             if name in inputs.rules and inputs.rules[name].controls:
                 found = gated[f"{name}_strength"].to_numpy(np.float64)
@@ -221,14 +221,19 @@ def _holds(usual: ChannelRange, facts: SectionFacts, role: str) -> bool:
     return role in facts.stats and usual.holds_for(facts.stats[role])
 
 
-def _passing(section: Section, gated: pd.DataFrame, facts: SectionFacts) -> Passing:
+def _passing(
+    section: Section,
+    gated: pd.DataFrame,
+    facts: SectionFacts,
+    rules: Mapping[str, PhenotypeRule],
+) -> Passing:
     counted = gated[gated["positive"]]
     return Passing(
         section.name, section.batch, section.negative_control, facts.tissue_mm2,
         counted[["marker_unexplained", "score_mean", "ring"]].to_numpy(np.float64),
         counted[["y_um", "x_um"]].to_numpy(np.float64),
         unstained=facts.autofluorescence_slope is not None,
-        glows=own_glow(counted, facts) if facts.autofluorescence_slope else np.empty(0),
+        looks=looks_of(counted, facts, rules),
     )  # fmt: skip
 
 

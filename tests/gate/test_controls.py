@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fociquant.gate import Gate, Passing, batch_thresholds, upper_bound
+from fociquant.gate.looks import ELSEWHERE, GLOW, ON_NUCLEUS
 from fociquant.gate.pattern import PATTERN_SCORE, usual_ring
 from fociquant.settings import GateSettings
 
@@ -210,6 +213,47 @@ def test_controls_are_judged_after_the_pattern():
     rim = section("wt", [3.0, 9.0], rings=[0.4, 0.0], **control)
     one = threshold(batch_of_cells(unstained=False), rim)
     assert one.gate == Gate(marker=3.0, ring_least=0.3)
+
+
+@pytest.mark.parametrize(
+    ("expected", "gate"),
+    [("membrane", Gate(ring_least=0.2)), ("full", Gate(on_nucleus=0.7)), ("unknown", FLOOR)],
+)
+def test_few_certain_cells_leave_the_pattern_to_what_the_preset_expects(expected, gate):
+    settings = GateSettings(expected_pattern=expected)
+    few = batch_of_cells(29, usual=0.6, unstained=False)
+    one = batch_thresholds([few], settings=settings)[""]
+    assert one.gate == gate
+    assert any(expected in text for text in one.warnings) == (gate != FLOOR)
+    many = batch_thresholds([batch_of_cells(unstained=False)], settings=settings)[""]
+    assert many.gate == Gate(ring_least=0.3)
+    channel = batch_thresholds([batch_of_cells(29, unstained=True)], settings=settings)[""]
+    assert channel.gate == FLOOR
+
+
+def looked_at(cells, **looks):
+    table = {GLOW: np.nan, ON_NUCLEUS: np.nan, ELSEWHERE: np.nan} | looks
+    return replace(cells, looks=pd.DataFrame(table, index=range(len(cells))))
+
+
+def test_cells_full_of_marker_have_it_on_their_nuclei():
+    on_nucleus = np.r_[np.full(40, 1.0), np.full(3, 0.5)]
+    full = looked_at(batch_of_cells(usual=-0.1, odd=0.1, unstained=False), on_nucleus=on_nucleus)
+    assert threshold(full).gate == Gate(ring_most=-0.1 + 0.3, on_nucleus=0.8)
+    rims = looked_at(batch_of_cells(unstained=False), on_nucleus=on_nucleus)
+    assert threshold(rims).gate == Gate(ring_least=0.3)
+    of_two_kinds = looked_at(full, on_nucleus=np.r_[np.full(6, 0.3), np.full(37, 1.0)])
+    assert threshold(of_two_kinds).gate == Gate(ring_most=-0.1 + 0.3)
+
+
+def test_certain_cells_tell_how_much_shines_outside_the_nucleus():
+    elsewhere = np.r_[np.linspace(0.0, 0.1, 40), np.full(3, 0.9)]
+    one = threshold(looked_at(batch_of_cells(unstained=False), elsewhere=elsewhere))
+    middle, upper = np.quantile(elsewhere[:40], (0.5, 0.95))
+    assert one.gate.elsewhere == pytest.approx(middle + 4 * (upper - middle))
+    assert one.gate.ring_least == 0.3 and one.gate.glow == math.inf
+    with_channel = looked_at(batch_of_cells(), elsewhere=elsewhere, glow=np.full(43, 1.0))
+    assert threshold(with_channel).gate == Gate(glow=1.1)
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.floats(-1, 2)), max_size=80))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fociquant.flags import REJECTING, CellFlag, parse_flags
 from fociquant.gate import Gate, gate_objects, marker_needed
 from fociquant.gate.pattern import glow_allowed
-from fociquant.model import ChannelStats, SectionFacts
+from fociquant.model import ChannelStats, PhenotypeRule, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
 
@@ -209,6 +209,28 @@ def test_unusual_patterns_are_flagged_unless_saturated():
                     table, FACTS, phenotypes=(), settings=GateSettings(), gate=gate
                 )
                 assert (name in found["flags"][0]) == (name == other and not bits)
+
+
+def test_a_dark_nucleus_among_full_cells_and_light_in_all_channels_are_no_cell():
+    full = {"marker_on_nucleus": 570.0, "marker_off_nucleus": 600.0, "marker_edge_mean": 600.0,
+            "marker_core_mean": 600.0, "Ki67_edge_mean": 150.0, "score_mean": 4.5}  # fmt: skip
+    rules = {"Ki67": PhenotypeRule("nuclear")}
+    gate = Gate(on_nucleus=0.7, elsewhere=0.2)
+
+    def flags(change, **how):
+        table = pd.DataFrame([CELL | full | change])
+        found = gate_objects(
+            table, FACTS, phenotypes=(), settings=GateSettings(), gate=gate, rules=rules | how
+        )
+        return found["flags"][0]
+
+    assert flags({}) == ""
+    assert flags({"marker_on_nucleus": 300.0}) == "hollow"
+    assert flags({"marker_on_nucleus": np.nan}) == ""
+    assert flags({"Ki67_edge_mean": 250.0}) == "autofluorescent"
+    assert flags({"Ki67_edge_mean": 250.0, "score_mean": 5.5}) == ""
+    assert flags({"Ki67_edge_mean": 250.0}, Ki67=PhenotypeRule("membrane")) == ""
+    assert flags({"Ki67_edge_mean": 250.0}, Ki67=PhenotypeRule("nuclear", immune=True)) == ""
 
 
 def test_certain_cells_of_a_batch_tell_how_much_cells_glow():

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from fociquant.errors import StudyError
-from fociquant.settings import Settings, configs_dir, load_profile, load_settings, preset_names
+from fociquant.settings import (
+    GateSettings,
+    Settings,
+    configs_dir,
+    load_profile,
+    load_settings,
+    preset_names,
+)
 from fociquant.study import Study, inspect_study, load_study
 from fociquant.units import PixelSize
 
@@ -253,7 +260,9 @@ def test_the_shipped_configs() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_loads_and_says_only_what_differs(preset: str) -> None:
     settings, defaults = load_settings(preset, {}), Settings()
-    assert (settings == defaults) == (preset == "her2_if")
+    assert settings != defaults
+    membrane = Settings(gate=GateSettings(expected_pattern="membrane"))
+    assert (settings == membrane) == (preset == "her2_if")
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -1,0 +1,64 @@
+"""What of candidates is compared with the certain cells of their batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from fociquant.gate.autofluorescence import own_glow
+from fociquant.model import PhenotypeRule, SectionFacts
+
+GLOW, ON_NUCLEUS, ELSEWHERE = "glow", "on_nucleus", "elsewhere"
+"""Columns of :func:`looks_of`."""
+
+
+def looks_of(
+    objects: pd.DataFrame, facts: SectionFacts, rules: Mapping[str, PhenotypeRule]
+) -> pd.DataFrame:
+    """What is compared with the certain cells of the batch.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        Rows of :func:`fociquant.measure.measure_cells`.
+    facts : SectionFacts
+    rules : mapping of str to PhenotypeRule
+
+    Returns
+    -------
+    pandas.DataFrame
+        float64, one row per object, NaN where a measurement is missing:
+
+        - ``glow``: autofluorescence in multiples of common tissue's.
+        - ``on_nucleus``: marker on the nucleus over that on the rest of the cell, each above the
+          surroundings: a protein that fills cells is in their nuclei, pigment never is.
+        - ``elsewhere``: light of a nuclear phenotype's channel in the outer 2 µm, where that
+          phenotype is not, per light of the marker there: without an unstained channel it tells
+          what shines in all channels. Of several phenotypes the largest.
+    """
+    found = pd.DataFrame(index=objects.index, columns=[GLOW, ON_NUCLEUS, ELSEWHERE], dtype=float)
+    if facts.autofluorescence_slope:
+        found[GLOW] = own_glow(objects, facts)
+    ground = _column(objects, "marker_ring")
+    found[ON_NUCLEUS] = _ratio(
+        _column(objects, "marker_on_nucleus") - ground,
+        _column(objects, "marker_off_nucleus") - ground,
+    )
+    edge = _column(objects, "marker_edge_mean") - ground
+    for name, rule in rules.items():
+        if rule.compartment == "nuclear" and not rule.immune:
+            light = _column(objects, f"{name}_edge_mean") - _column(objects, f"{name}_ring")
+            found[ELSEWHERE] = np.fmax(found[ELSEWHERE], _ratio(light, edge))
+    return found
+
+
+def _column(objects: pd.DataFrame, name: str) -> np.ndarray:
+    if name not in objects:
+        return np.full(len(objects), np.nan)
+    return objects[name].to_numpy(np.float64)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
