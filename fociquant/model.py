@@ -377,6 +377,8 @@ class SectionFacts:
         None: the network gets the marker as it is.
     field_steps : FieldSteps or None
         Steps of light between camera fields; None where no grid of fields is known.
+    pigment_slope : float or None
+        As `autofluorescence_slope`, of what glows most (macrophages' pigment); None: not known.
     """
 
     stats: Mapping[str, ChannelStats]
@@ -393,6 +395,7 @@ class SectionFacts:
     shading: Mapping[str, Shading] = field(default_factory=dict)
     unmixing: Unmixing | None = None
     field_steps: FieldSteps | None = None
+    pigment_slope: float | None = None
 
     @property
     def marker_unit(self) -> float:

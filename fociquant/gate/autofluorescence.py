@@ -24,6 +24,11 @@ UNSURE_GRAIN, UNSURE_MORE = 0.7, 2.0
 """The same for objects of which the network is not certain, and so many times as much is asked of
 them: no true cell of these sections is among them, and macrophages of far-red sections are."""
 
+REDDER, PIGMENT_MARGIN, PIGMENT_GLOW = 1.2, 1.5, 1.3
+"""Where pigment has more than `REDDER` times the slope of tissue, what glows more than
+`PIGMENT_GLOW` times common tissue must have `PIGMENT_MARGIN` times the marker of pigment, however
+certain it is: two true cells of 9800 do not."""
+
 BLED_RING, BLED_GRAIN = 0.4, 0.9
 """A cell beyond doubt with a rim this much brighter than its core (1 - core / edge) and a grain
 less alike than this is no pigment: where an eighth of the marker bleeds into the unstained channel
@@ -87,6 +92,7 @@ def is_explained(
     *,
     ring: np.ndarray,
     most_glow: float = math.inf,
+    pigment: float = math.nan,
 ) -> np.ndarray:
     """Whether autofluorescence on an object explains its marker signal.
 
@@ -107,6 +113,8 @@ def is_explained(
         Uses ``autofluorescence_ratio``, ``pigment_ratio`` and ``certain_score``.
     ring : numpy.ndarray of float64, shape (n,)
         1 - core / edge of the marker.
+    pigment : float
+        Slope of pigment over that of tissue in the batch; NaN: the section's own is taken.
     most_glow : float
         What cells of the batch have at most, in multiples of common tissue; infinite: not known.
 
@@ -131,6 +139,11 @@ def is_explained(
     ratio = settings.pigment_ratio * np.where(certain, 1.0, UNSURE_MORE)
     more = np.maximum(ratio, settings.autofluorescence_ratio) - 1.0
     limit = np.where(alike, more * over_ring, (settings.autofluorescence_ratio - 1.0) * glow)
+    redder = pigment if math.isfinite(pigment) else (facts.pigment_slope or 0.0) / slope
+    if redder > REDDER:
+        glowing = own_glow(objects, facts) > PIGMENT_GLOW
+        of_pigment = np.where(glowing, (PIGMENT_MARGIN * redder - 1.0) * over_ring, 0.0)
+        limit = np.maximum(limit, of_pigment)
     return np.asarray(unexplained <= slope * limit)
 
 

@@ -109,7 +109,14 @@ def gate_objects(
     saturated = bits & int(CellFlag.SATURATED) != 0  # as bright in the middle, whatever it wears
     dim = unexplained <= needed
     explained = is_explained(
-        objects, autofluorescence, unexplained, facts, settings, ring=ring, most_glow=gate.glow
+        objects,
+        autofluorescence,
+        unexplained,
+        facts,
+        settings,
+        ring=ring,
+        most_glow=gate.glow,
+        pigment=gate.pigment,
     )
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
     dim &= ~(explained & (excess > needed))

@@ -77,6 +77,8 @@ class Gate:
         Likewise: the most autofluorescence, in multiples of common tissue; without an unstained
         channel light of a nuclear phenotype's channel outside the nucleus, per light of the marker.
         Infinite where that is not known.
+    pigment : float
+        How much redder pigment is than tissue; NaN where that is not known.
     """
 
     marker: float = -math.inf
@@ -87,6 +89,7 @@ class Gate:
     on_nucleus: float = -math.inf
     glow: float = math.inf
     elsewhere: float = math.inf
+    pigment: float = math.nan
 
     @property
     def raised(self) -> bool:
@@ -114,6 +117,8 @@ class Passing:
         Whether autofluorescence was told by a channel of its own.
     looks : pandas.DataFrame, optional
         Of the same objects, from :func:`~fociquant.gate.looks.looks_of`.
+    pigment : float
+        Slope of pigment over that of tissue; NaN if unknown.
     """
 
     section: str
@@ -124,6 +129,7 @@ class Passing:
     places_um: np.ndarray
     unstained: bool = True
     looks: pd.DataFrame | None = None
+    pigment: float = math.nan
 
     def __len__(self) -> int:
         return len(self.values)
@@ -221,6 +227,9 @@ def _of_batch(
     stained = [p for p in passing if not p.control]
     unstained = any(p.unstained for p in passing if len(p))
     seen = _pattern_of(stained, unstained=unstained, expected=settings.expected_pattern)
+    known = [p.pigment for p in passing if math.isfinite(p.pigment)]
+    if known:
+        seen = replace(seen, pigment=float(np.median(known)))
     least, most = seen.ring_least, seen.ring_most
     others = [p.within(least, most) for p in stained]
     controls = [p.within(least, most) for p in passing if p.control]

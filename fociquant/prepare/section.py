@@ -33,7 +33,7 @@ from fociquant.prepare.sampling import TILE_PX, grid_shape, lattice, tissue_tile
 from fociquant.prepare.scale import channel_stats
 from fociquant.prepare.screening import map_marker
 from fociquant.prepare.shading import find_shading, shading_warnings
-from fociquant.prepare.slope import autofluorescence_slope
+from fociquant.prepare.slope import autofluorescence_slope, pigment_slope
 from fociquant.prepare.soundness import ProbedReader
 from fociquant.prepare.steps import find_steps, step_warnings
 from fociquant.prepare.threads import both, each
@@ -224,7 +224,8 @@ def _with_marker(
     settings: PrepareSettings,
 ) -> SectionFacts:
     """The same with what is known of the marker: what explains it, and where it stands out."""
-    facts = replace(facts, autofluorescence_slope=_slope(samples, masks, list(roles)))
+    slope, pigment = _slopes(samples, masks, list(roles), facts)
+    facts = replace(facts, autofluorescence_slope=slope, pigment_slope=pigment)
     if "marker" not in roles:
         return facts
     if settings.subtract_autofluorescence:
@@ -386,11 +387,17 @@ def _at_full_resolution(mask: np.ndarray, box: Box, factor: int) -> np.ndarray:
     return mask[np.ix_(rows, columns)]
 
 
-def _slope(samples: Samples, masks: list[np.ndarray], roles: list[str]) -> float | None:
-    if "autofluorescence" not in roles or "marker" not in roles:
-        return None
-    marker = samples.tiles[roles.index("marker")]
-    return autofluorescence_slope(marker, samples.tiles[roles.index("autofluorescence")], masks)
+def _slopes(
+    samples: Samples, masks: list[np.ndarray], roles: list[str], facts: SectionFacts
+) -> tuple[float | None, float | None]:
+    """The colour of tissue and of pigment; nothing without both channels."""
+    pair = ("marker", "autofluorescence")
+    if not set(pair) <= set(roles):
+        return None, None
+    marker, light = (samples.tiles[roles.index(role)] for role in pair)
+    ground = facts.stats["marker"].low, facts.stats["autofluorescence"].low
+    slope = autofluorescence_slope(marker, light, masks)
+    return slope, pigment_slope(marker, light, masks, ground=ground)
 
 
 def _unmixing(samples: Samples, facts: SectionFacts, roles: list[str]) -> Unmixing | None:

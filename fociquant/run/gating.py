@@ -234,7 +234,15 @@ def _passing(
         counted[["y_um", "x_um"]].to_numpy(np.float64),
         unstained=facts.autofluorescence_slope is not None,
         looks=looks_of(counted, facts, rules),
+        pigment=_redder(facts),
     )  # fmt: skip
+
+
+def _redder(facts: SectionFacts) -> float:
+    """Slope of pigment over that of tissue; NaN if unknown."""
+    if not facts.autofluorescence_slope or facts.pigment_slope is None:
+        return math.nan
+    return facts.pigment_slope / facts.autofluorescence_slope
 
 
 def _nothing(section: Section) -> Passing:

@@ -23,6 +23,7 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
         "parenchyma_mm2": facts.parenchyma_mm2,
         "artefact_mm2": facts.artefact_mm2,
         "autofluorescence_slope": facts.autofluorescence_slope,
+        "pigment_slope": facts.pigment_slope,
         "overview_pixel_um": [facts.overview_px.y, facts.overview_px.x],
         "masks": masks_to_json(_masks(facts)),
         "marker_map": _map_to_json(facts.marker_map),
@@ -46,6 +47,7 @@ def facts_of(state: Mapping[str, Any]) -> SectionFacts:
         region=masks.get("region"),
         overview_px=PixelSize(*state["overview_pixel_um"]),
         autofluorescence_slope=state["autofluorescence_slope"],
+        pigment_slope=state.get("pigment_slope"),
         marker_map=_map_from_json(state.get("marker_map")),
         shading={
             role: _shading_from_json(one) for role, one in (state.get("shading") or {}).items()

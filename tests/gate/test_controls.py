@@ -231,6 +231,13 @@ def test_few_certain_cells_leave_the_pattern_to_what_the_preset_expects(expected
     assert channel.gate == FLOOR
 
 
+def test_the_colour_of_pigment_is_that_of_most_sections_of_the_batch():
+    found = [replace(section(name, []), pigment=value)
+             for name, value in (("a", 2.0), ("b", 3.0), ("c", 9.0), ("d", math.nan))]  # fmt: skip
+    assert threshold(*found).gate.pigment == 3.0
+    assert math.isnan(threshold(found[-1]).gate.pigment)
+
+
 def looked_at(cells, **looks):
     table = {GLOW: np.nan, ON_NUCLEUS: np.nan, ELSEWHERE: np.nan} | looks
     return replace(cells, looks=pd.DataFrame(table, index=range(len(cells))))

@@ -233,6 +233,29 @@ def test_a_dark_nucleus_among_full_cells_and_light_in_all_channels_are_no_cell()
     assert flags({"Ki67_edge_mean": 250.0}, Ki67=PhenotypeRule("nuclear", immune=True)) == ""
 
 
+@pytest.mark.parametrize(
+    ("pigment", "change", "flag"),
+    [
+        (3.0, {}, "autofluorescent"),
+        (2.0, {}, ""),
+        (3.0, {"autofluorescence_mean": 160.0}, ""),  # glows as tissue does
+        (3.0, {"marker_mean": 530.0}, ""),
+        (math.nan, {}, "autofluorescent"),  # the section's own colour of pigment
+        (1.1, {}, ""),
+    ],
+)
+def test_what_glows_must_have_more_marker_than_the_pigment_of_its_batch(pigment, change, flag):
+    # The slope predicts 75 counts, pigment of three times that colour 225; 1.5 times are 337.
+    bright = {"autofluorescence_mean": 300.0, "marker_mean": 480.0, "score_mean": 6.0}
+    facts = replace(FACTS, pigment_slope=1.5)
+    gate = Gate(pigment=pigment)
+    found = gate_objects(
+        pd.DataFrame([CELL | bright | change]), facts,
+        phenotypes=(), settings=GateSettings(), gate=gate,
+    )  # fmt: skip
+    assert found["flags"].tolist() == [flag]
+
+
 def test_certain_cells_of_a_batch_tell_how_much_cells_glow():
     scores, glows = np.full(40, 6.0), np.linspace(0.5, 2.0, 40)
     middle, upper = np.quantile(glows, (0.5, 0.95))

@@ -15,7 +15,7 @@ from fociquant.model import Box
 from fociquant.prepare import channel_scale, pixel_noise, prepare_section
 from fociquant.prepare.overview import level_reduction, make_overview
 from fociquant.prepare.sampling import lattice, tissue_tiles
-from fociquant.prepare.slope import autofluorescence_slope
+from fociquant.prepare.slope import autofluorescence_slope, pigment_slope
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize
 
@@ -178,6 +178,23 @@ def test_slope_is_that_of_tissue_whatever_the_colour_of_pigment_and_red_cells():
             [np.where(pigment, slope * glowing, marker)], [glowing], everywhere
         )
         assert found == pytest.approx(1.2, rel=0.05)
+
+
+def test_the_colour_of_pigment_is_that_of_what_glows_most():
+    rng = np.random.default_rng(5)
+    af = 100 + np.kron(rng.gamma(9.0, 20.0, (64, 64)), np.ones((4, 4)))
+    marker = 50 + 0.2 * (af - 100)
+    everywhere = [np.ones(af.shape, bool)]
+    pigment = np.zeros(af.shape, bool)
+    pigment[:20, :20] = True  # 0.6 %
+    glowing = np.where(pigment, 3000.0, af)
+    stained = np.where(pigment, 50 + 0.6 * 2900.0, marker)
+    found = pigment_slope([stained], [glowing], everywhere, ground=(50.0, 100.0))
+    assert found == pytest.approx(0.6)
+    plain = pigment_slope([marker], [af], everywhere, ground=(50.0, 100.0))
+    assert plain == pytest.approx(0.2)
+    assert pigment_slope([marker], [af], [~everywhere[0]], ground=(0.0, 0.0)) == 0.0
+    assert pigment_slope([], [], [], ground=(0.0, 0.0)) == 0.0
 
 
 class Endless:
