@@ -21,9 +21,19 @@ BUSY = "cut-mouse-bravo"
 
 @pytest.fixture(scope="session")
 def drawn(counted, tmp_path_factory) -> Path:
-    """Counted sections with a small sample, drawn once by the command line."""
+    """Counted sections with a small sample, drawn once by the command line.
+
+    Cells smaller than most are rejected, so that there are some to judge.
+    """
     folder = tmp_path_factory.mktemp("drawn") / "study-secret"
     shutil.copytree(counted, folder)
+    study = folder / "study.yaml"
+    study.write_text(study.read_text(encoding="utf-8") + "gate: {min_area_um2: 90}\n")
+    subprocess.run(
+        [sys.executable, "-m", "fociquant", "run", str(study), "--out", str(folder / "results"),
+         "--quiet"],
+        check=True, capture_output=True,
+    )  # fmt: skip
     subprocess.run(
         [sys.executable, "-m", "fociquant", "audit", str(folder / "results"), "--draw", "--seed=3",
          "--accepted=4", "--rejected=4", "--fields=2"],
