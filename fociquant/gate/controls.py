@@ -26,6 +26,7 @@ from fociquant.counts import poisson_upper, several
 from fociquant.gate.grouping import largest_groups
 from fociquant.gate.looks import ELSEWHERE, GLOW, ON_NUCLEUS
 from fociquant.gate.pattern import (
+    EXPECTED_ELSEWHERE,
     EXPECTED_NUCLEUS,
     EXPECTED_RIM,
     elsewhere_allowed,
@@ -225,7 +226,8 @@ def _of_batch(
     batch: str, passing: Sequence[Passing], *, anywhere: bool, settings: GateSettings
 ) -> BatchThreshold:
     stained = [p for p in passing if not p.control]
-    unstained = any(p.unstained for p in passing if len(p))
+    counted = [p for p in passing if len(p) or p.tissue_mm2 > 0]
+    unstained = any(p.unstained for p in counted) or not counted
     seen = _pattern_of(stained, unstained=unstained, expected=settings.expected_pattern)
     known = [p.pigment for p in passing if math.isfinite(p.pigment)]
     if known:
@@ -240,8 +242,9 @@ def _of_batch(
         f"control section {name} is not used as a control: {reason}"
         for name, reason in refused.items()
     ]
-    if seen == _expected(settings.expected_pattern) != Gate():
-        warnings.append(_few(batch, settings.expected_pattern))
+    if not unstained and not tells(_values(stained)[:, 1]):
+        if _expected(settings.expected_pattern) != Gate():
+            warnings.append(_few(batch, settings.expected_pattern))
     elif least > -math.inf or most < math.inf:
         warnings.append(_pattern(batch, least > -math.inf, stained, others))
     if not used:
@@ -283,7 +286,7 @@ def _pattern_of(stained: Sequence[Passing], *, unstained: bool, expected: str) -
         known = np.isfinite(glow)
         return Gate(glow=glow_allowed(scores[known], glow[known]))
     if not tells(scores):
-        return _expected(expected)
+        return replace(_expected(expected), elsewhere=EXPECTED_ELSEWHERE)
     least, most = usual_ring(scores, rings)
     usual = (rings > least) & (rings < most)
     return Gate(

@@ -45,6 +45,10 @@ this quantile of them does, and `GLOW_LEAST` times as much as common tissue alwa
 EXPECTED_RIM, EXPECTED_NUCLEUS = 0.2, 0.7
 """What a cell has at least where the batch does not tell and the study says where its marker is."""
 
+EXPECTED_ELSEWHERE = 1.0
+"""What there has more light at its edge in the channel of a nuclear phenotype than in the marker's
+is no labelled cell: such cells have 0.5 at most, macrophages 0.3 to 2.6."""
+
 
 def tells(scores: np.ndarray) -> bool:
     """Whether a batch has enough certain cells for their pattern."""

@@ -190,7 +190,16 @@ def test_without_an_unstained_channel_candidates_wear_the_marker_as_certain_cell
 )
 def test_elsewhere_the_pattern_asks_for_nothing(cells):
     one = threshold(cells)
-    assert one.gate == FLOOR and not any("rim" in warning for warning in one.warnings)
+    assert replace(one.gate, elsewhere=math.inf) == FLOOR
+    assert not any("rim" in warning for warning in one.warnings)
+
+
+def test_a_batch_in_which_nothing_passes_is_not_said_to_lack_a_channel():
+    settings = GateSettings(expected_pattern="membrane")
+    empty = section("a", [], unstained=True)
+    assert empty.tissue_mm2 > 0
+    one = batch_thresholds([empty], settings=settings)[""]
+    assert one.gate == FLOOR and not any("unstained" in text for text in one.warnings)
 
 
 def test_macrophages_among_certain_cells_hide_no_pattern():
@@ -217,14 +226,14 @@ def test_controls_are_judged_after_the_pattern():
 
 @pytest.mark.parametrize(
     ("expected", "gate"),
-    [("membrane", Gate(ring_least=0.2)), ("full", Gate(on_nucleus=0.7)), ("unknown", FLOOR)],
+    [("membrane", {"ring_least": 0.2}), ("full", {"on_nucleus": 0.7}), ("unknown", {})],
 )
 def test_few_certain_cells_leave_the_pattern_to_what_the_preset_expects(expected, gate):
     settings = GateSettings(expected_pattern=expected)
     few = batch_of_cells(29, usual=0.6, unstained=False)
     one = batch_thresholds([few], settings=settings)[""]
-    assert one.gate == gate
-    assert any(expected in text for text in one.warnings) == (gate != FLOOR)
+    assert one.gate == Gate(elsewhere=1.0, **gate)
+    assert any(f"({expected})" in text for text in one.warnings) == bool(gate)
     many = batch_thresholds([batch_of_cells(unstained=False)], settings=settings)[""]
     assert many.gate == Gate(ring_least=0.3)
     channel = batch_thresholds([batch_of_cells(29, unstained=True)], settings=settings)[""]
