@@ -24,7 +24,7 @@ from fociquant.gate.autofluorescence import (
 )
 from fociquant.gate.controls import Gate
 from fociquant.gate.looks import ELSEWHERE, ON_NUCLEUS, looks_of
-from fociquant.gate.pattern import CERTAIN_SCORE
+from fociquant.gate.pattern import CERTAIN_SCORE, EXPECTED_ELSEWHERE
 from fociquant.gate.phenotypes import judge_phenotype
 from fociquant.gate.standout import out_of_place
 from fociquant.model import PhenotypeRule, SectionFacts
@@ -121,6 +121,7 @@ def gate_objects(
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
     dim &= ~(explained & (excess > needed))
     looks = looks_of(objects, facts, rules or {})
+    shines = looks[ELSEWHERE].to_numpy()
     least = _needed_score(facts, settings)
     evident = is_evident(objects, autofluorescence, unexplained, facts, settings)
     uncertain = score < np.where(evident, least - settings.evident_less_score, least)
@@ -128,7 +129,7 @@ def gate_objects(
         CellFlag.UNCERTAIN: uncertain | (score <= gate.score),
         CellFlag.DIM_MARKER: dim | out_of_place(objects, facts.marker_map, settings),
         CellFlag.AUTOFLUORESCENT: explained
-        | (looks[ELSEWHERE].to_numpy() > gate.elsewhere) & (score < CERTAIN_SCORE),
+        | (shines > gate.elsewhere) & ((score < CERTAIN_SCORE) | (shines > EXPECTED_ELSEWHERE)),
         CellFlag.FILLED: (ring <= gate.ring) | (ring <= gate.ring_least) & ~saturated,
         CellFlag.HOLLOW: ~saturated
         & ((ring >= gate.ring_most) | (looks[ON_NUCLEUS].to_numpy() < gate.on_nucleus)),

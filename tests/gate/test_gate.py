@@ -229,6 +229,7 @@ def test_a_dark_nucleus_among_full_cells_and_light_in_all_channels_are_no_cell()
     assert flags({"marker_on_nucleus": np.nan}) == ""
     assert flags({"Ki67_edge_mean": 250.0}) == "autofluorescent"
     assert flags({"Ki67_edge_mean": 250.0, "score_mean": 5.5}) == ""
+    assert flags({"Ki67_edge_mean": 600.0, "score_mean": 5.5}) == "autofluorescent"
     assert flags({"Ki67_edge_mean": 250.0}, Ki67=PhenotypeRule("membrane")) == ""
     assert flags({"Ki67_edge_mean": 250.0}, Ki67=PhenotypeRule("nuclear", immune=True)) == ""
 
