@@ -2,13 +2,14 @@
 
 The middle of a slide is lung without an edge: one scene, mirrored so that tissue and
 airways continue, in which some places show the same scene with cancer cells. Around it is
-glass. Every pixel is simulated once and stored as a pyramidal OME-TIFF of four channels
-with zlib tiles, as a scanner's export has them.
+glass: scenes of it, or a narrow frame. Every pixel is simulated once and stored as a pyramidal
+OME-TIFF of four channels with zlib tiles, as a scanner's export has them.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from fociquant.units import PixelSize
 PIXEL_UM = 0.5
 SCENE_PX = 2048
 """Edge of one scene, px."""
+
+FRAME_SHARE = 1 / 32
+"""Of the slide's edge, on each side: the glass around a lung that fills its slide."""
 
 CELLS_PER_MM2 = 5 / 3 / 75
 """Dormant lungs: five cells in three whole sections of 75 mm²."""
@@ -52,17 +56,23 @@ class Kind:
         Cells of the foci in a scene with cancer.
     share : float
         Part of the scenes with cancer; 0: as few as a dormant lung has.
+    fills : bool
+        Whether the lung fills the slide but for a narrow frame, instead of its middle.
     """
 
     consolidated: float
     foci: tuple[int, ...]
     share: float
+    fills: bool = False
 
+
+DENSE_FOCI = (5, 9, 20, 40, 80, 120, 160, 240, 300, 400, 500, 600, 700)
+"""With 36 solitary cells 3210 in a square millimetre: foci cover a third of the lung."""
 
 KINDS = {
     "dormant": Kind(0.0, (1,), 0.0),
     "awakened": Kind(0.3, (1, 1, 1, 2, 4, 7, 12, 25), 0.25),
-    "dense": Kind(0.4, (1,) * 10 + (5, 9, 20, 40, 80, 120, 160, 240), 1.0),
+    "dense": Kind(0.4, (1,) * 36 + DENSE_FOCI, 1.0, fills=True),
 }
 
 
@@ -73,8 +83,9 @@ class Mosaic:
         self.shape, self.dtype = (len(CHANNELS), size, size), np.dtype(np.uint16)
         self._scenes = scenes
         self._glass = _glass()
+        self._lung = Box(0, 0, size, size).expand(-round(size * FRAME_SHARE) * kind.fills)
         count = -(-size // SCENE_PX)
-        inside = range(1, count - 1) if count > 2 else range(count)
+        inside = range(1, count - 1) if count > 2 and not kind.fills else range(count)
         places = [(row, column) for row in inside for column in inside]
         rng = np.random.default_rng(5)
         lung_mm2 = len(places) * (SCENE_PX * PIXEL_UM / 1000) ** 2
@@ -84,11 +95,12 @@ class Mosaic:
         self.true_cells = sum(self._on_slide(cells, *places[i]) for i in chosen)
 
     def _on_slide(self, cells: np.ndarray, row: int, column: int) -> int:
-        """How many of a scene's cells, (n, 2) px, are on the slide: its last scenes may be cut."""
+        """How many of a scene's cells, (n, 2) px, are on the slide: outer scenes may be cut."""
         where = [SCENE_PX - part if odd else part for part, odd in
                  zip(cells.T, (row % 2, column % 2), strict=True)]  # fmt: skip
         y, x = where[0] + row * SCENE_PX, where[1] + column * SCENE_PX
-        return int(((y < self.shape[1]) & (x < self.shape[2])).sum())
+        lung = self._lung
+        return int(((y >= lung.y0) & (y < lung.y1) & (x >= lung.x0) & (x < lung.x1)).sum())
 
     def __getitem__(self, key: tuple[slice, slice, slice]) -> np.ndarray:
         """Pixels of whole scenes' parts: the writer asks for blocks of one scene."""
@@ -98,10 +110,11 @@ class Mosaic:
         out = np.empty((len(CHANNELS), y1 - y0, x1 - x0), self.dtype)
         for y in range(y0 // SCENE_PX * SCENE_PX, y1, SCENE_PX):
             for x in range(x0 // SCENE_PX * SCENE_PX, x1, SCENE_PX):
+                whole = Box(y, x, y + SCENE_PX, x + SCENE_PX).intersect(Box(y0, x0, y1, x1))
                 scene = self._scene(y // SCENE_PX, x // SCENE_PX)
-                part = Box(y, x, y + SCENE_PX, x + SCENE_PX).intersect(Box(y0, x0, y1, x1))
-                source, target = part.shift(-y, -x).slices, part.shift(-y0, -x0).slices
-                out[:, target[0], target[1]] = scene[:, source[0], source[1]]
+                for pixels, part in ((self._glass, whole), (scene, whole.intersect(self._lung))):
+                    source, target = part.shift(-y, -x).slices, part.shift(-y0, -x0).slices
+                    out[:, target[0], target[1]] = pixels[:, source[0], source[1]]
         return out[channels]
 
     def _scene(self, row: int, column: int) -> np.ndarray:
@@ -150,14 +163,15 @@ def make_slide(name: str, size: int, folder: Path) -> tuple[Path, int]:
     size : int
         Edge, px.
     folder : Path
-        Slides stay here and are not made twice.
+        Slides stay here and are not made twice, unless what their kind means has changed.
     """
-    study = folder / f"{name}-{size}"
+    study, kind = folder / f"{name}-{size}", KINDS[name]
     truth = study / "truth.json"
-    if truth.is_file():
-        return study, int(json.loads(truth.read_text())["cells"])
-    study.mkdir(parents=True, exist_ok=True)
-    kind = KINDS[name]
+    known = json.loads(truth.read_text()) if truth.is_file() else {}
+    if known.get("kind") == repr(kind):
+        return study, int(known["cells"])
+    shutil.rmtree(study, ignore_errors=True)
+    study.mkdir(parents=True)
     (empty, _), (filled, cells) = (_draw(kind, foci) for foci in ((), kind.foci))
     mosaic = Mosaic(kind, size, [empty, filled], cells)
     write_ome_tiff(
@@ -166,5 +180,5 @@ def make_slide(name: str, size: int, folder: Path) -> tuple[Path, int]:
     )  # fmt: skip
     (study / "samples.csv").write_text("image,mouse,group,dpi\nslide.ome.tif,m1,G,15\n")
     (study / "study.yaml").write_text(STUDY)
-    truth.write_text(json.dumps({"cells": mosaic.true_cells}))
+    truth.write_text(json.dumps({"cells": mosaic.true_cells, "kind": repr(kind)}))
     return study, mosaic.true_cells

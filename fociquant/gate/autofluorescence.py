@@ -131,27 +131,23 @@ def is_explained(
     over_tissue = np.maximum(mean - facts.stats["autofluorescence"].background, 0.0)
     glow = np.maximum(np.minimum(over_ring, over_tissue), COMMON_GLOW * over_ring)
     certain = is_certain(objects, facts, settings)
-    alike = objects["correlation"].to_numpy() > np.where(certain, SAME_GRAIN, UNSURE_GRAIN)
     beyond_doubt = objects["score_mean"].to_numpy() >= CERTAIN_SCORE
-    grain = objects["correlation"].to_numpy()
+    grain, own = objects["correlation"].to_numpy(), own_glow(objects, facts)
+    alike = grain > np.where(certain, SAME_GRAIN, UNSURE_GRAIN)
     alike &= ~(beyond_doubt & (ring > BLED_RING) & (grain < BLED_GRAIN))
-    alike |= _glows(objects, facts, beyond_doubt, most_glow)
+    alike |= _glows(own, grain, beyond_doubt, most_glow)
     ratio = settings.pigment_ratio * np.where(certain, 1.0, UNSURE_MORE)
     more = np.maximum(ratio, settings.autofluorescence_ratio) - 1.0
     limit = np.where(alike, more * over_ring, (settings.autofluorescence_ratio - 1.0) * glow)
     redder = pigment if math.isfinite(pigment) else (facts.pigment_slope or 0.0) / slope
     if redder > REDDER:
-        glowing = own_glow(objects, facts) > PIGMENT_GLOW
-        of_pigment = np.where(glowing, (PIGMENT_MARGIN * redder - 1.0) * over_ring, 0.0)
+        of_pigment = np.where(own > PIGMENT_GLOW, (PIGMENT_MARGIN * redder - 1.0) * over_ring, 0.0)
         limit = np.maximum(limit, of_pigment)
     return np.asarray(unexplained <= slope * limit)
 
 
-def _glows(
-    objects: pd.DataFrame, facts: SectionFacts, beyond_doubt: np.ndarray, most: float
-) -> np.ndarray:
+def _glows(own: np.ndarray, grain: np.ndarray, beyond_doubt: np.ndarray, most: float) -> np.ndarray:
     """Which objects glow more than cells do."""
-    own, grain = own_glow(objects, facts), objects["correlation"].to_numpy()
     if math.isfinite(most):
         return np.asarray((own > most) & (~beyond_doubt | (grain > GLOWS_MORE_GRAIN)))
     return np.asarray((own > GLOWS) & (grain > GLOWS_GRAIN) & ~beyond_doubt)

@@ -93,6 +93,11 @@ class Gate:
     pigment: float = math.nan
 
     @property
+    def ring_asked(self) -> float:
+        """The ring that controls or certain cells ask for, whichever is more."""
+        return max(self.ring, self.ring_least)
+
+    @property
     def raised(self) -> bool:
         """Whether anything is asked for beyond the floor."""
         return max(self.marker, self.score, self.ring) > -math.inf

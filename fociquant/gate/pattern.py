@@ -41,6 +41,12 @@ GLOW_QUANTILE, GLOW_MORE, GLOW_LEAST = 0.95, 3.0, 1.1
 """A cell may glow more than the median of the certain ones of its batch by `GLOW_MORE` times what
 this quantile of them does, and `GLOW_LEAST` times as much as common tissue always."""
 
+NUCLEUS_SPREADS, NUCLEUS_LEAST = 4.0, 0.2
+"""In cells full of marker its share on the nucleus is within so many robust standard deviations,
+and always within so much, of the median: 0.76 and more of the rest's, in macrophages half."""
+
+ELSEWHERE_MORE = 4.0
+"""As `GLOW_MORE`, for what shines in the channel of a nuclear phenotype outside the nucleus."""
 
 EXPECTED_RIM, EXPECTED_NUCLEUS = 0.2, 0.7
 """What a cell has at least where the batch does not tell and the study says where its marker is."""
@@ -71,16 +77,7 @@ def glow_allowed(scores: np.ndarray, glows: np.ndarray) -> float:
     certain = np.asarray(glows)[np.asarray(scores) >= CERTAIN_SCORE]
     if len(certain) < GLOW_CELLS:
         return math.inf
-    middle, upper = np.quantile(certain, (0.5, GLOW_QUANTILE))
-    return max(float(middle + GLOW_MORE * (upper - middle)), GLOW_LEAST)
-
-
-NUCLEUS_SPREADS, NUCLEUS_LEAST = 4.0, 0.2
-"""In cells full of marker its share on the nucleus is within so many robust standard deviations,
-and always within so much, of the median: 0.76 and more of the rest's, in macrophages half."""
-
-ELSEWHERE_MORE = 4.0
-"""As `GLOW_MORE`, for what shines in the channel of a nuclear phenotype outside the nucleus."""
+    return max(_beyond(certain, GLOW_MORE), GLOW_LEAST)
 
 
 def nucleus_asked(scores: np.ndarray, rings: np.ndarray, on_nucleus: np.ndarray) -> float:
@@ -121,8 +118,13 @@ def elsewhere_allowed(scores: np.ndarray, elsewhere: np.ndarray) -> float:
     certain = np.asarray(elsewhere)[(np.asarray(scores) >= PATTERN_SCORE) & np.isfinite(elsewhere)]
     if len(certain) < PATTERN_CELLS:
         return math.inf
+    return _beyond(certain, ELSEWHERE_MORE)
+
+
+def _beyond(certain: np.ndarray, times: float) -> float:
+    """More than the median by so many times what the upper quantile is."""
     middle, upper = np.quantile(certain, (0.5, GLOW_QUANTILE))
-    return float(middle + ELSEWHERE_MORE * (upper - middle))
+    return float(middle + times * (upper - middle))
 
 
 def _middle(values: np.ndarray) -> tuple[float, float]:

@@ -105,6 +105,12 @@ def _segmentation(run: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     )
 
 
+def has_stains(run: Mapping[str, Any]) -> bool:
+    """Whether the images of a run were colour pictures, separated into stains."""
+    prepare = (run.get("settings") or {}).get("prepare") or {}
+    return bool(prepare.get("stains"))
+
+
 def _stains(prepare: Mapping[str, Any]) -> str:
     names = [str(name) for name in prepare.get("stains") or ()]
     if not names:
@@ -150,7 +156,7 @@ def _least_counts(gate: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     least = float(gate.get("min_marker_counts", 0.0))
     if not least:
         return ""
-    if (run.get("settings", {}).get("prepare") or {}).get("stains"):
+    if has_stains(run):
         return f" and an optical density of {least / COUNTS_PER_DENSITY:g}"
     return f" and {least:g} counts"
 

@@ -17,7 +17,7 @@ from fociquant.report._comparison import comparison_section, in_words
 from fociquant.report._dots import is_complete
 from fociquant.report._extras import Panel, ReportExtras
 from fociquant.report._immune import group_bands
-from fociquant.report._methods import methods
+from fociquant.report._methods import has_stains, methods
 from fociquant.report._outcome_figures import phenotype_table
 from fociquant.report._panels import CLASS_COLUMNS, Drawn, draw_all, immune_mice
 from fociquant.report._quality import seams_in_words
@@ -152,7 +152,7 @@ def _top(
 ) -> None:
     study = run.get("study") or {}
     # Transmitted light has none, and misses no channel for it.
-    has = "autofluorescence" in (study.get("channels") or {}) or _has_stains(run)
+    has = "autofluorescence" in (study.get("channels") or {}) or has_stains(run)
     remarks = caveats(mice, sections, has_autofluorescence=has, profile_name=profile,
                       thresholds=extras.tables.get("thresholds"))  # fmt: skip
     body.top = [
@@ -160,11 +160,6 @@ def _top(
         f'<p class="lead">{_summary(mice, sections)}</p>',
         f'<div class="note">{html.items(remarks)}</div>',
     ]
-
-
-def _has_stains(run: Mapping[str, Any]) -> bool:
-    prepare = (run.get("settings") or {}).get("prepare") or {}
-    return bool(prepare.get("stains"))
 
 
 def _counts(

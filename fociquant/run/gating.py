@@ -27,7 +27,7 @@ from fociquant.gate import (
 )
 from fociquant.model import ChannelStats, PhenotypeRule, Section, SectionFacts
 from fociquant.settings import GateSettings
-from fociquant.store import ResultsFolder, facts_of, read_json, read_objects
+from fociquant.store import ResultsFolder, facts_of, read_json, read_objects, stats_of
 from fociquant.units import PixelSize
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Gating:
         return {
             "marker_threshold": marker,
             "score_threshold": _or_nan(one.gate.score),
-            "ring_threshold": _or_nan(max(one.gate.ring, one.gate.ring_least)),
+            "ring_threshold": _or_nan(one.gate.ring_asked),
             "threshold_source": one.source,
             "threshold_note": " | ".join(one.warnings),
         }
@@ -88,7 +88,7 @@ class Gating:
         rows = [
             (
                 one.batch, one.source, _or_nan(one.gate.marker), _or_nan(one.gate.score),
-                _or_nan(max(one.gate.ring, one.gate.ring_least)), "|".join(one.controls),
+                _or_nan(one.gate.ring_asked), "|".join(one.controls),
                 "|".join(one.refused),
                 one.control_mm2, one.false_at_floor, one.false_left, one.false_per_mm2,
                 one.false_per_mm2_upper, " | ".join(one.warnings),
@@ -207,7 +207,7 @@ def _ranges(folder: ResultsFolder, inputs: TableInputs) -> Ranges:
     """The ranges of each batch's channels, over its sections that have them."""
     found: dict[str, dict[str, list[ChannelStats]]] = {}
     for section, state in stored_sections(folder, inputs):
-        stats = facts_of(state).stats if state is not None else {}
+        stats = stats_of(state) if state is not None else {}
         for role in ("nucleus", *inputs.phenotypes):
             if role in stats:
                 found.setdefault(section.batch, {}).setdefault(role, []).append(stats[role])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from fociquant.segment.shape import ellipses, pixels_of, sums
+from fociquant.segment.shape import ellipses, meeting, pixels_of, sums
 from fociquant.segment.touching import FLOW
 
 LARGEST_PX = 250
@@ -44,7 +44,7 @@ def small_objects(labels: np.ndarray, output: np.ndarray) -> tuple[np.ndarray, n
     shape = ellipses(sums(rows, columns, owner, len(names)))
     flow_y, flow_x, logit = output.reshape(3, -1)[:, flat].astype(np.float64)
     to_y, to_x = shape.y[owner] - rows, shape.x[owner] - columns
-    meet = (flow_y * to_y + flow_x * to_x) / (np.hypot(to_y, to_x) + 0.5)
+    meet = meeting(flow_y, flow_x, to_y, to_x)
     mean = lambda values: np.bincount(owner, weights=values) / shape.area  # noqa: E731
     most = ndimage.maximum(logit, owner, np.arange(len(names)))
     features = [

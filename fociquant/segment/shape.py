@@ -34,6 +34,13 @@ class Ellipses:
     fill: np.ndarray
 
 
+def meeting(
+    flow_y: np.ndarray, flow_x: np.ndarray, to_y: np.ndarray, to_x: np.ndarray
+) -> np.ndarray:
+    """Flow of pixels towards the centre of their object, which lies `to_y`, `to_x` away."""
+    return np.asarray((flow_y * to_y + flow_x * to_x) / (np.hypot(to_y, to_x) + 0.5))
+
+
 def pixels_of(labels: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of some objects.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from fociquant.segment.shape import Ellipses, ellipses, pixels_of, sums
+from fociquant.segment.shape import Ellipses, ellipses, meeting, pixels_of, sums
 from fociquant.segment.touching import FLOW
 
 LOGIT = -1.0
@@ -92,8 +92,7 @@ def _features(
     rows, columns = place
     y, x = shape.y[number], shape.x[number]
     there = output[:, rows, columns].astype(np.float64)
-    to_y, to_x = y - rows, x - columns
-    meet = (there[0] * to_y + there[1] * to_x) / (np.hypot(to_y, to_x) + 0.5)
+    meet = meeting(there[0], there[1], y - rows, x - columns)
     return (
         shape.area[number],
         shape.short[number] / shape.long[number],

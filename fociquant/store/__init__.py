@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fociquant.atomic import write_json
-from fociquant.store.facts import facts_of, facts_to_json
+from fociquant.store.facts import facts_of, facts_to_json, stats_of
 from fociquant.store.folder import ResultsFolder, read_json
 from fociquant.store.labels import PaintedLabels, write_labels_zarr
 from fociquant.store.objects import has_objects, read_objects, write_objects
@@ -19,6 +19,7 @@ __all__ = [
     "read_json",
     "read_objects",
     "read_parquet",
+    "stats_of",
     "write_csv",
     "write_json",
     "write_labels_zarr",

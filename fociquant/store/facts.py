@@ -33,11 +33,16 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
     }
 
 
+def stats_of(state: Mapping[str, Any]) -> dict[str, ChannelStats]:
+    """Only the statistics of the channels, by role: masks stay as they are stored."""
+    return {role: _stats_from_json(stats) for role, stats in state["stats"].items()}
+
+
 def facts_of(state: Mapping[str, Any]) -> SectionFacts:
     """The facts stored in a section's state."""
     masks = masks_from_json(state["masks"])
     return SectionFacts(
-        stats={role: _stats_from_json(stats) for role, stats in state["stats"].items()},
+        stats=stats_of(state),
         tissue_mm2=float(state["tissue_mm2"]),
         parenchyma_mm2=float(state["parenchyma_mm2"]),
         artefact_mm2=float(state.get("artefact_mm2", 0.0)),

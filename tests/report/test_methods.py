@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fociquant.report._methods import methods
-from fociquant.report._report import _has_stains
+from fociquant.report._methods import has_stains, methods
 from fociquant.settings import GateSettings, Settings, load_settings
 
 AF = {"marker": "HER2", "nucleus": "DAPI", "autofluorescence": "AF"}
@@ -68,5 +67,5 @@ def test_colour_images_are_told_as_such():
     counts = paragraph(Settings(gate=GateSettings(min_marker_counts=250.0)), AF)
     assert "of the pixel noise and 250 counts," in counts
     assert "optical density" not in paragraph(Settings(), AF)
-    assert _has_stains({"settings": brown.model_dump(mode="json")})
-    assert not _has_stains({"settings": Settings().model_dump(mode="json")}) and not _has_stains({})
+    assert has_stains({"settings": brown.model_dump(mode="json")})
+    assert not has_stains({"settings": Settings().model_dump(mode="json")}) and not has_stains({})

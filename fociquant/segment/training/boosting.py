@@ -72,7 +72,7 @@ def fit_trees(
         rows = np.flatnonzero(rng.random(len(yes)) < plan.rows)
         columns = np.flatnonzero(rng.random(features.shape[1]) < plan.columns)
         tree = _empty(plan.depth)
-        _grow(tree, 0, rows, columns, binned, slope, bend, plan)
+        _grow(tree, 0, rows, columns, _Examples(binned, slope, bend), plan)
         trees.append(tree)
         logit += tree.logit(features)
     parts = zip(*((tree.feature, tree.split, tree.leaf) for tree in trees), strict=True)
@@ -96,6 +96,15 @@ class _Binned:
         return cls(np.stack(places, axis=1), splits)
 
 
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """What a tree is fitted to: features, and slope and bend of the error of each example."""
+
+    binned: _Binned
+    slope: np.ndarray
+    bend: np.ndarray
+
+
 def _empty(depth: int) -> Trees:
     """A tree that asks nothing: everything goes left."""
     nodes = 2**depth - 1
@@ -109,44 +118,39 @@ def _grow(
     node: int,
     rows: np.ndarray,
     columns: np.ndarray,
-    binned: _Binned,
-    slope: np.ndarray,
-    bend: np.ndarray,
+    examples: _Examples,
     plan: BoostingPlan,
 ) -> None:
     """Fill the tree in from `node` on, with the examples of `rows`."""
     nodes = tree.feature.shape[1]
     if node >= nodes:
-        step = slope[rows].sum() / (bend[rows].sum() + plan.ridge)
+        step = examples.slope[rows].sum() / (examples.bend[rows].sum() + plan.ridge)
         tree.leaf[0, node - nodes] = -plan.rate * step
         return
     left = np.ones(len(rows), bool)
-    best = _best_split(rows, columns, binned, slope, bend, plan)
+    binned = examples.binned
+    best = _best_split(rows, columns, examples, plan)
     if best is not None:
         column, place = best
         tree.feature[0, node], tree.split[0, node] = column, binned.splits[column][place]
         left = binned.places[rows, column] <= place
     for child, part in ((2 * node + 1, rows[left]), (2 * node + 2, rows[~left])):
         if len(part):
-            _grow(tree, child, part, columns, binned, slope, bend, plan)
+            _grow(tree, child, part, columns, examples, plan)
 
 
 def _best_split(
-    rows: np.ndarray,
-    columns: np.ndarray,
-    binned: _Binned,
-    slope: np.ndarray,
-    bend: np.ndarray,
-    plan: BoostingPlan,
+    rows: np.ndarray, columns: np.ndarray, examples: _Examples, plan: BoostingPlan
 ) -> tuple[int, int] | None:
     """Feature and number of its split that gain most; None if no split gains."""
-    total_slope, total_bend = slope[rows].sum(), bend[rows].sum()
+    binned, slope, bend = examples.binned, examples.slope[rows], examples.bend[rows]
+    total_slope, total_bend = slope.sum(), bend.sum()
     most, best = total_slope**2 / (total_bend + plan.ridge) + 1e-6, None
     for column in columns.tolist():
         places, size = binned.places[rows, column], len(binned.splits[column]) + 1
         below, slopes, bends = (
             np.bincount(places, weights=values, minlength=size).cumsum()[:-1]
-            for values in (None, slope[rows], bend[rows])
+            for values in (None, slope, bend)
         )
         gain = slopes**2 / (bends + plan.ridge)
         gain += (total_slope - slopes) ** 2 / (total_bend - bends + plan.ridge)
