@@ -50,7 +50,7 @@ EVIDENT_RIM = 0.5
 """and less of the nucleus in the outer 2 µm, where the nucleus of a neighbour would be."""
 
 
-def own_glow(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
+def own_glow(objects: pd.DataFrame, facts: SectionFacts, *, of: str = "mean") -> np.ndarray:
     """Autofluorescence of objects in multiples of common tissue's; zeros without the channel.
 
     Parameters
@@ -58,6 +58,8 @@ def own_glow(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
     objects : pandas.DataFrame
         Uses ``autofluorescence_mean``.
     facts : SectionFacts
+    of : str
+        ``ring``: of their surroundings instead, from ``autofluorescence_ring``.
 
     Returns
     -------
@@ -68,8 +70,8 @@ def own_glow(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
         return np.zeros(len(objects))
     stats = facts.stats["autofluorescence"]
     common = max(stats.background - stats.low, stats.noise)
-    mean = objects["autofluorescence_mean"].to_numpy(np.float64)
-    return np.asarray((mean - stats.low) / common)
+    level = objects[f"autofluorescence_{of}"].to_numpy(np.float64)
+    return np.asarray((level - stats.low) / common)
 
 
 def beyond_autofluorescence(

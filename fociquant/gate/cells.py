@@ -23,6 +23,7 @@ from fociquant.gate.autofluorescence import (
     is_explained,
 )
 from fociquant.gate.controls import Gate
+from fociquant.gate.likeness import score_of_pigment
 from fociquant.gate.looks import ELSEWHERE, ON_NUCLEUS, looks_of
 from fociquant.gate.pattern import CERTAIN_SCORE, EXPECTED_ELSEWHERE
 from fociquant.gate.phenotypes import judge_phenotype
@@ -122,13 +123,16 @@ def gate_objects(
     dim &= ~(explained & (excess > needed))
     looks = looks_of(objects, facts, rules or {})
     shines = looks[ELSEWHERE].to_numpy()
+    of_pigment = score_of_pigment(looks, marker=unexplained, ring=ring, usual=gate.usual)
     least = _needed_score(facts, settings)
     evident = is_evident(objects, autofluorescence, unexplained, facts, settings)
     uncertain = score < np.where(evident, least - settings.evident_less_score, least)
+    uncertain |= score <= gate.score
     checks = {
-        CellFlag.UNCERTAIN: uncertain | (score <= gate.score),
+        CellFlag.UNCERTAIN: uncertain,
         CellFlag.DIM_MARKER: dim | out_of_place(objects, facts.marker_map, settings),
         CellFlag.AUTOFLUORESCENT: explained
+        | (score <= of_pigment) & ~uncertain
         | (shines > gate.elsewhere) & ((score < CERTAIN_SCORE) | (shines > EXPECTED_ELSEWHERE)),
         CellFlag.FILLED: (ring <= gate.ring) | (ring <= gate.ring_least) & ~saturated,
         CellFlag.HOLLOW: ~saturated

@@ -24,7 +24,8 @@ import pandas as pd
 
 from fociquant.counts import poisson_upper, several
 from fociquant.gate.grouping import largest_groups
-from fociquant.gate.looks import ELSEWHERE, GLOW, ON_NUCLEUS
+from fociquant.gate.likeness import Usual, score_of_pigment
+from fociquant.gate.looks import ELSEWHERE, GLOW, LOOKS, ON_NUCLEUS
 from fociquant.gate.pattern import (
     EXPECTED_ELSEWHERE,
     EXPECTED_NUCLEUS,
@@ -80,6 +81,8 @@ class Gate:
         Infinite where that is not known.
     pigment : float
         How much redder pigment is than tissue; NaN where that is not known.
+    usual : Usual
+        What the certain cells are like, beside an unstained channel.
     """
 
     marker: float = -math.inf
@@ -91,6 +94,7 @@ class Gate:
     glow: float = math.inf
     elsewhere: float = math.inf
     pigment: float = math.nan
+    usual: Usual = field(default_factory=Usual)
 
     @property
     def ring_asked(self) -> float:
@@ -140,9 +144,12 @@ class Passing:
     def __len__(self) -> int:
         return len(self.values)
 
-    def within(self, least: float, most: float) -> Passing:
-        """Only what has a ``ring`` between these; without `looks`."""
-        kept = (self.values[:, 2] > least) & (self.values[:, 2] < most)
+    def left_by(self, gate: Gate) -> Passing:
+        """Only what looks as the certain cells of a batch do; without `looks`."""
+        marker, score, ring = self.values.T
+        kept = (ring > gate.ring_least) & (ring < gate.ring_most)
+        if self.looks is not None:
+            kept &= score > score_of_pigment(self.looks, marker=marker, ring=ring, usual=gate.usual)
         return replace(self, values=self.values[kept], places_um=self.places_um[kept], looks=None)
 
 
@@ -237,9 +244,8 @@ def _of_batch(
     known = [p.pigment for p in passing if math.isfinite(p.pigment)]
     if known:
         seen = replace(seen, pigment=float(np.median(known)))
-    least, most = seen.ring_least, seen.ring_most
-    others = [p.within(least, most) for p in stained]
-    controls = [p.within(least, most) for p in passing if p.control]
+    others = [p.left_by(seen) for p in stained]
+    controls = [p.left_by(seen) for p in passing if p.control]
     reasons = {p.section: _unfit(p, others, settings) for p in controls}
     refused = {name: reason for name, reason in reasons.items() if reason}
     used = [p for p in controls if p.section not in refused]
@@ -250,8 +256,8 @@ def _of_batch(
     if not unstained and not tells(_values(stained)[:, 1]):
         if _expected(settings.expected_pattern) != Gate():
             warnings.append(_few(batch, settings.expected_pattern))
-    elif least > -math.inf or most < math.inf:
-        warnings.append(_pattern(batch, least > -math.inf, stained, others))
+    elif seen.ring_least > -math.inf or seen.ring_most < math.inf:
+        warnings.append(_pattern(batch, seen.ring_least > -math.inf, stained, others))
     if not used:
         warnings.append(_without_controls(batch, bool(controls), anywhere))
         return BatchThreshold(
@@ -282,14 +288,13 @@ def _pattern_of(stained: Sequence[Passing], *, unstained: bool, expected: str) -
     told = [p.looks for p in stained if p.looks is not None]
     looks = pd.concat(told) if told else None
     if looks is None or len(looks) != len(values):
-        looks = pd.DataFrame(
-            np.nan, index=range(len(values)), columns=[GLOW, ON_NUCLEUS, ELSEWHERE]
-        )
+        looks = pd.DataFrame(np.nan, index=range(len(values)), columns=list(LOOKS))
     glow, on_nucleus, elsewhere = looks[[GLOW, ON_NUCLEUS, ELSEWHERE]].to_numpy(np.float64).T
     scores, rings = values[:, 1:].T
     if unstained:
         known = np.isfinite(glow)
-        return Gate(glow=glow_allowed(scores[known], glow[known]))
+        usual = Usual.of_batch(values, glow)
+        return Gate(glow=glow_allowed(scores[known], glow[known]), usual=usual)
     if not tells(scores):
         return replace(_expected(expected), elsewhere=EXPECTED_ELSEWHERE)
     least, most = usual_ring(scores, rings)

@@ -10,8 +10,11 @@ import pandas as pd
 from fociquant.gate.autofluorescence import own_glow
 from fociquant.model import PhenotypeRule, SectionFacts
 
-GLOW, ON_NUCLEUS, ELSEWHERE = "glow", "on_nucleus", "elsewhere"
+GLOW, GLOW_HERE, GRAIN = "glow", "glow_here", "grain"
+ON_NUCLEUS, ELSEWHERE = "on_nucleus", "elsewhere"
 """Columns of :func:`looks_of`."""
+
+LOOKS = (GLOW, GLOW_HERE, GRAIN, ON_NUCLEUS, ELSEWHERE)
 
 
 def looks_of(
@@ -32,15 +35,19 @@ def looks_of(
         float64, one row per object, NaN where a measurement is missing:
 
         - ``glow``: autofluorescence in multiples of common tissue's.
+        - ``glow_here``: the same in multiples of the surroundings'.
+        - ``grain``: how much its pixels in marker and autofluorescence go together, Pearson's r.
         - ``on_nucleus``: marker on the nucleus over that on the rest of the cell, each above the
           surroundings: a protein that fills cells is in their nuclei, pigment never is.
         - ``elsewhere``: light of a nuclear phenotype's channel in the outer 2 µm, where that
           phenotype is not, per light of the marker there: without an unstained channel it tells
           what shines in all channels. Of several phenotypes the largest.
     """
-    found = pd.DataFrame(index=objects.index, columns=[GLOW, ON_NUCLEUS, ELSEWHERE], dtype=float)
+    found = pd.DataFrame(index=objects.index, columns=list(LOOKS), dtype=float)
     if facts.autofluorescence_slope:
         found[GLOW] = own_glow(objects, facts)
+        found[GLOW_HERE] = _ratio(found[GLOW].to_numpy(), own_glow(objects, facts, of="ring"))
+        found[GRAIN] = _column(objects, "correlation")
     ground = _column(objects, "marker_ring")
     found[ON_NUCLEUS] = _ratio(
         _column(objects, "marker_on_nucleus") - ground,

@@ -6,10 +6,11 @@ lung shows nothing. The gate counts only objects near a place that stands out on
 map; hence elsewhere no network is needed, whatever it would say.
 
 With the means ``m`` of the marker and ``a`` of autofluorescence over one square, its
-excess is ``m - TISSUE_RATIO * slope * a`` above what the darker quarter of its tile has.
-For what of ``a`` exceeds that of the brighter quarter the ratio is that of the gate,
-:data:`~fociquant.model.MAP_RATIO`. Everything is decided per tile of a fixed lattice, so
-that it does not depend on the pieces in which the section was read.
+excess is ``m - ratio * slope * a`` above what the darker quarter of its tile has, for that
+one of :data:`TISSUE_RATIOS` with which it is less. For what of ``a`` exceeds that of the
+brighter quarter the ratio is that of the gate, :data:`~fociquant.model.MAP_RATIO`.
+Everything is decided per tile of a fixed lattice, so that it does not depend on the
+pieces in which the section was read.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ PIECE_TILES = 8
 MAX_THREADS = 8
 """Threads that read pieces; decoding releases the interpreter."""
 
-TISSUE_RATIO = 1.3
-"""Marker that tissue may have for its autofluorescence, as a multiple of the slope: unspecific
-stain adds to it, and the slope of a section without much contrast comes out too small."""
+TISSUE_RATIOS = (1.0, 1.3)
+"""Marker that tissue may have for its autofluorescence, as multiples of the slope: unspecific
+stain adds to it, and the slope of a section without much contrast comes out too small. Where it is
+as the slope says, the larger takes too much off bright tissue, and air stands out beside it."""
 
 DARK_PERCENT, BRIGHT_PERCENT = 25.0, 75.0
 """A tile's unlabelled marker, and its ordinary autofluorescence."""
@@ -63,12 +65,12 @@ class _Frame:
         Squares (rows, columns).
     channels : tuple of int
         Marker and, where it explains anything, autofluorescence.
-    missing : tuple of float
-        Stands in for pixels that are not finite, per channel.
     slope : float
-        Marker counts per autofluorescence count that tissue may have.
-    ground, ordinary : float
-        Unexplained marker, and bright autofluorescence, of the section's tissue.
+        Marker counts per autofluorescence count; 0: it explains nothing.
+    levels : tuple of float
+        Background of the section per channel, counts; stands in for pixels that are not finite.
+    ordinary : float
+        Bright autofluorescence of the section's tissue, counts.
     """
 
     level: int
@@ -76,9 +78,8 @@ class _Frame:
     factor: int
     shape: tuple[int, int]
     channels: tuple[int, ...]
-    missing: tuple[float, ...]
     slope: float
-    ground: float
+    levels: tuple[float, ...]
     ordinary: float
 
 
@@ -124,7 +125,7 @@ def map_marker(
 def _frame(
     reader: PixelReader, roles: Mapping[str, int], facts: SectionFacts, pixel_size: PixelSize
 ) -> _Frame:
-    slope = TISSUE_RATIO * (facts.autofluorescence_slope or 0.0)
+    slope = facts.autofluorescence_slope or 0.0
     used = ("marker", "autofluorescence") if slope > 0.0 else ("marker",)
     channels = tuple(roles[role] for role in used)
     wanted = map_factor(pixel_size)
@@ -132,12 +133,11 @@ def _frame(
     blocks = max(wanted // reduction, 1)
     factor = reduction * blocks
     height, width = (int(side) for side in reader.levels[0].shape[1:])
-    levels = [facts.stats[role].background for role in used]
     unlabelled = facts.stats[used[-1]]
     return _Frame(
         level, blocks, factor, (-(-height // factor), -(-width // factor)), channels,
-        missing=tuple(levels), slope=slope,
-        ground=levels[0] - slope * levels[-1],
+        slope=slope,
+        levels=tuple(facts.stats[role].background for role in used),
         ordinary=unlabelled.background + unlabelled.spread,
     )  # fmt: skip
 
@@ -169,19 +169,27 @@ def _excess(means: np.ndarray, frame: _Frame) -> np.ndarray:
     numpy.ndarray of float64, shape (h, w)
         Raw counts.
     """
-    unexplained = means[0] - frame.slope * means[-1] if len(means) > 1 else means[0]
-    tiles = _as_tiles(unexplained)
-    dark = _percentile(tiles, DARK_PERCENT)
-    excess = tiles - np.minimum(dark, frame.ground)[..., None]
-    if len(means) > 1:
-        shine = _as_tiles(means[1])
-        bright = _percentile(shine, BRIGHT_PERCENT)
-        ordinary = np.maximum(bright, frame.ordinary)[..., None]
-        excess -= (MAP_RATIO / TISSUE_RATIO - 1.0) * frame.slope * np.maximum(shine - ordinary, 0.0)
-    rows, columns = dark.shape
+    marker, *shine = (_as_tiles(plane) for plane in means)
+    if not shine:
+        excess = _above_the_dark(marker, frame.levels[0])
+    else:
+        explained, level = frame.slope * shine[0], frame.slope * frame.levels[1]
+        ordinary = np.maximum(_percentile(shine[0], BRIGHT_PERCENT), frame.ordinary)[..., None]
+        over = frame.slope * np.maximum(shine[0] - ordinary, 0.0)
+        excess = np.minimum.reduce([
+            _above_the_dark(marker - ratio * explained, frame.levels[0] - ratio * level)
+            - (MAP_RATIO - ratio) * over
+            for ratio in TISSUE_RATIOS
+        ])  # fmt: skip
+    rows, columns = excess.shape[:2]
     excess = excess.reshape(rows, columns, TILE_SQUARES, TILE_SQUARES).swapaxes(1, 2)
     excess = excess.reshape(rows * TILE_SQUARES, columns * TILE_SQUARES)
     return np.asarray(excess[: means.shape[1], : means.shape[2]])
+
+
+def _above_the_dark(tiles: np.ndarray, ground: float) -> np.ndarray:
+    """What squares have above the darker quarter of their tile, or above `ground` if less."""
+    return tiles - np.minimum(_percentile(tiles, DARK_PERCENT), ground)[..., None]
 
 
 def _percentile(tiles: np.ndarray, percent: float) -> np.ndarray:
@@ -237,7 +245,7 @@ def _block_means(
     counts = np.outer(*(np.diff([*np.minimum(np.arange(side + 1) * n, size)])
                         for side, size in zip(squares.shape, box.shape, strict=True)))  # fmt: skip
     for index, plane in enumerate(pixels):
-        sums = _sums(_finite(plane, frame.missing[index]), n, starts)
+        sums = _sums(_finite(plane, frame.levels[index]), n, starts)
         out[index] = sums / np.maximum(counts, 1)
     return out
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fociquant.gate import Gate, Passing, batch_thresholds, upper_bound
-from fociquant.gate.looks import ELSEWHERE, GLOW, ON_NUCLEUS
+from fociquant.gate.likeness import Usual
+from fociquant.gate.looks import LOOKS
 from fociquant.gate.pattern import PATTERN_SCORE, usual_ring
 from fociquant.settings import GateSettings
 
@@ -182,7 +183,7 @@ def test_without_an_unstained_channel_candidates_wear_the_marker_as_certain_cell
         batch_of_cells(unstained=True),
         batch_of_cells(29, unstained=False),
         batch_of_cells(usual=0.15, unstained=False),
-        batch_of_cells(40, odd_cells=0, unstained=False).within(0.7, 2.0),
+        batch_of_cells(40, odd_cells=0, unstained=False).left_by(Gate(ring_least=0.7)),
         section("a", [9.0] * 40, scores=7.0, rings=[0.6] * 35 + [0.0] * 5, unstained=False),
         section("a", [9.0] * 40, scores=5.9, rings=0.6, unstained=False),
     ],
@@ -248,7 +249,7 @@ def test_the_colour_of_pigment_is_that_of_most_sections_of_the_batch():
 
 
 def looked_at(cells, **looks):
-    table = {GLOW: np.nan, ON_NUCLEUS: np.nan, ELSEWHERE: np.nan} | looks
+    table = dict.fromkeys(LOOKS, np.nan) | looks
     return replace(cells, looks=pd.DataFrame(table, index=range(len(cells))))
 
 
@@ -269,7 +270,7 @@ def test_certain_cells_tell_how_much_shines_outside_the_nucleus():
     assert one.gate.elsewhere == pytest.approx(middle + 4 * (upper - middle))
     assert one.gate.ring_least == 0.3 and one.gate.glow == math.inf
     with_channel = looked_at(batch_of_cells(), elsewhere=elsewhere, glow=np.full(43, 1.0))
-    assert threshold(with_channel).gate == Gate(glow=1.1)
+    assert replace(threshold(with_channel).gate, usual=Usual()) == Gate(glow=1.1, usual=Usual())
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.floats(-1, 2)), max_size=80))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fociquant.flags import REJECTING, CellFlag, parse_flags
 from fociquant.gate import Gate, gate_objects, marker_needed
+from fociquant.gate.likeness import Usual
 from fociquant.gate.pattern import glow_allowed
 from fociquant.model import ChannelStats, PhenotypeRule, SectionFacts
 from fociquant.settings import GateSettings
@@ -38,9 +39,14 @@ CELL = {
 """A labelled cell beyond doubt."""
 
 
-def judge(*changes, facts=FACTS, phenotypes=("Ki67",), **options):
+GLOWING = Gate(usual=Usual(glow=10.0))
+"""Of a batch whose cells glow, so that nothing is suspected for doing so."""
+
+
+def judge(*changes, facts=FACTS, phenotypes=("Ki67",), gate=None, **options):
     table = pd.DataFrame([CELL | change for change in changes])
-    return gate_objects(table, facts, phenotypes=phenotypes, settings=GateSettings(**options))
+    settings = GateSettings(**options)
+    return gate_objects(table, facts, phenotypes=phenotypes, settings=settings, gate=gate)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +123,11 @@ def test_redder_pigment_is_told_by_its_grain_in_both_channels(correlation, score
         "autofluorescence_mean": 500.0, "marker_mean": 1190.0, "correlation": correlation,
         "score_mean": score,
     }  # fmt: skip
-    assert judge(macrophage)["flags"].tolist() == [flag]
+    assert judge(macrophage, gate=GLOWING)["flags"].tolist() == [flag]
     # Twice as many where the network is not certain.
     for marker, positive in ((1210.0, score > 4.0 or not flag), (2260.0, True)):
-        assert judge(macrophage | {"marker_mean": marker})["positive"].tolist() == [positive]
+        found = judge(macrophage | {"marker_mean": marker}, gate=GLOWING)
+        assert found["positive"].tolist() == [positive]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +143,7 @@ def test_marker_that_bleeds_into_the_unstained_channel_is_no_pigment(change, fla
         "autofluorescence_mean": 400.0, "marker_mean": 600.0, "correlation": 0.85,
         "marker_edge_mean": 700.0, "marker_core_mean": 400.0,
     }  # fmt: skip
-    assert judge(bleeding | change)["flags"].tolist() == [flag]
+    assert judge(bleeding | change, gate=GLOWING)["flags"].tolist() == [flag]
 
 
 @pytest.mark.parametrize("change", [{"score_mean": 3.9}, {"marker_mean": 163.0}])

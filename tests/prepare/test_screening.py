@@ -126,6 +126,18 @@ def test_a_cell_in_solid_bright_tissue_is_compared_with_it():
     assert countable_places(found, GateSettings())[place(found, 256, 256)]
 
 
+@pytest.mark.parametrize("ratio", [1.0, 1.3])
+def test_neither_tissue_nor_the_air_in_it_stands_out(ratio):
+    # A third of a tile is air; unspecific stain can add to the marker that the slope predicts.
+    planes = noise((512, 512))
+    glow = np.where(disc((512, 512), 128, 128, 166), 0.0, 400.0)
+    planes += np.stack([ratio * 0.5 * glow, glow])
+    found = mapped(planes)
+    assert not countable_places(found, GateSettings()).any()
+    planes[0] += 4 * NOISE * disc((512, 512), 128, 128, 26)
+    assert countable_places(mapped(planes), GateSettings())[place(found, 128, 128)]
+
+
 def test_the_same_map_whatever_the_pieces(monkeypatch):
     planes = noise((900, 700), 3)
     planes[0] += 8 * NOISE * disc((900, 700), 257, 511, 24)
