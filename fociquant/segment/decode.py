@@ -6,12 +6,15 @@ on decode cells of a fixed lattice (see :mod:`fociquant.tiling`), never on a who
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
-from fociquant.segment.devices import single_threaded
-from fociquant.segment.dynamics import end_points
+import numpy as np
+
+from fociquant.segment import few_points
 from fociquant.segment.seeds import labels_from_ends, tidy
+
+if TYPE_CHECKING:
+    import torch
 
 SMALLEST_PX = 16
 """Cellpose divides by the sides of the array minus one pixel; shorter ones get background added."""
@@ -54,27 +57,47 @@ def decode(
     foreground = output[2] > cellprob_threshold
     if not foreground.any():
         return np.zeros(output.shape[1:], np.int32)
-    single_threaded()
     height, width = output.shape[1:]
     output = _at_least(output, SMALLEST_PX)
     foreground = output[2] > cellprob_threshold
-    device = device or torch.device("cpu")
-    with torch.inference_mode():
-        ends = end_points(output[:2], foreground, steps, device).cpu().numpy()
-    labels = labels_from_ends(ends, foreground)
+    labels = labels_from_ends(_end_points(output[:2], foreground, steps, device), foreground)
     if flow_threshold and labels.any():
         labels = _flow_check(labels, output[:2], flow_threshold, device)
     return tidy(labels, max(min_area_px, 1))[:height, :width]
 
 
+def _end_points(
+    flow: np.ndarray, foreground: np.ndarray, steps: int, device: torch.device | None
+) -> np.ndarray:
+    """Where each foreground pixel ends; torch is loaded where there are many, or must be right."""
+    few = np.count_nonzero(foreground) <= few_points.MOST_POINTS
+    if device is None and few and few_points.rounds_as_torch():
+        return few_points.end_points(flow, foreground, steps)
+    import torch
+
+    from fociquant.segment.devices import single_threaded
+    from fociquant.segment.dynamics import end_points
+
+    single_threaded()
+    with torch.inference_mode():
+        ends = end_points(flow, foreground, steps, device or torch.device("cpu"))
+        found: np.ndarray = ends.cpu().numpy()
+    return found
+
+
 def _flow_check(
-    labels: np.ndarray, flow: np.ndarray, threshold: float, device: torch.device
+    labels: np.ndarray, flow: np.ndarray, threshold: float, device: torch.device | None
 ) -> np.ndarray:
     """Only the objects whose flows are those of a true cell."""
+    import torch
     from cellpose import dynamics
 
+    from fociquant.segment.devices import single_threaded
+
+    single_threaded()
+    where = device or torch.device("cpu")
     with torch.inference_mode():
-        kept = dynamics.remove_bad_flow_masks(labels, flow, threshold=threshold, device=device)
+        kept = dynamics.remove_bad_flow_masks(labels, flow, threshold=threshold, device=where)
     return np.asarray(kept, dtype=np.int32)
 
 

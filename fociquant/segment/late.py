@@ -1,8 +1,9 @@
 """The embedded network, known by its file and loaded with the first window that it gets.
 
-Loading torch takes longer than looking through a section in which there is nothing to count.
-What a run has to know of the network before it starts is found here without torch, where that
-is certain: on a Linux computer without any accelerator, or whose processor was asked for.
+Loading a network, and torch where it needs that, takes longer than looking through a section in
+which there is nothing to count. What a run has to know of the network before it starts is found
+here without torch, where that is certain: on a Linux computer without any accelerator, or whose
+processor was asked for.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fociquant.errors import SettingsError
-from fociquant.segment.contract import Segmenter
+from fociquant.segment.contract import ModelInfo, Segmenter
 from fociquant.segment.late import LateSegmenter, embedded_on_cpu
 
 if TYPE_CHECKING:
@@ -59,8 +60,18 @@ def load_segmenter(name: str, *, device: str = "auto") -> Segmenter:
     if name == EMBEDDED and device in ("auto", "cpu"):
         expected = embedded_on_cpu(chosen=device == "cpu")
     if expected is not None:
-        return LateSegmenter(expected, partial(_loaded, name, device))
+        return LateSegmenter(expected, partial(_embedded, expected, device))
     return _loaded(name, device)
+
+
+def _embedded(info: ModelInfo, device: str) -> Segmenter:
+    """The embedded network, without torch where OpenVINO computes it."""
+    if info.precision.startswith("int8"):
+        from fociquant.segment.embedded import EmbeddedSegmenter
+
+        with suppress(ImportError):
+            return EmbeddedSegmenter(info)
+    return _loaded(EMBEDDED, device)
 
 
 def _loaded(name: str, device: str) -> Segmenter:
