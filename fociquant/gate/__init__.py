@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from fociquant.gate.batch import BatchThreshold, Gate, Passing
 from fociquant.gate.cells import gate_objects, marker_needed
-from fociquant.gate.controls import (
-    BatchThreshold,
-    Gate,
-    Passing,
-    batch_thresholds,
-    upper_bound,
-)
+from fociquant.gate.controls import batch_thresholds
 from fociquant.gate.looks import looks_of
 from fociquant.gate.phenotypes import (
     ChannelRange,
@@ -17,6 +12,7 @@ from fociquant.gate.phenotypes import (
     section_spill_over,
     spill_over,
 )
+from fociquant.gate.raising import upper_bound
 
 __all__ = [
     "BatchThreshold",

@@ -22,7 +22,7 @@ from fociquant.gate.autofluorescence import (
     is_evident,
     is_explained,
 )
-from fociquant.gate.controls import Gate
+from fociquant.gate.batch import Gate
 from fociquant.gate.likeness import score_of_pigment
 from fociquant.gate.looks import ELSEWHERE, ON_NUCLEUS, looks_of
 from fociquant.gate.pattern import CERTAIN_SCORE, EXPECTED_ELSEWHERE
