@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from fociquant.flags import CellFlag
 from fociquant.measure.compartments import compartment_columns, mean_of
 from fociquant.measure.objects import Objects, gather
 from fociquant.measure.outlines import Outlines, hull_areas, trace_outlines
-from fociquant.measure.rings import Disc, backgrounds, quantile
+from fociquant.measure.rings import Disc, backgrounds, quantiles
 from fociquant.settings import MeasureSettings
 from fociquant.units import PixelSize
 
@@ -37,6 +37,7 @@ def measure_cells(
     image_shape: tuple[int, int],
     saturation: Mapping[str, float],
     settings: MeasureSettings,
+    plain: Collection[str] = (),
 ) -> pd.DataFrame:
     """Measure the owned objects of a label array.
 
@@ -61,6 +62,8 @@ def measure_cells(
         Largest value that the dtype of each role's channel can hold, ``inf`` if none.
     settings : MeasureSettings
         Limits of the background ring.
+    plain : collection of str
+        Roles of planes that are no light: their mean and 90th percentile alone are measured.
 
     Returns
     -------
@@ -103,9 +106,11 @@ def measure_cells(
     columns |= _shape_columns(objects, outlines, origin, pixel_size)
     values = {role: objects.values(plane) for role, plane in planes.items()}
     columns |= {f"{role}_mean": mean_of(objects, inside) for role, inside in values.items()}
-    columns |= _ring_columns(objects, planes, pixel_size, settings)
+    light = {role: plane for role, plane in planes.items() if role not in plain}
+    columns |= _ring_columns(objects, light, pixel_size, settings)
     columns |= _peak_columns(objects, values)
-    columns |= compartment_columns(objects, values, columns, pixel_size)
+    inside_light = {role: values[role] for role in light}
+    columns |= compartment_columns(objects, inside_light, columns, pixel_size)
     columns["correlation"] = _correlation(objects, values)
     columns["flags"] = _border_flags(objects, origin, image_shape)
     full = objects.sum(values[MARKER] >= saturation.get(MARKER, np.inf))
@@ -174,10 +179,9 @@ def _ring_columns(
 
 def _peak_columns(objects: Objects, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     columns = {}
+    wanted = np.full(len(objects), PEAK_PERCENTILE)
     for role in (role for role in values if role not in (MARKER, AUTOFLUORESCENCE)):
-        parts = np.split(values[role], objects.starts[1:-1])[: len(objects)]
-        peaks = [quantile(part, PEAK_PERCENTILE) for part in parts]
-        columns[f"{role}_p90"] = np.array(peaks, np.float64)
+        columns[f"{role}_p90"] = quantiles(values[role], objects.counts, wanted)
     return columns
 
 

@@ -17,6 +17,9 @@ from scipy import ndimage
 GROUP_PX = 1 << 20
 """Pixels worked on together; keeps the scratch memory at a few MB."""
 
+WINDOW_STEP_PX = 8
+"""Edges of the windows round objects are multiples of this: few shapes, many objects in each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Objects:
@@ -65,13 +68,8 @@ class Objects:
         """
         return np.add.reduceat(values.astype(np.float64, copy=False), self.starts[:-1])
 
-    def masks(self) -> Iterator[np.ndarray]:
-        """Each object's pixels in its bounding box, bool (box height, box width)."""
-        for label, (y0, x0, y1, x1) in zip(self.ids.tolist(), self.boxes.tolist(), strict=True):
-            yield self.labels[y0:y1, x0:x1] == label
-
     def groups(self, margin: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Objects whose boxes have the same shape, to be worked on together.
+        """Objects that fit into windows of the same shape, to be worked on together.
 
         Parameters
         ----------
@@ -81,9 +79,10 @@ class Objects:
         Yields
         ------
         indices : numpy.ndarray of int64, shape (k,)
-        masks : numpy.ndarray of bool, shape (k, box height, box width)
+        masks : numpy.ndarray of bool, shape (k, height, width)
+            Each object in a window that begins where its box begins, and may be larger.
         """
-        shapes = self.boxes[:, 2:] - self.boxes[:, :2]
+        shapes = -(-(self.boxes[:, 2:] - self.boxes[:, :2]) // WINDOW_STEP_PX) * WINDOW_STEP_PX
         order = np.lexsort((shapes[:, 1], shapes[:, 0]))
         breaks = np.flatnonzero(np.diff(shapes[order], axis=0).any(axis=1)) + 1
         for same in np.split(order, breaks) if len(order) else ():
@@ -94,8 +93,18 @@ class Objects:
                     (self.boxes[indices, axis, None] + np.arange(size))
                     for axis, size in ((0, h), (1, w))
                 )
-                window = self.labels[y[:, :, None], x[:, None, :]]
-                yield indices, window == self.ids[indices, None, None]
+                masks = self._at(y, x) == self.ids[indices, None, None]
+                if y[:, -1].max() >= self.labels.shape[0] or x[:, -1].max() >= self.labels.shape[1]:
+                    masks &= (y < self.labels.shape[0])[:, :, None]
+                    masks &= (x < self.labels.shape[1])[:, None, :]
+                yield indices, masks
+
+    def _at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Labels of windows, rows `y` (k, h) by columns `x` (k, w); beyond the end the last."""
+        height, width = self.labels.shape
+        y, x = np.minimum(y, height - 1), np.minimum(x, width - 1)
+        flat = y[:, :, None] * width + x[:, None, :]
+        return np.asarray(self.labels.reshape(-1)[flat])
 
 
 def gather(labels: np.ndarray, owned: np.ndarray) -> Objects:
@@ -122,15 +131,24 @@ def gather(labels: np.ndarray, owned: np.ndarray) -> Objects:
         raise ValueError(f"labels must be (h, w), not of shape {labels.shape}")
     ids = np.unique(np.asarray(owned).astype(np.int64))
     boxes = _bounding_boxes(labels, ids)
-    ys, xs = [], []
-    for label, (y0, x0, y1, x1) in zip(ids.tolist(), boxes.tolist(), strict=True):
-        flat = np.flatnonzero(labels[y0:y1, x0:x1] == label)
-        row = flat // (x1 - x0)
-        ys.append(row + y0)
-        xs.append(flat - row * (x1 - x0) + x0)
-    starts = np.concatenate([[0], np.cumsum([len(y) for y in ys], dtype=np.int64)])
-    owner = np.repeat(np.arange(len(ids)), np.diff(starts))
-    return Objects(labels, ids, boxes, starts.astype(np.int64), _joined(ys), _joined(xs), owner)
+    flat, owner = _pixels(labels, ids)
+    counts = np.bincount(owner, minlength=len(ids))
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    y, x = np.divmod(flat, labels.shape[1])
+    return Objects(labels, ids, boxes, starts, y, x, owner)
+
+
+def _pixels(labels: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flat indices of the objects' pixels, object after object, and whose they are."""
+    flat = np.flatnonzero(labels)
+    values = labels.reshape(-1)[flat]
+    owner = np.searchsorted(ids, values)
+    owned = np.append(ids, -1)[owner] == values
+    flat, owner = flat[owned], owner[owned]
+    # Sixteen bits are sorted by counting. Stable: pixels of one object stay in raster order.
+    keys = owner.astype(np.uint16) if len(ids) < 1 << 16 else owner
+    order = np.argsort(keys, kind="stable")
+    return flat[order], owner[order].astype(np.int64, copy=False)
 
 
 def _bounding_boxes(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -159,7 +177,3 @@ def _find(
     where = np.searchsorted(present, ids)
     known = present[np.minimum(where, len(present) - 1)] == ids
     return spans, np.where(known & (ids > 0), where, -1)
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)

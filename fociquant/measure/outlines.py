@@ -25,7 +25,8 @@ _STEP_X = np.array([1, 0, -1, 0])
 # Pixel ahead on the left and on the right of a corner point, relative to the pixel below right.
 _LEFT = (np.array([-1, 0, 0, -1]), np.array([0, 0, -1, -1]))
 _RIGHT = (np.array([0, 0, -1, -1]), np.array([0, -1, -1, 0]))
-_EIGHT = np.ones((3, 3), bool)
+_IN_PLANE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))]).astype(bool)
+"""Pixels that touch at a side or a corner; masks that lie on each other do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,15 @@ class Outlines:
 
 def trace_outlines(objects: Objects) -> Outlines:
     """Outer outlines of every piece of every object; holes are ignored."""
-    canvas = _Canvas()
-    for index, mask in enumerate(objects.masks()):
-        canvas.add_object(index, mask)
-    if not canvas.owner:
+    canvas = _Canvas(objects)
+    if not len(canvas.owner):
         return Outlines(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty((0, 2), np.int64))
     piece, points = _walk(canvas)
     keep = ~_collinear(piece, points)
     piece, points = piece[keep], points[keep]
     lengths = np.bincount(piece, minlength=len(canvas.owner))
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    return Outlines(np.asarray(canvas.owner, np.int64), starts, points)
+    return Outlines(canvas.owner, starts, points)
 
 
 def hull_areas(outlines: Outlines, n: int) -> np.ndarray:
@@ -67,55 +66,63 @@ def hull_areas(outlines: Outlines, n: int) -> np.ndarray:
     if n == 0:
         return np.empty(0)
     of_vertex = np.repeat(outlines.owner, np.diff(outlines.starts))
-    points = shapely.multipoints(outlines.vertices.astype(np.float64), indices=of_vertex)
-    return np.asarray(shapely.area(shapely.convex_hull(points)) / 4.0, dtype=np.float64)
+    # Whole numbers: areas are exact whatever holds the points, and lines are made fastest.
+    lines = shapely.linestrings(outlines.vertices.astype(np.float64), indices=of_vertex)
+    return np.asarray(shapely.area(shapely.convex_hull(lines)) / 4.0, dtype=np.float64)
 
 
 class _Canvas:
-    """Masks of the pieces, each with a margin of one pixel, in one flat buffer."""
+    """Masks of the pieces, each with a margin of one pixel, in one flat buffer.
 
-    def __init__(self) -> None:
-        self.owner: list[int] = []
-        self.width: list[int] = []
-        self.offset: list[int] = []
-        self.start_x: list[int] = []
-        self.start_y: list[int] = []
-        self._parts: list[np.ndarray] = []
-        self._size = 0
+    One entry per piece in all arrays: its object, the width of its mask, where that begins in the
+    buffer, and where its first pixel is.
+    """
 
-    def add_object(self, index: int, mask: np.ndarray) -> None:
-        """Append the connected pieces of one object: largest first, then in raster order."""
-        pieces, count = ndimage.label(mask, _EIGHT)
-        if count == 1:
-            self._add_piece(index, mask)
+    def __init__(self, objects: Objects) -> None:
+        self._owner: list[np.ndarray] = []
+        self._masks: list[np.ndarray] = []
+        for indices, masks in objects.groups(1):
+            self._add(indices, np.pad(masks, ((0, 0), (1, 1), (1, 1))))
+        firsts = [masks.reshape(len(masks), -1).argmax(axis=1) for masks in self._masks]
+        sizes = [np.full(len(masks), masks[0].size) for masks in self._masks]
+        widths = [np.full(len(masks), masks.shape[2]) for masks in self._masks]
+        owner, first, size, width = (
+            np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64)
+            for parts in (self._owner, firsts, sizes, widths)
+        )
+        order = np.argsort(owner, kind="stable")
+        self.owner, self.width = owner[order], width[order]
+        self.offset = (np.cumsum(size) - size)[order]
+        self.first_y, self.first_x = np.divmod(first[order], self.width)
+
+    def _add(self, indices: np.ndarray, masks: np.ndarray) -> None:
+        """Append the connected pieces of objects: largest first, then in raster order."""
+        pieces, count = ndimage.label(masks, _IN_PLANE)
+        if count == len(masks):
+            self._owner.append(indices)
+            self._masks.append(masks)
             return
-        sizes = np.bincount(pieces.ravel())[1:]
-        for piece in np.argsort(-sizes, kind="stable"):
-            self._add_piece(index, pieces == piece + 1)
-
-    def _add_piece(self, index: int, mask: np.ndarray) -> None:
-        h, w = mask.shape
-        padded = np.zeros((h + 2, w + 2), bool)
-        padded[1:-1, 1:-1] = mask
-        first = int(padded.argmax())
-        self.owner.append(index)
-        self.width.append(w + 2)
-        self.offset.append(self._size)
-        self.start_y.append(first // (w + 2))
-        self.start_x.append(first % (w + 2))
-        self._parts.append(padded.ravel())
-        self._size += padded.size
+        last = pieces.reshape(len(pieces), -1).max(axis=1)
+        several = np.diff(last, prepend=0) > 1
+        if not several.all():
+            self._owner.append(indices[~several])
+            self._masks.append(masks[~several])
+        for number in np.flatnonzero(several).tolist():
+            sizes = np.bincount(pieces[number].ravel())
+            found = np.flatnonzero(sizes)[1:]
+            found = found[np.argsort(-sizes[found], kind="stable")]
+            self._owner.append(np.full(len(found), indices[number]))
+            self._masks.append(pieces[number] == found[:, None, None])
 
     def buffer(self) -> np.ndarray:
         """All masks, one after the other."""
-        return np.concatenate(self._parts)
+        return np.concatenate([masks.reshape(-1) for masks in self._masks])
 
 
 def _walk(canvas: _Canvas) -> tuple[np.ndarray, np.ndarray]:
     """Piece and (y, x), half pixels, of every edge middle: piece by piece, in walking order."""
     buffer = canvas.buffer()
-    width, offset = np.asarray(canvas.width), np.asarray(canvas.offset)
-    first_y, first_x = np.asarray(canvas.start_y), np.asarray(canvas.start_x)
+    width, offset, first_y, first_x = canvas.width, canvas.offset, canvas.first_y, canvas.first_x
     # The upper edge of the first pixel in raster order is on the outer outline: go east along it.
     walker, y, x = np.arange(len(width)), first_y.copy(), first_x.copy()
     heading = np.zeros(len(width), np.int64)

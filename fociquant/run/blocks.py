@@ -25,9 +25,6 @@ from fociquant.units import PixelSize
 SCORE = "score"
 """Role of the network's cell logit among the measured planes."""
 
-NO_SCORE = ("ring", "edge_mean", "nuclear_mean")
-"""What is measured of every plane but says nothing of the score."""
-
 Stats = Mapping[str, ChannelStats]
 """Per role."""
 
@@ -100,6 +97,7 @@ def count_cell(
         image_shape=plan.lattice.shape,
         saturation={role: stats[role].saturation for role in roles},
         settings=settings.measure,
+        plain=(SCORE,),
     )
     masks = mask_columns(labels, decoded.reported, (region.y0, region.x0))
     return _with_place(rows, plan.lattice.cell_number(cell), masks)
@@ -122,11 +120,11 @@ def no_rows(roles: Mapping[str, int], pixel_size: PixelSize, settings: Settings)
         image_shape=labels.shape,
         saturation=dict.fromkeys(roles, np.inf),
         settings=settings.measure,
+        plain=(SCORE,),
     )
     return _with_place(rows, 0, mask_columns(labels, nobody, (0, 0)))
 
 
 def _with_place(rows: pd.DataFrame, cell: int, masks: Mapping[str, Any]) -> pd.DataFrame:
-    rows = rows.drop(columns=[f"{SCORE}_{part}" for part in NO_SCORE], errors="ignore")
     rows["decode_cell"] = np.int64(cell)
     return rows.assign(**masks)

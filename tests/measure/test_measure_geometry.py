@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from fociquant.measure.objects import gather
 from fociquant.measure.outlines import hull_areas, trace_outlines
-from fociquant.measure.rings import Disc, quantile, row_distance
+from fociquant.measure.rings import Disc, quantile, quantiles, row_distance
 from fociquant.units import PixelSize
 
 EIGHT = np.ones((3, 3), bool)
@@ -104,6 +104,32 @@ def test_quantile_is_numpys(values, percent):
     assert quantile(values, percent) == pytest.approx(
         np.percentile(values.astype(np.float64), percent), rel=1e-12
     )
+
+
+@given(st.data(), st.sampled_from([np.float32, np.float64]))
+@settings(max_examples=100, deadline=None)
+def test_quantiles_of_many_runs_are_those_of_each_to_the_last_bit(data, dtype):
+    wild = st.floats(0, 65535, width=32) | st.sampled_from([np.nan, np.inf, -np.inf])
+    runs = data.draw(st.lists(arrays(dtype, st.integers(0, 150), elements=wild), max_size=6))
+    percents = np.array([data.draw(st.sampled_from([0.0, 5.0, 50.0, 90.0, 100.0])) for _ in runs])
+    lengths = np.array([len(run) for run in runs], np.int64)
+    found = quantiles(np.concatenate([*runs, np.empty(0, dtype)]), lengths, percents)
+    expected = [quantile(run, percent) for run, percent in zip(runs, percents, strict=True)]
+    np.testing.assert_array_equal(found, np.array(expected, np.float64))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_windows_round_objects_show_each_whole_and_alone_also_at_the_end(seed, height, width):
+    labels = np.random.default_rng(seed).integers(0, 4, (height, width)).astype(np.int32)
+    objects = gather(labels, np.unique(labels[labels > 0]))
+    seen = []
+    for indices, windows in objects.groups(1):
+        for index, window in zip(indices, windows, strict=True):
+            here = np.argwhere(window) + objects.boxes[index, :2]
+            np.testing.assert_array_equal(here, np.argwhere(labels == objects.ids[index]))
+            seen.append(index)
+    assert sorted(seen) == list(range(len(objects)))
 
 
 @pytest.mark.parametrize(
