@@ -104,10 +104,10 @@ class Passing:
 
     def left_by(self, gate: Gate) -> Passing:
         """Only what looks as the certain cells of a batch do; without `looks`."""
-        marker, score, ring = self.values.T
+        score, ring = self.values[:, 1:].T
         kept = (ring > gate.ring_least) & (ring < gate.ring_most)
         if self.looks is not None:
-            kept &= score > score_of_pigment(self.looks, marker=marker, ring=ring, usual=gate.usual)
+            kept &= score > score_of_pigment(self.looks, ring, gate.usual)
         return replace(self, values=self.values[kept], places_um=self.places_um[kept], looks=None)
 
 

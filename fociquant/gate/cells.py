@@ -121,9 +121,10 @@ def gate_objects(
     )
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
     dim &= ~(explained & (excess > needed))
-    looks = looks_of(objects, facts, rules or {})
+    strength = unexplained / facts.marker_unit
+    looks = looks_of(objects, strength, facts, rules or {})
     shines = looks[ELSEWHERE].to_numpy()
-    of_pigment = score_of_pigment(looks, marker=unexplained, ring=ring, usual=gate.usual)
+    of_pigment = score_of_pigment(looks, ring, gate.usual)
     least = _needed_score(facts, settings)
     evident = is_evident(objects, autofluorescence, unexplained, facts, settings)
     uncertain = score < np.where(evident, least - settings.evident_less_score, least)
@@ -165,7 +166,7 @@ def gate_objects(
         positive=(bits & int(REJECTING)) == 0,
         marker_excess=excess,
         marker_unexplained=unexplained,
-        marker_strength=unexplained / facts.marker_unit,
+        marker_strength=strength,
         ring=ring,
         **found,
     )

@@ -150,7 +150,7 @@ def _pattern_of(stained: Sequence[Passing], *, unstained: bool, expected: str) -
     scores, rings = values[:, 1:].T
     if unstained:
         known = np.isfinite(glow)
-        usual = Usual.of_batch(values, glow)
+        usual = Usual.of_batch(scores, rings, looks)
         return Gate(glow=glow_allowed(scores[known], glow[known]), usual=usual)
     if not tells(scores):
         return replace(_expected(expected), elsewhere=EXPECTED_ELSEWHERE)

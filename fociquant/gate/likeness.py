@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from fociquant.gate.autofluorescence import SAME_GRAIN
-from fociquant.gate.looks import GLOW, GLOW_HERE, GRAIN
+from fociquant.gate.looks import GLOW, GLOW_HERE, GRAIN, STRENGTH
 from fociquant.gate.pattern import GLOW_CELLS, ODD_FRACTION, PATTERN_SCORE
 
 PER_GRAIN, PER_GLOW, PER_DIMNESS, PER_RING = 4.0, 4.0, 1.25, 1.0
 """Score that an object must have for a grain like autofluorescence's (Pearson's r), for glowing
 more than usual (as a share), for less marker (per factor e) and for less of a rim (as a share).
 From a logistic regression, rounded: of 37 false cells that passed in simulated sections
-by three authors 28 are asked for more than they have, and 8 of 14 220 true ones; of 640 macrophages
+by three authors 29 are asked for more than they have, and 6 of 15 560 true ones; of 640 macrophages
 by an author whose sections had no part in it 99 in 100."""
 
 LEAST_GLOW, MOST_GLOW = 0.7, 1.8
@@ -41,49 +41,45 @@ class Usual:
     ----------
     glow : float
         Autofluorescence in multiples of common tissue; 1 where the batch does not tell.
-    marker : float
-        Unexplained marker, counts; NaN: not known.
+    strength : float
+        Unexplained marker, standard deviations of the pixel noise: sections of another bit depth
+        may share a batch. NaN: not known.
     ring : float
         1 - core / edge of the marker; NaN: not known, or cells do not wear rims alike.
     """
 
     glow: float = 1.0
-    marker: float = math.nan
+    strength: float = math.nan
     ring: float = math.nan
 
     @classmethod
-    def of_batch(cls, values: np.ndarray, glow: np.ndarray) -> Usual:
+    def of_batch(cls, scores: np.ndarray, rings: np.ndarray, looks: pd.DataFrame) -> Usual:
         """What the certain cells say, or what is expected where they are few.
 
         Parameters
         ----------
-        values : numpy.ndarray of float64, shape (n, 3)
-            Unexplained marker (counts), score and ring of what passes the gate in the batch.
-        glow : numpy.ndarray of float64, shape (n,)
-            Of the same, in multiples of common tissue; NaN: not known.
+        scores, rings : numpy.ndarray of float64, shape (n,)
+            Of what passes the gate in the batch.
+        looks : pandas.DataFrame
+            Of the same, from :func:`~fociquant.gate.looks.looks_of`.
         """
-        certain = (values[:, 1] >= PATTERN_SCORE) & np.isfinite(glow)
+        certain = (scores >= PATTERN_SCORE) & np.isfinite(looks[GLOW].to_numpy())
         if np.count_nonzero(certain) < GLOW_CELLS:
             return cls()
-        marker, _, ring = np.median(values[certain], axis=0)
-        odd = np.mean(values[certain, 2] < ring / 2)
+        glow, strength = looks.loc[certain, [GLOW, STRENGTH]].median()
+        ring = float(np.median(rings[certain]))
+        odd = np.mean(rings[certain] < ring / 2)
         alike = ring > RIMS and odd <= ODD_FRACTION
-        return cls(
-            float(np.median(glow[certain])), float(marker), float(ring) if alike else math.nan
-        )
+        return cls(float(glow), float(strength), ring if alike else math.nan)
 
 
-def score_of_pigment(
-    looks: pd.DataFrame, *, marker: np.ndarray, ring: np.ndarray, usual: Usual
-) -> np.ndarray:
+def score_of_pigment(looks: pd.DataFrame, ring: np.ndarray, usual: Usual) -> np.ndarray:
     """The score that an object must exceed to be a cell in spite of its looks.
 
     Parameters
     ----------
     looks : pandas.DataFrame
         Of :func:`~fociquant.gate.looks.looks_of`.
-    marker : numpy.ndarray of float64, shape (n,)
-        That neither surroundings nor autofluorescence explain, counts.
     ring : numpy.ndarray of float64, shape (n,)
         1 - core / edge of the marker.
     usual : Usual
@@ -100,8 +96,9 @@ def score_of_pigment(
     glow = np.where(grain > SAME_GRAIN, glow, np.fmin(glow, looks[GLOW_HERE].to_numpy()))
     asked = PER_GRAIN * grain
     asked += PER_GLOW * (np.clip(glow, LEAST_GLOW, MOST_GLOW) - 1.0)
-    if math.isfinite(usual.marker):
-        asked -= PER_DIMNESS * np.log(np.clip(marker / usual.marker, LEAST_MARKER, 1.0))
+    if math.isfinite(usual.strength):
+        share = looks[STRENGTH].to_numpy() / usual.strength
+        asked -= PER_DIMNESS * np.log(np.clip(share, LEAST_MARKER, 1.0))
     if math.isfinite(usual.ring):
         asked += PER_RING * (1.0 - np.clip(ring / usual.ring, LEAST_RIM, 1.0))
     return np.where(np.isfinite(glow), asked, -math.inf)

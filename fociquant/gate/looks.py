@@ -10,15 +10,18 @@ import pandas as pd
 from fociquant.gate.autofluorescence import own_glow
 from fociquant.model import PhenotypeRule, SectionFacts
 
-GLOW, GLOW_HERE, GRAIN = "glow", "glow_here", "grain"
+GLOW, GLOW_HERE, GRAIN, STRENGTH = "glow", "glow_here", "grain", "strength"
 ON_NUCLEUS, ELSEWHERE = "on_nucleus", "elsewhere"
 """Columns of :func:`looks_of`."""
 
-LOOKS = (GLOW, GLOW_HERE, GRAIN, ON_NUCLEUS, ELSEWHERE)
+LOOKS = (GLOW, GLOW_HERE, GRAIN, STRENGTH, ON_NUCLEUS, ELSEWHERE)
 
 
 def looks_of(
-    objects: pd.DataFrame, facts: SectionFacts, rules: Mapping[str, PhenotypeRule]
+    objects: pd.DataFrame,
+    strength: np.ndarray,
+    facts: SectionFacts,
+    rules: Mapping[str, PhenotypeRule],
 ) -> pd.DataFrame:
     """What is compared with the certain cells of the batch.
 
@@ -26,6 +29,8 @@ def looks_of(
     ----------
     objects : pandas.DataFrame
         Rows of :func:`fociquant.measure.measure_cells`.
+    strength : numpy.ndarray of float64, shape (n,)
+        Unexplained marker, standard deviations of the pixel noise.
     facts : SectionFacts
     rules : mapping of str to PhenotypeRule
 
@@ -37,6 +42,7 @@ def looks_of(
         - ``glow``: autofluorescence in multiples of common tissue's.
         - ``glow_here``: the same in multiples of the surroundings'.
         - ``grain``: how much its pixels in marker and autofluorescence go together, Pearson's r.
+        - ``strength``: as given.
         - ``on_nucleus``: marker on the nucleus over that on the rest of the cell, each above the
           surroundings: a protein that fills cells is in their nuclei, pigment never is.
         - ``elsewhere``: light of a nuclear phenotype's channel in the outer 2 µm, where that
@@ -47,6 +53,7 @@ def looks_of(
     if facts.autofluorescence_slope:
         found[GLOW] = own_glow(objects, facts)
         found[GLOW_HERE] = _ratio(found[GLOW].to_numpy(), own_glow(objects, facts, of="ring"))
+        found[STRENGTH] = strength
         found[GRAIN] = _column(objects, "correlation")
     ground = _column(objects, "marker_ring")
     found[ON_NUCLEUS] = _ratio(

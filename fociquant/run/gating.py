@@ -233,7 +233,7 @@ def _passing(
         counted[["marker_unexplained", "score_mean", "ring"]].to_numpy(np.float64),
         counted[["y_um", "x_um"]].to_numpy(np.float64),
         unstained=facts.autofluorescence_slope is not None,
-        looks=looks_of(counted, facts, rules),
+        looks=looks_of(counted, counted["marker_strength"].to_numpy(), facts, rules),
         pigment=_redder(facts),
     )  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,18 +17,20 @@ from fociquant.model import ChannelStats, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
 
-USUAL = Usual(glow=1.0, marker=400.0, ring=0.7)
+USUAL = Usual(glow=1.0, strength=40.0, ring=0.7)
 
 
-def asked(usual=USUAL, *, marker=400.0, ring=0.7, **looks):
-    table = pd.DataFrame([dict.fromkeys(LOOKS, 1.0) | {"grain": 0.0} | looks])
-    values = {"marker": np.array([marker]), "ring": np.array([ring])}
-    return float(score_of_pigment(table, usual=usual, **values)[0])
+PLAIN = dict.fromkeys(LOOKS, 1.0) | {"grain": 0.0, "strength": 40.0}
+
+
+def asked(usual=USUAL, *, ring=0.7, **looks):
+    table = pd.DataFrame([PLAIN | looks])
+    return float(score_of_pigment(table, np.array([ring]), usual)[0])
 
 
 def test_what_looks_like_the_certain_cells_is_asked_for_nothing():
     assert asked() == 0.0
-    assert asked(marker=4000.0, ring=1.5) == 0.0  # more than usual is no sign
+    assert asked(strength=400.0, ring=1.5) == 0.0  # more than usual is no sign
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,12 @@ def test_what_looks_like_the_certain_cells_is_asked_for_nothing():
         ({"grain": 0.5}, 2.0),
         ({"glow": 1.5, "glow_here": 2.0}, 2.0),
         ({"glow": 2.5, "glow_here": 2.5}, 3.2),  # at most 1.8 times as bright
-        ({"marker": 400.0 / math.e}, 1.25),
-        ({"marker": -50.0}, 1.25 * math.log(20.0)),
+        ({"strength": 40.0 / math.e}, 1.25),
+        ({"strength": -5.0}, 1.25 * math.log(20.0)),
         ({"ring": 0.35}, 0.5),
         ({"ring": -9.0}, 1.5),
         (
-            {"grain": 0.5, "glow": 1.5, "glow_here": 2.0, "marker": 400.0 / math.e, "ring": 0.35},
+            {"grain": 0.5, "glow": 1.5, "glow_here": 2.0, "strength": 40.0 / math.e, "ring": 0.35},
             5.75,
         ),
     ],
@@ -62,45 +63,47 @@ def test_a_cell_in_bright_tissue_may_glow_as_that_does():
 
 
 def test_what_a_batch_does_not_tell_is_not_asked():
-    assert asked(Usual(), marker=1.0, ring=-1.0) == 0.0
-    assert asked(Usual(), grain=0.5, marker=1.0) == pytest.approx(2.0)
+    assert asked(Usual(), strength=0.1, ring=-1.0) == 0.0
+    assert asked(Usual(), grain=0.5, strength=0.1) == pytest.approx(2.0)
     assert asked(grain=0.9, glow=math.nan, glow_here=math.nan) == -math.inf  # no such channel
 
 
 @given(
-    st.floats(-1, 1), st.floats(0, 4), st.floats(-100, 4000), st.floats(-1, 2),
-    st.floats(0, 1), st.sampled_from(["grain", "glow", "marker", "ring"]),
+    st.floats(-1, 1), st.floats(0, 4), st.floats(-10, 400), st.floats(-1, 2),
+    st.floats(0, 1), st.sampled_from(["grain", "glow", "strength", "ring"]),
 )  # fmt: skip
-def test_no_sign_of_pigment_ever_helps(grain, glow, marker, ring, more, sign):
-    signs = {"grain": grain, "glow": glow, "glow_here": glow, "marker": marker, "ring": ring}
+def test_no_sign_of_pigment_ever_helps(grain, glow, strength, ring, more, sign):
+    signs = {"grain": grain, "glow": glow, "glow_here": glow, "strength": strength, "ring": ring}
     worse = dict(signs)
-    worse[sign] += more * (-500.0 if sign == "marker" else -1.0 if sign == "ring" else 1.0)
+    worse[sign] += more * (-50.0 if sign == "strength" else -1.0 if sign == "ring" else 1.0)
     worse["glow_here"] = worse["glow"]
     assert asked(**worse) >= asked(**signs) - 1e-9
 
 
-def values(n, *, score=7.0, marker=400.0, ring=0.7):
-    return np.column_stack([np.full(n, marker), np.full(n, score), np.full(n, ring)])
+def batch_of(*cells):
+    """Scores, rings and looks of groups of (number, score, ring, glow, strength)."""
+    rows = [row for number, *row in cells for _ in range(number)]
+    score, ring, glow, strength = np.array(rows).T
+    looks = pd.DataFrame([PLAIN] * len(rows)).assign(glow=glow, strength=strength)
+    return score, ring, looks
 
 
 def test_the_certain_cells_of_a_batch_say_what_is_usual():
-    unsure = values(500, score=5.9, marker=50.0, ring=0.1)
-    found = Usual.of_batch(np.r_[values(20), unsure], np.r_[np.full(20, 1.2), np.full(500, 3.0)])
-    assert found == Usual(1.2, 400.0, 0.7)
-    few = Usual.of_batch(values(19), np.full(19, 1.2))
-    assert few.glow == 1.0 and math.isnan(few.marker) and math.isnan(few.ring)
+    unsure = (500, 5.9, 0.1, 3.0, 5.0)
+    found = Usual.of_batch(*batch_of((20, 6.0, 0.7, 1.2, 40.0), unsure))
+    assert found == Usual(1.2, 40.0, 0.7)
+    few = Usual.of_batch(*batch_of((19, 6.0, 0.7, 1.2, 40.0), unsure))
+    assert few.glow == 1.0 and math.isnan(few.strength) and math.isnan(few.ring)
 
 
 @pytest.mark.parametrize(
-    "rings",
-    [np.full(40, 0.35), np.r_[np.full(35, 0.7), np.full(5, 0.1)]],
+    "cells",
+    [[(40, 7.0, 0.35, 1.0, 40.0)], [(35, 7.0, 0.7, 1.0, 40.0), (5, 7.0, 0.1, 1.0, 40.0)]],
     ids=["full", "two kinds"],
 )
-def test_rims_are_asked_for_only_where_cells_wear_them_alike(rings):
-    table = values(40)
-    table[:, 2] = rings
-    found = Usual.of_batch(table, np.full(40, 1.0))
-    assert math.isnan(found.ring) and found.marker == 400.0
+def test_rims_are_asked_for_only_where_cells_wear_them_alike(cells):
+    found = Usual.of_batch(*batch_of(*cells))
+    assert math.isnan(found.ring) and found.strength == 40.0
 
 
 STATS = ChannelStats(low=100, high=1100, background=150, spread=20, noise=10, saturation=65535)
@@ -141,15 +144,20 @@ def test_signs_that_each_alone_would_do_for_a_cell_together_do_not():
     assert flags(USUAL, score_mean=1.0) == ["uncertain"]
 
 
+def section(name, control, number, *row, grain=0.0):
+    score, ring, looks = batch_of((number, *row))
+    values = np.column_stack([10 * looks["strength"], score, ring])
+    places = np.column_stack([np.arange(number) * 200.0, np.zeros(number)])
+    looks = looks.assign(grain=grain)
+    return Passing(name, "", control, 10.0, values, places, looks=looks)
+
+
 def test_such_candidates_of_a_control_do_not_raise_the_gate():
-    looks = pd.DataFrame([dict.fromkeys(LOOKS, 1.0) | {"grain": 0.0}] * 40)
-    places = np.column_stack([np.arange(40) * 200.0, np.zeros(40)])
-    stained = Passing("a", "", False, 10.0, values(40), places, looks=looks)
-    dim = values(4, score=4.5, marker=40.0, ring=0.2)
-    pigment = looks[:4].assign(grain=0.6)
-    control = Passing("wt", "", True, 10.0, dim, places[:4], looks=pigment)
-    found = batch_thresholds([stained, control], settings=GateSettings())[""]
+    stained = section("a", False, 40, 7.0, 0.7, 1.0, 40.0)
+    dim = (4, 4.5, 0.2, 1.0, 4.0)
+    pigment = section("wt", True, *dim, grain=0.6)
+    found = batch_thresholds([stained, pigment], settings=GateSettings())[""]
     assert found.gate.usual == USUAL and not found.gate.raised
     assert (found.false_at_floor, found.false_left) == (0, 0)
-    plain = replace(control, looks=looks[:4].assign(grain=-1.0))
+    plain = section("wt", True, *dim, grain=-1.0)
     assert batch_thresholds([stained, plain], settings=GateSettings())[""].gate.raised
