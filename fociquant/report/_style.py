@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.style
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from PIL import Image
 
 from fociquant.atomic import write_bytes
 
@@ -70,15 +73,22 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         engine.execute(figure)  # once for both files
     figure.set_layout_engine("none")
     figure.set_dpi(DOTS_PER_INCH)
-    paths = []
     # Not by Figure.savefig, which draws everything twice for each file.
-    for suffix, write, metadata in (
-        (".png", FigureCanvasAgg(figure).print_png, {"Software": None}),
-        (".svg", FigureCanvasSVG(figure).print_svg, {"Date": None}),
-    ):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg")]
+    with ThreadPoolExecutor(1, thread_name_prefix="fociquant-png") as beside:
+        # Compressing pixels needs no Python: the other file is drawn meanwhile.
+        written = beside.submit(_write_png, paths[0], canvas.buffer_rgba())
         memory = io.BytesIO()
-        write(memory, metadata=metadata)
-        path = stem.with_name(stem.name + suffix)
-        write_bytes(path, memory.getvalue())
-        paths.append(path)
+        FigureCanvasSVG(figure).print_svg(memory, metadata={"Date": None})
+        write_bytes(paths[1], memory.getvalue())
+        written.result()
     return paths
+
+
+def _write_png(path: Path, pixels: memoryview) -> None:
+    memory = io.BytesIO()
+    image = Image.fromarray(np.asarray(pixels))
+    image.save(memory, format="png", dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
+    write_bytes(path, memory.getvalue())
