@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 BLOCK_PX = 2048
+SURROUNDINGS_PX = 32
+"""What taking autofluorescence off the marker looks at beside a pixel, and more."""
 OVERLAP_PX = 60
 """Two diameters of 30 px, as Cellpose's ``distributed_eval`` takes it."""
 
@@ -28,6 +30,12 @@ SAME_SETTINGS = {
     "flow_threshold": 0.0, "niter": 100, "min_size": 48,
 }  # fmt: skip
 """Of ``CellposeModel.eval``; the defaults of :mod:`fociquant.settings` at 0.5 µm per pixel."""
+
+OWN_SETTINGS = {name: SAME_SETTINGS[name] for name in ("normalize", "channel_axis")}
+"""Cellpose's defaults for the rest: its flow check, 200 steps."""
+
+TILINGS = {"own": 0.1, "half": 0.5, "one": None}
+"""Overlap of Cellpose's tiles of 256 px: its default, the most that it takes; None: one tile."""
 
 
 def decode(image: Path, threads: int, **_: Any) -> dict[str, Any]:
@@ -72,7 +80,14 @@ def _planes(opened: Any, box: Any, scale: dict[str, Any]) -> np.ndarray:
 
 
 def cellpose_eval(
-    image: Path, threads: int, *, edge: int, scale: dict[str, Any], keep: Path, **_: Any
+    image: Path,
+    threads: int,
+    *,
+    edge: int,
+    scale: dict[str, Any],
+    keep: Path | None = None,
+    own_settings: bool = False,
+    **_: Any,
 ) -> dict[str, Any]:
     """``CellposeModel.eval`` on a crop of the middle, in seconds for that crop."""
     import torch
@@ -87,10 +102,52 @@ def cellpose_eval(
         planes = _planes(opened, Box(y, x, y + edge, x + edge), scale)
     pixels = as_input(planes, scale)
     del planes
+    how = OWN_SETTINGS if own_settings else SAME_SETTINGS
     with _clock() as took:
-        labels = model.eval(pixels, batch_size=8, diameter=None, **SAME_SETTINGS)[0]
-    np.savez_compressed(keep, labels=labels.astype(np.uint32), origin=np.array([y, x]))
+        labels = model.eval(pixels, batch_size=8, diameter=None, **how)[0]
+    if keep is not None:
+        np.savez_compressed(keep, labels=labels.astype(np.uint32), origin=np.array([y, x]))
     return took | {"objects": int(labels.max()), "crop_px": edge}
+
+
+def cellpose_arrays(
+    image: Path, *, scale: dict[str, Any], keep: Path, count: int, **_: Any
+) -> dict[str, Any]:
+    """``CellposeModel.eval`` on the very arrays that some of our decode cells see.
+
+    Cellpose's dynamics look half a pixel to one side at one end of an array and to the other at
+    the other end: of two arrays that hold the same cell each gives it another outline.
+    """
+    from fociquant.io import open_image
+    from fociquant.tiling import Lattice
+
+    model, found = our_network(), {}
+    model.backbone = "compact"  # tiles of another size are refused for Cellpose's own
+    with open_image(image) as opened:
+        lattice = Lattice(opened.shape[1:])
+        for number, cell in enumerate(_middle(lattice)[:count]):
+            region = lattice.cell_region(cell)
+            around = region.expand(SURROUNDINGS_PX).intersect(lattice.image)
+            inside = region.shift(-around.y0, -around.x0).slices
+            pixels = as_input(_planes(opened, around, scale)[(slice(None), *inside)], scale)
+            found[f"origin_{number}"] = np.array([region.y0, region.x0])
+            for name, overlap in TILINGS.items():
+                how = {"bsize": max(region.shape) + 16}  # Cellpose adds 8 px on each side
+                if overlap is not None:
+                    how = {"bsize": 256, "tile_overlap": overlap}
+                labels = model.eval(pixels, batch_size=8, diameter=None, **how, **SAME_SETTINGS)[0]
+                found[f"labels_{number}_{name}"] = labels.astype(np.uint32)
+    np.savez_compressed(keep, **found)
+    return {}
+
+
+def _middle(lattice: Any) -> list[tuple[int, int]]:
+    """Decode cells, those nearest to the middle of the slide first."""
+    rows, columns = lattice.cells
+    every = [(row, column) for row in range(rows) for column in range(columns)]
+    return sorted(
+        every, key=lambda at: (2 * at[0] - rows + 1) ** 2 + (2 * at[1] - columns + 1) ** 2
+    )
 
 
 def cellpose_distributed(
@@ -159,6 +216,7 @@ CONTENDERS: dict[str, Callable[..., dict[str, Any]]] = {
     "scales": scales,
     "decode": decode,
     "eval": cellpose_eval,
+    "arrays": cellpose_arrays,
     "distributed": cellpose_distributed,
     "patchworks": patchworks,
 }

@@ -4,14 +4,16 @@ Contenders, each in a process of its own, its children counted in:
 
 * ``decode``: every channel decoded once with tifffile, the limit;
 * ``screened``, ``exhaustive``: ``fociquant run``, process start and report included;
-* ``eval``: ``CellposeModel.eval`` with our network in it, on the largest crop that fits
-  into ``--eval-gb`` and survives, scaled by area;
+* ``eval``: ``CellposeModel.eval`` with our network and our settings in it, on the largest crop
+  that fits into ``--eval-gb`` and survives, scaled by area;
+* ``eval-defaults``: the same with Cellpose's own settings, on a crop of at most 2048²;
 * ``distributed``: Cellpose's ``distributed_eval`` with our network in it (whole slide);
 * ``patchworks``: that package with our network in it (whole slide).
 
 The last two need ``pip install '.[bench]'``. What fails or takes longer than ``--limit-s`` is
 reported as such, and the others go on. Where both are measured, the cells of ``exhaustive`` and
-of ``eval`` are compared. Times are told as wall and as processor seconds: on a busy machine only
+of ``eval`` are compared: as they are, and where ``eval`` gets the same arrays as our decode cells.
+Times are told as wall and as processor seconds: on a busy machine only
 the second means anything. Slides are simulated (see ``slides.py``)::
 
     python benchmarks/whole_slide.py [--size 8192] [--slides dormant,awakened,dense]
@@ -36,13 +38,19 @@ from typing import Any
 import contenders
 import numpy as np
 import psutil
-from agreement import IOU, agreement_of
+from agreement import IOU, agreement_of, same_in_arrays
 from slides import KINDS, make_slide
 
-ORDER = ("decode", "screened", "exhaustive", "eval", "distributed", "patchworks")
+ORDER = (
+    "decode", "screened", "exhaustive", "eval", "eval-defaults", "distributed", "patchworks",
+)  # fmt: skip
 EVAL_BYTES_PER_PX = 110
 """Measured for Cellpose 4.2 on float32 planes."""
 SMALLEST_CROP_PX = 512
+DEFAULTS_CROP_PX = 2048
+"""Cellpose's flow check takes several seconds per megapixel: no larger crop with its defaults."""
+COMPARED_ARRAYS = 4
+"""Decode cells whose own array ``eval`` gets."""
 NEEDED = {"distributed": "cellpose.contrib.distributed_segmentation", "patchworks": "patchworks"}
 
 
@@ -155,6 +163,10 @@ def measure(name: str, study: Path, chosen: argparse.Namespace) -> dict[str, Any
         scale = _scale(study, chosen)
         if name == "eval":
             return _largest_crop(study, chosen, scale)
+        if name == "eval-defaults":
+            edge = min(chosen.size, DEFAULTS_CROP_PX)
+            found = _inside("eval", study, chosen, edge=edge, scale=scale, own_settings=True)
+            return _for_the_slide(found, edge, chosen)
         # Half of a small slide: one block alone is no test, and distributed_eval fails on it.
         block = min(contenders.BLOCK_PX, chosen.size // 2)
         return _inside(name, study, chosen, scale=scale, block=block)
@@ -179,11 +191,19 @@ def _largest_crop(
             edge //= 2
             if edge < SMALLEST_CROP_PX:
                 raise
-    factor = (chosen.size / edge) ** 2
-    answer |= {key: answer[key] * factor for key in ("wall_s", "cpu_s")}
+    answer = _for_the_slide(answer, edge, chosen)
     if (study / "labels").is_dir():
         answer["same_cells"] = agreement_of(study / "labels", keep)
+        arrays = study / "arrays.npz"
+        _inside("arrays", study, chosen, scale=scale, keep=str(arrays), count=COMPARED_ARRAYS)
+        answer["same_in_arrays"] = same_in_arrays(study / "labels", arrays, keep)
     return answer
+
+
+def _for_the_slide(answer: dict[str, Any], edge: int, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Times of a crop, scaled by area."""
+    factor = (chosen.size / edge) ** 2
+    return answer | {key: answer[key] * factor for key in ("wall_s", "cpu_s")}
 
 
 def show(name: str, true_cells: int, answers: dict[str, dict[str, Any]]) -> None:
@@ -228,6 +248,14 @@ def _show_comparisons(answers: dict[str, dict[str, Any]]) -> None:
                 f"IoU of counted cells: median {iou['median']:.3f}, 99 % have more than "
                 f"{iou['first_percentile']:.3f}"
             )
+    if arrays := answers.get("eval", {}).get("same_in_arrays"):
+        print(
+            f"eval on the arrays of our decode cells, {arrays['cells']} counted cells alike: "
+            f"{arrays['own']:.2%} with its tiles as they are, {arrays['half']:.2%} where they "
+            f"overlap by half, {arrays['one']:.2%} with one tile"
+        )
+        if "itself" in arrays:
+            print(f"eval on these and eval on the crop, both its own: {arrays['itself']:.2%} alike")
 
 
 def main() -> None:
