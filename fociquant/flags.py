@@ -48,6 +48,8 @@ class CellFlag(IntFlag):
         Its centre lies on a part of the slide that is another section.
     HOLLOW
         A dark middle, where the certain cells of its batch are full of marker.
+    HALF
+        No membrane between it and a counted object that it touches: the same cell.
     """
 
     NONE = 0
@@ -68,6 +70,7 @@ class CellFlag(IntFlag):
     FILLED = 16384
     OUTSIDE_REGION = 32768
     HOLLOW = 65536
+    HALF = 131072
 
 
 REJECTING = (
@@ -82,6 +85,7 @@ REJECTING = (
     | CellFlag.LINING
     | CellFlag.FILLED
     | CellFlag.HOLLOW
+    | CellFlag.HALF
     | CellFlag.OUTSIDE_REGION
 )
 """An object with any of these is kept in the table but not counted.

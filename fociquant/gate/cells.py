@@ -23,6 +23,7 @@ from fociquant.gate.autofluorescence import (
     is_explained,
 )
 from fociquant.gate.batch import Gate
+from fociquant.gate.halves import other_halves
 from fociquant.gate.likeness import score_of_pigment
 from fociquant.gate.looks import ELSEWHERE, ON_NUCLEUS, looks_of
 from fociquant.gate.pattern import CERTAIN_SCORE, EXPECTED_ELSEWHERE
@@ -149,6 +150,9 @@ def gate_objects(
     for flag, hit in checks.items():
         bits |= np.where(hit, int(flag), 0)
     bits |= np.where(_in_a_lining(objects, score, bits, facts, settings), int(CellFlag.LINING), 0)
+    passing = (bits & int(REJECTING)) == 0
+    half = other_halves(objects, ring=ring, score=score, passing=passing)
+    bits |= np.where(half, int(CellFlag.HALF), 0)
     found: dict[str, Any] = {}
     for name in phenotypes:
         judged = judge_phenotype(

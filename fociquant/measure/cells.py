@@ -9,6 +9,7 @@ import pandas as pd
 
 from fociquant.flags import CellFlag
 from fociquant.measure.compartments import compartment_columns, mean_of
+from fociquant.measure.joints import joints
 from fociquant.measure.objects import Objects, gather
 from fociquant.measure.outlines import Outlines, hull_areas, trace_outlines
 from fociquant.measure.rings import Disc, backgrounds, quantiles
@@ -83,6 +84,8 @@ def measure_cells(
         - with a nuclear stain ``nucleus_area_um2``, ``nucleus_rim``, ``marker_on_nucleus``,
           ``marker_off_nucleus``, ``<phenotype>_nuclear_mean`` (float64), see
           :func:`~fociquant.measure.compartments.compartment_columns`;
+        - ``joint`` (float64, -1 to 3): marker along the longest border with another object, see
+          :func:`~fociquant.measure.joints.joints`;
         - ``correlation`` (float64, -1 to 1): of marker and autofluorescence inside the
           object; 0 without the channel or where undefined;
         - ``ring_px`` (int64): background pixels in the ring; 0 in a crowd, where ``_ring``
@@ -111,6 +114,13 @@ def measure_cells(
     columns |= _peak_columns(objects, values)
     inside_light = {role: values[role] for role in light}
     columns |= compartment_columns(objects, inside_light, columns, pixel_size)
+    columns["joint"] = joints(
+        objects,
+        values[MARKER],
+        columns["marker_edge_mean"],
+        columns["marker_core_mean"],
+        pixel_size,
+    )
     columns["correlation"] = _correlation(objects, values)
     columns["flags"] = _border_flags(objects, origin, image_shape)
     full = objects.sum(values[MARKER] >= saturation.get(MARKER, np.inf))

@@ -20,7 +20,7 @@ from fociquant.study import Study
 from fociquant.tiling import AnalysisGrid, Lattice
 from fociquant.units import PixelSize
 
-ALGORITHM = 5
+ALGORITHM = 6
 """Raised when the same settings would give other objects; old blocks then count as absent."""
 
 FACTS = 5
