@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from fociquant.model import FieldSteps
-from fociquant.prepare import section as prepared_section
+from fociquant.prepare import lighting
 from fociquant.run import plan
 from fociquant.run.study import recount
 from fociquant.store import read_json, write_json
@@ -22,7 +22,7 @@ def stepped(monkeypatch):
     """``stepped(found)``: this is what is found in every section."""
 
     def pretend(found):
-        monkeypatch.setattr(prepared_section, "find_steps", lambda *_, **__: found)
+        monkeypatch.setattr(lighting, "find_steps", lambda *_, **__: found)
 
     return pretend
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fociquant.model import SHADING_POWERS, Shading
-from fociquant.prepare import section as prepared_section
+from fociquant.prepare import lighting
 from fociquant.testing.studies import write_study
 
 LOSS = 0.5
@@ -27,7 +27,7 @@ def lit(monkeypatch):
     """``lit(shading)``: this is what is found in the marker of every section."""
 
     def pretend(found):
-        monkeypatch.setattr(prepared_section, "find_shading", lambda *_, **__: {"marker": found})
+        monkeypatch.setattr(lighting, "find_shading", lambda *_, **__: {"marker": found})
 
     return pretend
 
