@@ -49,7 +49,7 @@ class CellFlag(IntFlag):
     HOLLOW
         A dark middle, where the certain cells of its batch are full of marker.
     HALF
-        No membrane between it and a counted object that it touches: the same cell.
+        Too near to a counted object for another cell, or no membrane between: the same cell.
     """
 
     NONE = 0

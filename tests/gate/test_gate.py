@@ -168,7 +168,7 @@ def test_a_floor_in_counts_holds_whatever_the_noise_and_the_certainty():
 
 def test_a_nucleus_that_only_reaches_into_a_cell_is_a_neighbours():
     reaching = {"nucleus_rim": 0.85}
-    found = judge(reaching, {"nucleus_rim": 0.75}, reaching | {"area_um2": 50.0})
+    found = judge(reaching, {"nucleus_rim": 0.75, "x_um": 20.0}, reaching | {"area_um2": 50.0})
     assert found["flags"].tolist() == ["no_nucleus", "", ""]
     assert judge(reaching, nucleus_fraction=0)["flags"].tolist() == [""]
 
@@ -355,6 +355,7 @@ def test_a_stricter_rule_never_counts_more(name):
     rng = np.random.default_rng(3)
     rows = pd.DataFrame({key: rng.uniform(0, 2, 200) * value for key, value in CELL.items()})
     rows["flags"] = 0
+    rows["y_um"] = 50.0 * np.arange(200)
     low, high = getattr(GateSettings(), name), getattr(GateSettings(), name) * 1.3
     counted = [
         gate_objects(rows, FACTS, phenotypes=(), settings=GateSettings(**{name: value}))["positive"]

@@ -22,7 +22,7 @@ def halves(*changes, passing=None):
     return other_halves(table, ring=ring, score=score, passing=passing).tolist()
 
 
-BESIDE = {"x_um": 57.0, "score": 4.0}
+BESIDE = {"x_um": 50.0 + 0.6 * math.sqrt(200.0), "score": 4.0}
 
 
 def test_the_half_with_the_lower_score_is_not_counted():
@@ -45,14 +45,23 @@ def test_only_what_passes_is_a_half():
 
 
 def test_the_nearest_two_of_three_are_one_cell():
-    found = halves({}, {"x_um": 58.0, "score": 4.0}, {"x_um": 65.0, "score": 3.0})
-    assert found == [False, False, True]  # 7 µm apart go before 8
+    found = halves({}, {"x_um": 59.0, "score": 4.0}, {"x_um": 67.5, "score": 3.0})
+    assert found == [False, False, True]  # 8.5 µm apart go before 9
 
 
-def test_without_the_measurement_nothing_is_a_half():
-    table = pd.DataFrame([HALF, HALF | BESIDE]).drop(columns="joint")
+def test_what_is_nearer_than_any_two_cells_is_one_whatever_it_wears():
+    closed = {"joint": 1.0, "ring": -0.1}
+    for share, cut in ((0.53, True), (0.55, False)):
+        near = closed | {"x_um": 50.0 + share * math.sqrt(200.0), "score": 4.0}
+        assert halves(closed, near) == [False, cut]
+
+
+def test_without_the_measurement_only_the_distance_tells():
     ring, passing = np.full(2, 0.7), np.ones(2, bool)
-    assert not other_halves(table, ring=ring, score=ring, passing=passing).any()
+    for beside, cut in ((BESIDE, False), ({"x_um": 56.0}, True)):
+        table = pd.DataFrame([HALF, HALF | beside]).drop(columns="joint")
+        found = other_halves(table, ring=ring, score=ring, passing=passing)
+        assert found.any() == cut
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 60), st.floats(2, 8)), max_size=30))

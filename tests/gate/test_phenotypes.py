@@ -122,8 +122,8 @@ def test_spill_over_of_a_few_cells_is_not_known():
 def test_what_spills_over_is_taken_off_and_told():
     marker, phenotype = cells(300, 2, slope=0.3, share=0.3)
     rows = [
-        {"marker_mean": 150 + m, "Ki67_p90": 150 + p}
-        for m, p in zip(marker, phenotype, strict=True)
+        {"marker_mean": 150 + m, "Ki67_p90": 150 + p, "y_um": 50.0 * i}
+        for i, (m, p) in enumerate(zip(marker, phenotype, strict=True))
     ]
     gated = judge(rows)
     true = phenotype - 0.3 * marker > 400
