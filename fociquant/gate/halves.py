@@ -19,7 +19,8 @@ NEAR = 0.7
 cut in two 0.48, of two circles that touch 0.80."""
 
 CUT = 0.54
-"""No two of these neighbours are so near (the nearest 0.55), whatever they wear; of 58 halves 14."""
+"""No two of these neighbours are so near, whatever they wear (the nearest 0.55); 14 of 58 halves
+are."""
 
 NEIGHBOURS = 3
 """The other half is among so many of the nearest objects."""
