@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.markers import TICKDOWN, TICKLEFT
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from fociquant.counts import is_observed
@@ -17,6 +18,9 @@ from fociquant.report._style import CONTROL_COLOUR
 
 SLOT = 0.8
 """Share of the distance between two days that the dots of all groups take."""
+
+SMALL_TICK: dict[str, Any] = {"markersize": 2.0, "markeredgewidth": 0.6}
+"""Minor ticks of matplotlib's own style, pt."""
 
 Styles = Mapping[str, tuple[str, str]]
 """Group to (colour, marker)."""
@@ -153,9 +157,11 @@ def zero_log_axis(ax: Axes, largest: float, *, lowest: int = 0, which: str = "y"
     set_scale = ax.set_yscale if which == "y" else ax.set_xscale
     set_scale("symlog", linthresh=first, linscale=0.35)
     axis.set_major_locator(FixedLocator(ticks))
-    axis.set_minor_locator(FixedLocator(minor) if last - lowest <= 5 else NullLocator())
+    axis.set_minor_locator(NullLocator())
     axis.set_ticklabels([_tick(tick) for tick in ticks])
     limits = (-0.25 * first, max(largest * 1.6, 12.0 * first))
+    if last - lowest <= 5:
+        _small_ticks(ax, [place for place in minor if place <= limits[1]], which)
     line: dict[str, Any] = {"color": "#B0B0B0", "lw": 0.8, "zorder": 1}
     if which == "y":
         ax.set_ylim(*limits)
@@ -163,6 +169,19 @@ def zero_log_axis(ax: Axes, largest: float, *, lowest: int = 0, which: str = "y"
     else:
         ax.set_xlim(*limits)
         ax.axvline(0.0, **line)
+
+
+def _small_ticks(ax: Axes, places: Sequence[float], which: str) -> None:
+    """Minor ticks without labels, as one line: matplotlib's own are several artists each."""
+    rest = [0.0] * len(places)
+    x, y = (rest, places) if which == "y" else (places, rest)
+    transform = (ax.get_yaxis_transform if which == "y" else ax.get_xaxis_transform)("tick1")
+    look = SMALL_TICK | {"marker": TICKLEFT if which == "y" else TICKDOWN}
+    marks = Line2D(
+        x, y, transform=transform, linestyle="", clip_on=False, zorder=2.01, color="black", **look
+    )
+    marks.set_in_layout(False)
+    ax.add_artist(marks)
 
 
 def _tick(value: float) -> str:

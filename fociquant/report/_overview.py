@@ -26,6 +26,9 @@ ARTEFACT_COLOUR = (1.0, 0.3, 0.8)
 STRIP_ROWS = 256
 """Rows that are coloured at once: in double precision they take eight times their picture."""
 
+COMPRESSION = 4
+"""Of 9: the file is up to 6 % larger than with zlib's own 6, and made in half the time."""
+
 PERCENTILES = (1.0, 99.7)
 """Of each channel, that become black and full colour."""
 
@@ -58,7 +61,7 @@ def write_overview(
     for mask, colour in ((outline, OUTLINE_COLOUR), (artefact, ARTEFACT_COLOUR)):
         out[_edge(mask, out.shape[:2])] = np.array(colour) * 255.0
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(out).save(path, format="PNG", optimize=False)
+    Image.fromarray(out).save(path, format="PNG", compress_level=COMPRESSION)
     return path
 
 
