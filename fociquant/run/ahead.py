@@ -25,8 +25,10 @@ LATER = (
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_svg",
     "fociquant.report._report",
+    "fociquant.run.immune",
+    "fociquant.run.tables",
 )
-"""Modules of the end of a run: label images, figures, the report."""
+"""Modules of the end of a run: label images, figures, the report, tables."""
 
 WORTH_IT_PX = 4096**2
 """Sections of fewer pixels are prepared before a network is loaded, and may not need one."""

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fociquant import __version__
 from fociquant.errors import ResultsError, said
 from fociquant.model import PhenotypeRule, Section
 from fociquant.run.plan import PlannedSection
-from fociquant.run.tables import TableInputs
 from fociquant.segment.contract import ModelInfo
 from fociquant.settings import ComputeSettings, FociProfile, Settings
 from fociquant.store import ResultsFolder
 from fociquant.study import Study
+
+if TYPE_CHECKING:
+    from fociquant.run.tables import TableInputs
 
 FORMAT = 1
 """Of ``run.json``; raised when an older one can no longer be read."""
@@ -78,6 +80,8 @@ def inputs_of(record: Mapping[str, Any], folder: ResultsFolder) -> TableInputs:
     ResultsError
         If it is of another version or damaged.
     """
+    from fociquant.run.tables import TableInputs
+
     if record.get("format") != FORMAT:
         raise ResultsError(
             f"{folder.run} is of format {record.get('format')!r}, this version reads {FORMAT}. "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,10 +16,12 @@ from fociquant.errors import FociquantError, ResultsError, said
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.run.progress import Progress
-from fociquant.run.tables import REQUIRED_COLUMNS, TEXT_COLUMNS, TableInputs, Tables
 from fociquant.store import ResultsFolder, facts_of, read_csv, read_json
 from fociquant.study import Study
 from fociquant.units import PixelSize
+
+if TYPE_CHECKING:
+    from fociquant.run.tables import TableInputs, Tables
 
 OPTIONAL_TABLES = {
     "thresholds": "thresholds.csv",
@@ -50,6 +52,8 @@ def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> pages.ReportEx
     names : sequence of str
         Sections, in the order of the sheet.
     """
+    from fociquant.run.tables import REQUIRED_COLUMNS, TEXT_COLUMNS
+
     found = {name: pages.read_crops(crops_path(folder, name)) for name in names}
     crops = {name: one for name, one in found.items() if one is not None}
     overviews = {name: folder.overview(name) for name in names if folder.overview(name).is_file()}

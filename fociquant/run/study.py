@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fociquant.errors import ClusterLostError, DiskError, ImageError, ResultsError
 from fociquant.io import Stains, open_image
@@ -17,9 +17,7 @@ from fociquant.model import Section
 from fociquant.run import sections as life
 from fociquant.run.ahead import loading_ahead
 from fociquant.run.corridor import Corridor
-from fociquant.run.gating import stored_sections
 from fociquant.run.history import changes
-from fociquant.run.immune import find_immune
 from fociquant.run.jobs import Desk
 from fociquant.run.lanes import Lanes, ThreadLanes
 from fociquant.run.memory import share_arenas, shares
@@ -28,7 +26,6 @@ from fociquant.run.progress import Progress
 from fociquant.run.provenance import inputs_of, run_record
 from fociquant.run.reporting import picture_cells, report
 from fociquant.run.seams import looked_at
-from fociquant.run.tables import TableInputs, Tables, read_tables, write_tables
 from fociquant.segment import load_segmenter
 from fociquant.segment.contract import ModelInfo
 from fociquant.segment.windows import WindowCache
@@ -36,6 +33,10 @@ from fociquant.settings import ComputeSettings
 from fociquant.store import ResultsFolder, read_json, write_json
 from fociquant.store.lock import locked
 from fociquant.study import Study
+
+if TYPE_CHECKING:
+    # What works on tables is loaded while the first pixels are read, see `fociquant.run.ahead`.
+    from fociquant.run.tables import TableInputs, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,9 @@ def _conclude(
     progress: Progress,
 ) -> Outcome:
     """Tables and report of what is counted."""
+    from fociquant.run.immune import find_immune
+    from fociquant.run.tables import read_tables, write_tables
+
     inputs = table_inputs(study, planned)
     record = run_record(study, model, how, planned, inputs)
     _write_record(folder, record)
@@ -174,6 +178,8 @@ def _write_record(folder: ResultsFolder, record: Mapping[str, Any]) -> None:
 
 def found_record(folder: ResultsFolder, inputs: TableInputs, tables: Tables) -> dict[str, Any]:
     """For ``run.json``: the thresholds and what they rest on; what was looked at, its seams."""
+    from fociquant.run.gating import stored_sections
+
     states = ((section.name, state) for section, state in stored_sections(folder, inputs))
     return {
         "gate": tables.gating.record() if tables.gating is not None else {},
@@ -183,6 +189,8 @@ def found_record(folder: ResultsFolder, inputs: TableInputs, tables: Tables) -> 
 
 def table_inputs(study: Study, plans: Sequence[PlannedSection]) -> TableInputs:
     """What the tables need, from the study and the channel names of its first files."""
+    from fociquant.run.tables import TableInputs
+
     wanted = study.channels.roles()
     first: dict[str, str] = {}
     for plan in plans:  # one file may lack a phenotype
@@ -297,6 +305,8 @@ def recount(root: Path) -> Outcome:
     ResultsError
         If the folder holds no results of this version.
     """
+    from fociquant.run.tables import read_tables, write_tables
+
     folder, record = _opened(root)
     with locked(folder.root):
         inputs = inputs_of(record, folder)
@@ -315,6 +325,8 @@ def redraw(root: Path) -> Path:
     ResultsError
         If the folder holds no results of this version.
     """
+    from fociquant.run.tables import read_tables
+
     folder, record = _opened(root)
     report(folder, read_tables(folder, inputs_of(record, folder)), record)
     return folder.root / "report.html"
