@@ -8,7 +8,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 from PIL import Image
 
 from fociquant.report._dots import dot_panel, legend_entries, zero_log_axis
@@ -177,3 +179,24 @@ def test_rates_have_a_zero_too_whatever_their_size(largest, lowest, labels):
         t.rstrip("0").rstrip(".") if "." in t else t for t in labels
     ]
     assert ax.get_ylim()[0] < 0 < 10.0**lowest < ax.get_ylim()[1]
+
+
+@pytest.mark.parametrize("which", ["x", "y"])
+@pytest.mark.parametrize(("largest", "lowest"), [(3.0, 0), (35.0, -2), (812.0, 0), (4e6, 0)])
+def test_small_ticks_are_those_of_matplotlib_to_the_pixel(which, largest, lowest):
+    pictures = []
+    with figure_style():
+        for own in (True, False):
+            figure = Figure(figsize=(3.0, 2.6), dpi=150, layout="constrained")
+            ax = figure.add_subplot()
+            zero_log_axis(ax, largest, lowest=lowest, which=which)
+            if not own:
+                for line in [line for line in ax.lines if line.get_linestyle() == "None"]:
+                    places = line.get_ydata() if which == "y" else line.get_xdata()
+                    axis = ax.yaxis if which == "y" else ax.xaxis
+                    axis.set_minor_locator(FixedLocator(places))
+                    line.remove()
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            pictures.append(np.asarray(canvas.buffer_rgba()).copy())
+    np.testing.assert_array_equal(*pictures)

@@ -76,6 +76,14 @@ def test_what_the_end_needs_is_loaded_as_soon_as_there_is_something_to_count():
     assert {"matplotlib.figure", "zarr", "fociquant.report._report"} <= modules_after(code)
 
 
+def test_before_the_first_pixel_nothing_of_tables_and_figures_is_loaded():
+    early = modules_after("import fociquant.run.start, fociquant.run.study, fociquant.cli.outcome")
+    assert not early & {
+        "fociquant.run.tables", "fociquant.run.immune", "fociquant.cohort", "fociquant.review",
+        "matplotlib", "zarr", "torch", "openvino",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(("threads", "sizes"), [(1, [9]), (2, [1] * 9)])
 def test_the_only_block_of_the_last_section_is_shared_by_all_threads(
     run, tmp_path, monkeypatch, threads, sizes
