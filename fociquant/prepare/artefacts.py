@@ -42,6 +42,13 @@ DEBRIS_SHARE = 0.6
 """And all over an overview pixel at least this bright in marker and nuclear stain, 0 (darkest) to 1
 (brightest level): membranes and nuclei of a dense focus fill pixels of 8 µm to about half."""
 
+DEBRIS_PALE, DEBRIS_GAP_PX = 2.5, 3
+"""Where it is out of focus, and at its ends, debris is followed down to the first, but no more
+overview pixels than the second: elastin beside it glows as much."""
+
+DEBRIS_LIGHT_PX = 2
+"""Overview pixels around debris that its light reaches: they tell nothing of focus and folds."""
+
 ROUND = 0.8
 """A blurred patch that fills so much of its enclosing ellipse, and has a rim, is a bubble."""
 
@@ -115,12 +122,15 @@ def find_artefacts(scene: Scene, settings: PrepareSettings) -> Artefacts:
     Artefacts
     """
     wanted = [kind for kind in KINDS if getattr(settings, f"mask_{kind}")]
-    rules = {"fold": _folds, "saturated": _saturated, "debris": _debris}
+    debris = _debris(scene)
+    lit = grow(debris, DEBRIS_LIGHT_PX * scene.pixel.mean, scene.pixel)
+    rules = {"fold": lambda: _folds(scene, lit), "saturated": lambda: _saturated(scene)}
     (blurred, bubbles, everywhere), others = both(
-        lambda: _blurred(scene),
-        lambda: {kind: rule(scene) for kind, rule in rules.items() if kind in wanted},
+        lambda: _blurred(scene, lit),
+        lambda: {kind: rule() for kind, rule in rules.items() if kind in wanted},
     )
-    found = {"out_of_focus": blurred, "bubble": bubbles} | others
+    debris = grow(debris, scene.pixel.mean, scene.pixel)
+    found = {"out_of_focus": blurred, "bubble": bubbles, "debris": debris} | others
     return Artefacts({kind: found[kind] for kind in wanted}, everywhere)
 
 
@@ -152,10 +162,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.02 else f"{max(100 * share, 0.1):.1f} %"
 
 
-def _blurred(scene: Scene) -> tuple[np.ndarray, np.ndarray, bool]:
+def _blurred(scene: Scene, lit: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     """Patches out of focus, those among them that are bubbles, and whether all is blurred."""
     noises = {role: stats.noise for role, stats in scene.stats.items()}
-    focus = find_focus(scene.detail, noises, scene.inside, grid_um=scene.pixel.mean)
+    focus = find_focus(scene.detail, noises, scene.inside, lit, grid_um=scene.pixel.mean)
     core = large_pieces(ndimage.binary_fill_holes(focus.blurred), MIN_BLUR_UM2, scene.pixel)
     bubbles = np.zeros_like(core)
     pieces, count = ndimage.label(core)
@@ -166,8 +176,9 @@ def _blurred(scene: Scene) -> tuple[np.ndarray, np.ndarray, bool]:
     return grown[0], grown[1], focus.everywhere
 
 
-def _folds(scene: Scene) -> np.ndarray:
-    return find_folds(scene.planes, scene.levels, scene.detail.cover, scene.inside, scene.pixel)
+def _folds(scene: Scene, lit: np.ndarray) -> np.ndarray:
+    cover = scene.detail.cover
+    return find_folds(scene.planes, scene.levels, cover, scene.inside, lit, pixel=scene.pixel)
 
 
 def _is_bubble(patch: np.ndarray, scene: Scene) -> bool:
@@ -218,17 +229,25 @@ def _debris(scene: Scene) -> np.ndarray:
 
     Without an autofluorescence channel debris cannot be told from a focus and is left.
     """
-    nothing = np.zeros(scene.inside.shape, bool)
-    level = scene.levels.get("autofluorescence")
-    if level is None or not {"marker", "nucleus"} <= set(scene.planes):
-        return nothing
-    glow = scene.planes["autofluorescence"]
-    bright = glow > level.air + DEBRIS_TISSUE * (level.tissue - level.air)
+    if not {"marker", "nucleus", "autofluorescence"} <= set(scene.planes):
+        return np.zeros(scene.inside.shape, bool)
+    # Where air and tissue are told by another channel: the darkest level, and tissue's median.
+    stats = scene.stats["autofluorescence"]
+    level = scene.levels.get("autofluorescence", Levels(stats.low, stats.background))
+    if level.tissue <= level.air:
+        return np.zeros(scene.inside.shape, bool)
+    glow = (scene.planes["autofluorescence"] - level.air) / (level.tissue - level.air)
+    bright = glow > DEBRIS_TISSUE
     for role in ("marker", "nucleus"):
         # Not above `high`: much debris is itself the brightest there is.
-        stats = scene.stats[role]
-        bright &= scene.planes[role] > stats.low + DEBRIS_SHARE * (stats.high - stats.low)
-    return grow(large_pieces(bright, MIN_DEBRIS_UM2, scene.pixel), scene.pixel.mean, scene.pixel)
+        low, high = scene.stats[role].low, scene.stats[role].high
+        bright[bright] = scene.planes[role][bright] > low + DEBRIS_SHARE * (high - low)
+    core = large_pieces(bright, MIN_DEBRIS_UM2, scene.pixel)
+    if not core.any():
+        return core
+    pale = core | (glow > DEBRIS_PALE)
+    whole = ndimage.binary_dilation(core, np.ones((3, 3)), iterations=DEBRIS_GAP_PX, mask=pale)
+    return np.asarray(whole)
 
 
 def large_pieces(mask: np.ndarray, area_um2: float, pixel: PixelSize) -> np.ndarray:

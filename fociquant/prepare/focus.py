@@ -69,7 +69,12 @@ class Focus:
 
 
 def find_focus(
-    detail: Detail, noises: Mapping[str, float], inside: np.ndarray, *, grid_um: float
+    detail: Detail,
+    noises: Mapping[str, float],
+    inside: np.ndarray,
+    hidden: np.ndarray,
+    *,
+    grid_um: float,
 ) -> Focus:
     """Look how sharp each place of a section is.
 
@@ -81,6 +86,8 @@ def find_focus(
         Role to pixel noise at full resolution, raw counts.
     inside : numpy.ndarray of bool, shape (h, w)
         Where there is lung.
+    hidden : numpy.ndarray of bool, shape (h, w)
+        What lies in the light of debris, which is bright and smooth: its structure does not count.
     grid_um : float
         Pixel of the overview, µm.
 
@@ -93,7 +100,7 @@ def find_focus(
     if not _can_tell(detail) or not roles or not inside.any():
         return Focus(blurred, everywhere)
     for number, role in enumerate(roles):
-        ratio = sharpness(detail, role, noises[role], inside, grid_um=grid_um)
+        ratio = sharpness(detail, role, noises[role], inside, hidden, grid_um=grid_um)
         seen = inside & np.isfinite(ratio)
         if not seen.any():
             if number == 0:
@@ -111,13 +118,19 @@ def find_focus(
 
 
 def sharpness(
-    detail: Detail, role: str, noise: float, inside: np.ndarray, *, grid_um: float
+    detail: Detail,
+    role: str,
+    noise: float,
+    inside: np.ndarray,
+    hidden: np.ndarray,
+    *,
+    grid_um: float,
 ) -> np.ndarray:
     """Fine over coarse structure (h, w), float32; NaN where coarse structure is not seen."""
     floor = NOISE_GAIN * (noise / detail.factor) ** 2
     sigma = WINDOW_UM / grid_um
     fine, coarse = each(
-        lambda energy: np.asarray(ndimage.gaussian_filter(energy, sigma)),
+        lambda energy: np.asarray(ndimage.gaussian_filter(_without(energy, hidden), sigma)),
         (detail.fine[role], detail.coarse[role]),
     )
     usual = 0.0
@@ -133,6 +146,11 @@ def sharpness(
     fine /= coarse
     fine[~seen] = np.nan
     return fine
+
+
+def _without(energy: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """None where it is hidden; averages are then those of what is around."""
+    return np.where(hidden, np.float32(0.0), energy) if hidden.any() else energy
 
 
 def _can_tell(detail: Detail) -> bool:

@@ -37,6 +37,9 @@ EMPTY = 0.25
 SOLID = 0.56
 """A fold is tissue throughout; lint is bright, but thinner than the pixels of the overview."""
 
+LINT = 0.3
+"""A band of which this share lies in the light of debris is a fibre."""
+
 STRAIGHT = 0.22
 """A fold is at most this wide relative to its length, bends included; the ring of an airway is
 as wide as long, and of the arcs that images cut from it the straightest seen had 0.33; folds had
@@ -57,6 +60,8 @@ def find_folds(
     levels: Mapping[str, Levels],
     cover: np.ndarray,
     inside: np.ndarray,
+    debris: np.ndarray,
+    *,
     pixel: PixelSize,
 ) -> np.ndarray:
     """Overview pixels in folds.
@@ -71,6 +76,8 @@ def find_folds(
         Share of each pixel that is tissue.
     inside : numpy.ndarray of bool, shape (h, w)
         The lung's outline.
+    debris : numpy.ndarray of bool, shape (h, w)
+        Where dirt shines: a band of which much does is lint.
     pixel : PixelSize
         Of the overview.
 
@@ -92,6 +99,7 @@ def find_folds(
     for number, place in enumerate(ndimage.find_objects(pieces), start=1):
         piece = pieces[place] == number
         solid = peaks[number - 1] > SURELY and cover[place][piece].mean() >= SOLID
+        solid = solid and debris[place][piece].mean() < LINT
         if solid and _is_band(piece, pixel):
             folds[place] |= piece
     folds = _without_walls(folds, inside & (cover < EMPTY), pixel)

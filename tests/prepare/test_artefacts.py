@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from fociquant.model import Box
 from fociquant.prepare import prepare_section
@@ -135,6 +136,26 @@ def test_dirt_brighter_than_everything():
     assert any("debris" in text for text in found.warnings)
 
 
+@pytest.mark.parametrize("kind", ["dormant", "awakened"])
+def test_a_fibre_is_masked_and_not_what_lies_beside_it(kind):
+    image = lung(kind).copy()
+    x = np.arange(120, 780)
+    line = np.zeros((SIZE, SIZE), bool)
+    line[np.rint(450.0 + 90.0 * np.sin(x / 110.0)).astype(int), x] = True
+    away = distance_transform_edt(~line) * PIXEL.y
+    tissue = np.percentile(image, 90, axis=(1, 2))
+    light = 12.0 * np.exp(-0.5 * (away / 4.0) ** 2)  # bright, smooth, 9 µm wide
+    full = image + tissue[:, None, None] * light
+    found = prepare(np.clip(full, 0, 65535).astype(image.dtype))
+    masked, clean = found.facts.artefact, prepare(image).facts.artefact
+    assert not clean.any()
+    assert masked[on_overview(away < 2.0, found.facts)].mean() > 0.95
+    assert not masked[on_overview(away > 40.0, found.facts)].any()
+    assert [text for text in found.warnings if "left out" in text] == [
+        text for text in found.warnings if "covered by debris" in text
+    ]
+
+
 def test_a_fold_is_found_and_other_lung_is_not():
     recipe = replace(PLAIN, artefacts=Artefacts(0.0, folds_per_mm2=1.5, fold_width_um=40.0))
     scene = SectionScene(recipe, shape_px=(1500, 1500), pixel_size_um=0.65, seed=5, outline="none")
@@ -152,7 +173,7 @@ def test_the_straight_wall_of_an_airway_is_no_fold(lumen, found):
     light[air] = cover[air] = 0.0
     folds = find_folds(
         {"autofluorescence": light}, {"autofluorescence": Levels(0.0, 1.0)}, cover,
-        np.ones(light.shape, bool), PixelSize.square(8.0),
+        np.ones(light.shape, bool), np.zeros(light.shape, bool), pixel=PixelSize.square(8.0),
     )  # fmt: skip
     assert folds[band].all() == folds.any() == found
 
