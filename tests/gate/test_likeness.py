@@ -92,6 +92,8 @@ def test_the_certain_cells_of_a_batch_say_what_is_usual():
     unsure = (500, 5.9, 0.1, 3.0, 5.0)
     found = Usual.of_batch(*batch_of((20, 6.0, 0.7, 1.2, 40.0), unsure))
     assert found == Usual(1.2, 40.0, 0.7)
+    # Cells darker than tissue do not make tissue's own glow suspicious.
+    assert Usual.of_batch(*batch_of((20, 6.0, 0.7, 0.3, 40.0))).glow == 0.9
     few = Usual.of_batch(*batch_of((19, 6.0, 0.7, 1.2, 40.0), unsure))
     assert few.glow == 1.0 and math.isnan(few.strength) and math.isnan(few.ring)
 
