@@ -129,7 +129,6 @@ def find_artefacts(scene: Scene, settings: PrepareSettings) -> Artefacts:
         lambda: _blurred(scene, lit),
         lambda: {kind: rule() for kind, rule in rules.items() if kind in wanted},
     )
-    debris = grow(debris, scene.pixel.mean, scene.pixel)
     found = {"out_of_focus": blurred, "bubble": bubbles, "debris": debris} | others
     return Artefacts({kind: found[kind] for kind in wanted}, everywhere)
 

@@ -51,7 +51,7 @@ def test_the_nearest_two_of_three_are_one_cell():
 
 def test_what_is_nearer_than_any_two_cells_is_one_whatever_it_wears():
     closed = {"joint": 1.0, "ring": -0.1}
-    for share, cut in ((0.53, True), (0.55, False)):
+    for share, cut in ((0.51, True), (0.53, False)):
         near = closed | {"x_um": 50.0 + share * math.sqrt(200.0), "score": 4.0}
         assert halves(closed, near) == [False, cut]
 
