@@ -19,8 +19,8 @@ NEAR = 0.7
 cut in two 0.48, of two circles that touch 0.80."""
 
 CUT = 0.52
-"""No two of these neighbours are so near, whatever they wear (the nearest 0.55, 0.536 in sections of
-our own simulator); 11 halves are."""
+"""No two of these neighbours are so near, whatever they wear (the nearest has 0.55, and 0.536 in
+sections of our own simulator); 11 halves are."""
 
 NEIGHBOURS = 3
 """The other half is among so many of the nearest objects."""
