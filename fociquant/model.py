@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -402,6 +403,13 @@ class SectionFacts:
         """The marker's pixel noise, counts; an image without any is measured by its spread."""
         stats = self.stats["marker"]
         return stats.noise if stats.noise > 0 else stats.spread
+
+    @property
+    def redder(self) -> float:
+        """Slope of pigment over that of tissue; NaN if either is not known."""
+        if not self.autofluorescence_slope or self.pigment_slope is None:
+            return math.nan
+        return self.pigment_slope / self.autofluorescence_slope
 
 
 @dataclass(frozen=True, slots=True)

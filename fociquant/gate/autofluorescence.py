@@ -141,7 +141,7 @@ def is_explained(
     ratio = settings.pigment_ratio * np.where(certain, 1.0, UNSURE_MORE)
     more = np.maximum(ratio, settings.autofluorescence_ratio) - 1.0
     limit = np.where(alike, more * over_ring, (settings.autofluorescence_ratio - 1.0) * glow)
-    redder = pigment if math.isfinite(pigment) else (facts.pigment_slope or 0.0) / slope
+    redder = pigment if math.isfinite(pigment) else facts.redder
     if redder > REDDER:
         of_pigment = np.where(own > PIGMENT_GLOW, (PIGMENT_MARGIN * redder - 1.0) * over_ring, 0.0)
         limit = np.maximum(limit, of_pigment)

@@ -149,18 +149,16 @@ def _pattern_of(stained: Sequence[Passing], *, unstained: bool, expected: str) -
     glow, on_nucleus, elsewhere = looks[[GLOW, ON_NUCLEUS, ELSEWHERE]].to_numpy(np.float64).T
     scores, rings = values[:, 1:].T
     if unstained:
-        known = np.isfinite(glow)
-        usual = Usual.of_batch(scores, rings, looks)
-        return Gate(glow=glow_allowed(scores[known], glow[known]), usual=usual)
+        return Gate(glow=glow_allowed(scores, glow), usual=Usual.of_batch(scores, rings, looks))
     if not tells(scores):
         return replace(_expected(expected), elsewhere=EXPECTED_ELSEWHERE)
     least, most = usual_ring(scores, rings)
-    usual = (rings > least) & (rings < most)
+    like = (rings > least) & (rings < most)
     return Gate(
         ring_least=least,
         ring_most=most,
-        on_nucleus=nucleus_asked(scores[usual], rings[usual], on_nucleus[usual]),
-        elsewhere=elsewhere_allowed(scores[usual], elsewhere[usual]),
+        on_nucleus=nucleus_asked(scores[like], rings[like], on_nucleus[like]),
+        elsewhere=elsewhere_allowed(scores[like], elsewhere[like]),
     )
 
 

@@ -67,14 +67,14 @@ def glow_allowed(scores: np.ndarray, glows: np.ndarray) -> float:
     Parameters
     ----------
     scores, glows : numpy.ndarray of float64, shape (n,)
-        Of what passes the gate in a batch; glows in multiples of common tissue.
+        Of what passes the gate in a batch; glows in multiples of common tissue, NaN: not known.
 
     Returns
     -------
     float
         In the same multiples; infinite where too few are certain.
     """
-    certain = np.asarray(glows)[np.asarray(scores) >= CERTAIN_SCORE]
+    certain = np.asarray(glows)[(np.asarray(scores) >= CERTAIN_SCORE) & np.isfinite(glows)]
     if len(certain) < GLOW_CELLS:
         return math.inf
     return max(_beyond(certain, GLOW_MORE), GLOW_LEAST)

@@ -15,7 +15,7 @@ from fociquant.settings import GateSettings
 
 def few_certain(batch: str, pattern: str) -> str:
     """That too few certain cells show how the marker is worn, and what is expected instead."""
-    what = f"batch {batch!r}" if batch else "this study"
+    what = _name(batch)
     asked = "a rim" if pattern == "membrane" else "a nucleus as bright as the rest"
     return (
         f"there is no unstained channel, and {what} has few certain cells: by "
@@ -26,7 +26,7 @@ def few_certain(batch: str, pattern: str) -> str:
 
 def no_controls(batch: str, refused: bool, anywhere: bool) -> str:
     """Why no controls are used, and what that means."""
-    what = f"batch {batch!r}" if batch else "this study"
+    what = _name(batch)
     if refused:
         why = f"no control section of {what} could be used"
     elif anywhere and batch:
@@ -45,7 +45,7 @@ def pattern_asked(
     batch: str, rims: bool, stained: Sequence[Passing], others: Sequence[Passing]
 ) -> str:
     """How the certain cells wear their marker, and how many candidates that costs."""
-    what = f"batch {batch!r}" if batch else "this study"
+    what = _name(batch)
     left_out = sum(map(len, stained)) - sum(map(len, others))
     number = several(left_out, "candidate")
     verb = "is" if left_out == 1 else "are"
@@ -84,3 +84,7 @@ def controls_too_small(
         f"show that there are fewer than {bound:.2g} per mm² (95 %), not fewer than {wanted:g}. "
         f"That takes {upper_bound(0, 1.0) / wanted:.3g} mm² of them without a false cell."
     )
+
+
+def _name(batch: str) -> str:
+    return f"batch {batch!r}" if batch else "this study"

@@ -234,15 +234,8 @@ def _passing(
         counted[["y_um", "x_um"]].to_numpy(np.float64),
         unstained=facts.autofluorescence_slope is not None,
         looks=looks_of(counted, counted["marker_strength"].to_numpy(), facts, rules),
-        pigment=_redder(facts),
+        pigment=facts.redder,
     )  # fmt: skip
-
-
-def _redder(facts: SectionFacts) -> float:
-    """Slope of pigment over that of tissue; NaN if unknown."""
-    if not facts.autofluorescence_slope or facts.pigment_slope is None:
-        return math.nan
-    return facts.pigment_slope / facts.autofluorescence_slope
 
 
 def _nothing(section: Section) -> Passing:

@@ -23,10 +23,13 @@ FUSED_FLAGS = frozenset({"avx2", "fma"})
 """Flags of processors for which torch has kernels that multiply and add in one rounding."""
 
 FIRST_PAUSE = 22
-"""Steps after which equal points are first looked for, and points that stay where they are."""
+"""Steps after which equal points are first looked for: cells have a radius of 12 px, and only
+then have most points met (of 560 000 points in 1900 nuclei 110 000 differ after 20 steps, 45 000
+after 25, 41 000 after 100)."""
 
 CIRCLE = 12
-"""Steps between later looks, see :data:`fociquant.segment.dynamics.CIRCLE`."""
+"""Steps between later looks. Rounding lets points circle around the middle of a cell; three
+quarters of them come back after 12 steps or a divisor of it."""
 
 HALF = 1 << 28
 """The bits of a double behind those of a float, when it lies in the middle between two floats."""

@@ -57,11 +57,9 @@ def read_torch_file(path: Path) -> dict[str, Any]:
                 content = _Unpickler(file, partial(_read, archive, names[0])).load()
     except (OSError, zipfile.BadZipFile, pickle.UnpicklingError, IndexError, KeyError,
             EOFError, ValueError, TypeError, AttributeError) as error:  # fmt: skip
-        raise ModelError(
-            f"weights {path} are damaged: {error}. Install fociquant again."
-        ) from error
+        raise ModelError(f"weights {path} are damaged: {error}. {CURE}") from error
     if not isinstance(content, dict):
-        raise ModelError(f"weights {path} are damaged: they hold none. Install fociquant again.")
+        raise ModelError(f"weights {path} are damaged: they hold none. {CURE}")
     return content
 
 

@@ -38,21 +38,10 @@ def _state(net):
     return {key: value.numpy() for key, value in fuse_batch_norm(net.eval()).state_dict().items()}
 
 
-def _unquiet(net):
-    """With batch norms that do something."""
-    with torch.no_grad():
-        for name, value in net.named_buffers():
-            if name.endswith("running_mean"):
-                value.uniform_(-0.2, 0.2)
-            elif name.endswith("running_var"):
-                value.uniform_(0.1, 0.5)
-    return net
-
-
 @pytest.mark.parametrize("widths", [(4, 4, 4, 4), (3, 5, 8), (8, 16)])
-def test_without_reaches_it_is_the_network(widths):
+def test_without_reaches_it_is_the_network(unquiet, widths):
     torch.manual_seed(3)
-    net = _unquiet(CompactNet(widths)).eval()
+    net = unquiet(CompactNet(widths)).eval()
     windows = np.random.default_rng(0).random((2, 2, 48, 80)).astype(np.float32)
     with torch.inference_mode():
         expected = net(torch.from_numpy(windows)).numpy()
@@ -71,8 +60,8 @@ def test_the_embedded_weights_tell_the_reach_of_every_such_layer():
     assert {"head", "up.0.project", "encoder.3.second.0"} <= layers
 
 
-def test_layers_in_whole_numbers_get_nothing_negative():
-    net = fuse_batch_norm(_unquiet(random_net(2)).eval())
+def test_layers_in_whole_numbers_get_nothing_negative(unquiet):
+    net = fuse_batch_norm(unquiet(random_net(2)).eval())
     lowest = {}
     for name, layer in net.named_modules():
         if isinstance(layer, torch.nn.Conv2d):
@@ -187,8 +176,8 @@ class _Even:
         return self._image
 
 
-def test_reaches_cover_what_the_layers_get_and_depend_on_the_seed_alone():
-    net = _unquiet(random_net(1))
+def test_reaches_cover_what_the_layers_get_and_depend_on_the_seed_alone(unquiet):
+    net = unquiet(random_net(1))
     plan = TrainingPlan(steps=3, batch=2, crop_px=64, seed=4)
     found = calibrate(net, [(1.0, _Even())], plan)
     assert found == calibrate(net, [(1.0, _Even())], plan)
