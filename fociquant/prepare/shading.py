@@ -317,11 +317,14 @@ def _smooth(folded: _Folded, values: np.ndarray, known: np.ndarray) -> np.ndarra
 
 def _medians(values: np.ndarray) -> np.ndarray:
     """Over fields; NaN where fewer than three tell."""
-    enough = np.isfinite(values).sum(axis=0) >= 3
-    out = np.full(values.shape[1], np.nan)
-    if enough.any():
-        out[enough] = np.nanmedian(values[:, enough], axis=0)
-    return out
+    if not len(values):
+        return np.full(values.shape[1], np.nan)
+    told = np.count_nonzero(~np.isnan(values), axis=0)
+    # NaN is sorted last: the middle of the others is known. np.nanmedian takes ten times as long.
+    ordered = np.sort(values, axis=0)
+    places = np.stack([np.maximum(told - 1, 0) // 2, np.minimum(told // 2, len(values) - 1)])
+    middle = np.take_along_axis(ordered, places, axis=0).mean(axis=0)
+    return np.where(np.isfinite(values).sum(axis=0) >= 3, middle, np.nan)
 
 
 def _fit(folded: _Folded, fields: np.ndarray) -> np.ndarray | None:
