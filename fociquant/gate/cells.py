@@ -134,7 +134,7 @@ def gate_objects(
         CellFlag.UNCERTAIN: uncertain,
         CellFlag.DIM_MARKER: dim | out_of_place(objects, facts.marker_map, settings),
         CellFlag.AUTOFLUORESCENT: explained
-        | (score <= of_pigment) & ~uncertain
+        | (score <= of_pigment) & ~uncertain & ~dim
         | (shines > gate.elsewhere) & ((score < CERTAIN_SCORE) | (shines > EXPECTED_ELSEWHERE)),
         CellFlag.FILLED: (ring <= gate.ring) | (ring <= gate.ring_least) & ~saturated,
         CellFlag.HOLLOW: ~saturated

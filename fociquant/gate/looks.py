@@ -1,4 +1,4 @@
-"""What of candidates is compared with the certain cells of their batch."""
+"""What of candidates tells pigment, most of it beside the certain cells of their batch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from fociquant.gate.autofluorescence import own_glow
+from fociquant.gate.autofluorescence import REDDER, own_glow
 from fociquant.model import PhenotypeRule, SectionFacts
 
 GLOW, GLOW_HERE, GRAIN, STRENGTH = "glow", "glow_here", "grain", "strength"
+EXPLAINED = "explained"
 ON_NUCLEUS, ELSEWHERE = "on_nucleus", "elsewhere"
 """Columns of :func:`looks_of`."""
 
-LOOKS = (GLOW, GLOW_HERE, GRAIN, STRENGTH, ON_NUCLEUS, ELSEWHERE)
+PIGMENT_GRAIN = 0.5
+"""What has more in common with autofluorescence (Pearson's r) may be pigment, whose slope is
+steeper than tissue's: of 198 true cells in sections whose pigment is four times as red 1 has more
+and is lost for it, of their macrophages nearly all have 0.75 to 0.99."""
+
+LOOKS = (GLOW, GLOW_HERE, GRAIN, STRENGTH, EXPLAINED, ON_NUCLEUS, ELSEWHERE)
 
 
 def looks_of(
@@ -43,6 +49,10 @@ def looks_of(
         - ``glow_here``: the same in multiples of the surroundings'.
         - ``grain``: how much its pixels in marker and autofluorescence go together, Pearson's r.
         - ``strength``: as given.
+        - ``explained``: part of the marker over the surroundings that the difference in
+          autofluorescence explains, 0 to 1: a cell lies on tissue, which glows on in it, while a
+          macrophage brings its own light. By the slope of pigment where that is redder than
+          tissue and the grain is alike.
         - ``on_nucleus``: marker on the nucleus over that on the rest of the cell, each above the
           surroundings: a protein that fills cells is in their nuclei, pigment never is.
         - ``elsewhere``: light of a nuclear phenotype's channel in the outer 2 µm, where that
@@ -55,6 +65,7 @@ def looks_of(
         found[GLOW_HERE] = _ratio(found[GLOW].to_numpy(), own_glow(objects, facts, of="ring"))
         found[STRENGTH] = strength
         found[GRAIN] = _column(objects, "correlation")
+        found[EXPLAINED] = _explained(objects, strength, facts)
     ground = _column(objects, "marker_ring")
     found[ON_NUCLEUS] = _ratio(
         _column(objects, "marker_on_nucleus") - ground,
@@ -66,6 +77,18 @@ def looks_of(
             light = _column(objects, f"{name}_edge_mean") - _column(objects, f"{name}_ring")
             found[ELSEWHERE] = np.fmax(found[ELSEWHERE], _ratio(light, edge))
     return found
+
+
+def _explained(objects: pd.DataFrame, strength: np.ndarray, facts: SectionFacts) -> np.ndarray:
+    """Part of the marker over the surroundings, 0 to 1; 0 without surroundings."""
+    glow = _column(objects, "autofluorescence_mean") - _column(objects, "autofluorescence_ring")
+    explained = (facts.autofluorescence_slope or 0.0) * np.maximum(glow, 0.0)
+    whole = explained + np.maximum(strength * facts.marker_unit, 0.0)
+    share = np.divide(explained, whole, out=np.zeros(len(whole)), where=whole > 0)
+    if facts.redder > REDDER:
+        alike = _column(objects, "correlation") > PIGMENT_GRAIN
+        share = np.where(alike, np.minimum(facts.redder * share, 1.0), share)
+    return share
 
 
 def _column(objects: pd.DataFrame, name: str) -> np.ndarray:

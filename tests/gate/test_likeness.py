@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from fociquant.gate import Gate, Passing, batch_thresholds, gate_objects
 from fociquant.gate.likeness import Usual, score_of_pigment
-from fociquant.gate.looks import LOOKS
+from fociquant.gate.looks import LOOKS, looks_of
 from fociquant.model import ChannelStats, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
@@ -20,7 +21,7 @@ from fociquant.units import PixelSize
 USUAL = Usual(glow=1.0, strength=40.0, ring=0.7)
 
 
-PLAIN = dict.fromkeys(LOOKS, 1.0) | {"grain": 0.0, "strength": 40.0}
+PLAIN = dict.fromkeys(LOOKS, 1.0) | {"grain": 0.0, "explained": 0.0, "strength": 40.0}
 
 
 def asked(usual=USUAL, *, ring=0.7, **looks):
@@ -36,16 +37,18 @@ def test_what_looks_like_the_certain_cells_is_asked_for_nothing():
 @pytest.mark.parametrize(
     ("signs", "score"),
     [
-        ({"grain": 0.5}, 2.0),
-        ({"glow": 1.5, "glow_here": 2.0}, 2.0),
-        ({"glow": 2.5, "glow_here": 2.5}, 3.2),  # at most 1.8 times as bright
-        ({"strength": 40.0 / math.e}, 1.25),
-        ({"strength": -5.0}, 1.25 * math.log(20.0)),
-        ({"ring": 0.35}, 0.5),
-        ({"ring": -9.0}, 1.5),
+        ({"grain": 0.5}, 1.75),
+        ({"explained": 0.5}, 2.5),
+        ({"glow": 1.5, "glow_here": 2.0}, 1.0),
+        ({"glow": 2.5, "glow_here": 2.5}, 1.6),  # at most 1.8 times as bright
+        ({"strength": 40.0 / math.e}, 0.5),
+        ({"strength": -5.0}, 0.5 * math.log(20.0)),
+        ({"ring": 0.35}, 0.25),
+        ({"ring": -9.0}, 0.75),
         (
-            {"grain": 0.5, "glow": 1.5, "glow_here": 2.0, "strength": 40.0 / math.e, "ring": 0.35},
-            5.75,
+            {"grain": 0.5, "explained": 0.5, "glow": 1.5, "glow_here": 2.0}
+            | {"strength": 40.0 / math.e, "ring": 0.35},
+            6.0,
         ),
     ],
 )  # fmt: skip
@@ -55,25 +58,26 @@ def test_signs_of_pigment_add_up(signs, score):
 
 def test_a_cell_in_bright_tissue_may_glow_as_that_does():
     glowing = {"glow": 1.6, "glow_here": 1.0}
-    assert asked(grain=0.5, **glowing) == pytest.approx(2.0)
+    assert asked(grain=0.5, **glowing) == pytest.approx(1.75)
     # What has the grain of autofluorescence may not.
-    assert asked(grain=0.85, **glowing) == pytest.approx(4 * 0.85 + 4 * 0.6)
+    assert asked(grain=0.85, **glowing) == pytest.approx(3.5 * 0.85 + 2 * 0.6)
     # Nor what lies in a crowd that leaves no surroundings to compare with.
-    assert asked(grain=0.5, glow=1.6, glow_here=math.nan) == pytest.approx(2.0 + 4 * 0.6)
+    assert asked(grain=0.5, glow=1.6, glow_here=math.nan) == pytest.approx(1.75 + 2 * 0.6)
 
 
-def test_what_a_batch_does_not_tell_is_not_asked():
-    assert asked(Usual(), strength=0.1, ring=-1.0) == 0.0
-    assert asked(Usual(), grain=0.5, strength=0.1) == pytest.approx(2.0)
+def test_a_batch_that_does_not_tell_has_cells_as_they_are_elsewhere():
+    assert asked(Usual(), strength=12.0, ring=-1.0) == 0.0
+    assert asked(Usual(), grain=0.5, strength=12.0 / math.e) == pytest.approx(1.75 + 0.5)
     assert asked(grain=0.9, glow=math.nan, glow_here=math.nan) == -math.inf  # no such channel
 
 
 @given(
     st.floats(-1, 1), st.floats(0, 4), st.floats(-10, 400), st.floats(-1, 2),
-    st.floats(0, 1), st.sampled_from(["grain", "glow", "strength", "ring"]),
+    st.floats(0, 1), st.sampled_from(["grain", "glow", "strength", "ring", "explained"]),
 )  # fmt: skip
 def test_no_sign_of_pigment_ever_helps(grain, glow, strength, ring, more, sign):
     signs = {"grain": grain, "glow": glow, "glow_here": glow, "strength": strength, "ring": ring}
+    signs["explained"] = 0.3
     worse = dict(signs)
     worse[sign] += more * (-50.0 if sign == "strength" else -1.0 if sign == "ring" else 1.0)
     worse["glow_here"] = worse["glow"]
@@ -95,7 +99,7 @@ def test_the_certain_cells_of_a_batch_say_what_is_usual():
     # Cells darker than tissue do not make tissue's own glow suspicious.
     assert Usual.of_batch(*batch_of((20, 6.0, 0.7, 0.3, 40.0))).glow == 0.9
     few = Usual.of_batch(*batch_of((19, 6.0, 0.7, 1.2, 40.0), unsure))
-    assert few.glow == 1.0 and math.isnan(few.strength) and math.isnan(few.ring)
+    assert few.glow == 1.0 and few.strength == 12.0 and math.isnan(few.ring)
 
 
 @pytest.mark.parametrize(
@@ -116,15 +120,16 @@ FACTS = SectionFacts(
     outline=np.ones((10, 10), bool),
     artefact=np.zeros((10, 10), bool),
     overview_px=PixelSize.square(8.0),
-    autofluorescence_slope=0.1,
+    autofluorescence_slope=4.0,
 )
 MACROPHAGE = {
-    "label": 1, "y_um": 40.0, "x_um": 40.0, "area_um2": 110.0, "solidity": 0.95, "score_mean": 3.5,
+    "label": 1, "y_um": 40.0, "x_um": 40.0, "area_um2": 110.0, "solidity": 0.95, "score_mean": 4.5,
     "marker_mean": 300.0, "marker_ring": 150.0, "marker_edge_mean": 300.0,
     "marker_core_mean": 260.0, "autofluorescence_mean": 165.0, "autofluorescence_ring": 150.0,
     "correlation": 0.45, "ring_px": 200, "flags": 0,
 }  # fmt: skip
-"""Dim, a little brighter than tissue, and of somewhat alike grain."""
+"""Dim, a little brighter than tissue, which explains two fifths of its marker, and of somewhat
+alike grain."""
 
 
 def flags(usual, **change):
@@ -138,7 +143,7 @@ def test_signs_that_each_alone_would_do_for_a_cell_together_do_not():
     assert flags(USUAL) == ["autofluorescent"]
     assert flags(Usual()) == [""]
     for change in (
-        {"correlation": 0.1}, {"autofluorescence_mean": 140.0}, {"score_mean": 5.0},
+        {"correlation": 0.1}, {"autofluorescence_mean": 140.0}, {"score_mean": 5.5},
         {"marker_mean": 550.0, "marker_edge_mean": 700.0, "marker_core_mean": 270.0},
     ):  # fmt: skip
         assert flags(USUAL, **change) == [""], change
@@ -146,20 +151,45 @@ def test_signs_that_each_alone_would_do_for_a_cell_together_do_not():
     assert flags(USUAL, score_mean=1.0) == ["uncertain"]
 
 
-def section(name, control, number, *row, grain=0.0):
+def section(name, control, number, *row, **signs):
     score, ring, looks = batch_of((number, *row))
     values = np.column_stack([10 * looks["strength"], score, ring])
     places = np.column_stack([np.arange(number) * 200.0, np.zeros(number)])
-    looks = looks.assign(grain=grain)
+    looks = looks.assign(**signs)
     return Passing(name, "", control, 10.0, values, places, looks=looks)
 
 
 def test_such_candidates_of_a_control_do_not_raise_the_gate():
     stained = section("a", False, 40, 7.0, 0.7, 1.0, 40.0)
     dim = (4, 4.5, 0.2, 1.0, 4.0)
-    pigment = section("wt", True, *dim, grain=0.6)
+    pigment = section("wt", True, *dim, grain=0.6, explained=0.4)
     found = batch_thresholds([stained, pigment], settings=GateSettings())[""]
     assert found.gate.usual == USUAL and not found.gate.raised
     assert (found.false_at_floor, found.false_left) == (0, 0)
     plain = section("wt", True, *dim, grain=-1.0)
     assert batch_thresholds([stained, plain], settings=GateSettings())[""].gate.raised
+
+
+@given(
+    st.floats(0.0, 400.0), st.integers(-20, 200), st.sampled_from([None, 4.0, 16.0]),
+    st.floats(-1.0, 1.0),
+)  # fmt: skip
+def test_what_autofluorescence_explains_is_a_part_of_the_marker(excess, glow, pigment, grain):
+    facts = replace(FACTS, pigment_slope=pigment)
+    table = pd.DataFrame(
+        [
+            MACROPHAGE
+            | {"correlation": grain, "autofluorescence_mean": 150.0 + glow}
+            | {"marker_mean": 150.0 + excess}
+        ]
+    )
+    strength = np.array([(excess - 4.0 * glow) / facts.marker_unit])
+    found = looks_of(table, strength, facts, {})["explained"].item()
+    assert 0.0 <= found <= 1.0
+    if glow <= 0:
+        assert found == 0.0
+    elif excess > 4.0 * glow:
+        steeper = 4.0 if pigment == 16.0 and grain > 0.5 else 1.0
+        assert found == pytest.approx(min(steeper * 4.0 * glow / excess, 1.0))
+    else:
+        assert found == 1.0
