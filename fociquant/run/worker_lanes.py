@@ -175,7 +175,10 @@ class ClusterLanes:
 
     def _greet(self, address: str) -> None:
         if self._order.own:
-            self._client.run(desk.ignore_interrupts, workers=[address], wait=False)
+            # It may have died since it was seen.
+            self._client.run(
+                desk.ignore_interrupts, workers=[address], wait=False, on_error="ignore"
+            )
             self._greeted[address] = self._describing(address)
         else:
             # A worker that is sent what it cannot import ends, and says why only in its log.
@@ -194,7 +197,8 @@ class ClusterLanes:
         try:
             described = answer.result(timeout=HELLO_S)
         except NETWORK_ERRORS as error:
-            self._refuse(address, stranger(address, error))
+            if address in self._workers():  # else it died on its words: another one will come
+                self._refuse(address, stranger(address, error))
             return
         except ImportError as error:
             self._refuse(address, stranger(address, error))

@@ -8,6 +8,7 @@ import types
 
 import dask
 import pytest
+from distributed.comm import CommClosedError
 
 from fociquant import __version__
 from fociquant.errors import ClusterError, ClusterLostError, SettingsError
@@ -112,7 +113,7 @@ def test_a_worker_that_died_has_as_long_as_at_the_start_to_be_back(monkeypatch):
     monkeypatch.setattr(cluster, "LocalCluster", start)
     with pytest.raises(ClusterError, match=r"cannot be started: no more processes.*--workers"):
         open_cluster("compact", ComputeSettings(workers=1), images=[], progress=Progress())
-    assert seen == [worker_lanes.START_S] and dask.config.get(name) == before
+    assert seen == [worker_lanes.START_S] * 2 and dask.config.get(name) == before
 
 
 class Deserted:
@@ -141,6 +142,36 @@ def test_a_worker_that_never_answers_is_named(monkeypatch):
     with pytest.raises(ClusterError, match=r"Worker tcp://a:1 has not loaded.*log"):
         lanes.wait(0.05, 1, Progress())
     assert "waiting for workers to load the network: 1" in lanes.notes()
+
+
+class Dying(Deserted):
+    """A client whose only worker dies on its first words, and is replaced by one that lives."""
+
+    def __init__(self):
+        self.there, self.ran = ["tcp://a:1"], []
+
+    def nthreads(self):
+        return dict.fromkeys(self.there, 1)
+
+    def run(self, _, *, workers, wait, on_error):
+        assert not wait and on_error == "ignore"  # it may be gone
+        self.ran += workers
+
+    def submit(self, *_, workers, **__):
+        def result(timeout):
+            if workers == ["tcp://a:1"]:
+                self.there[:] = ["tcp://b:2"]
+                raise CommClosedError("the worker is gone")
+            return SOUND
+
+        return types.SimpleNamespace(done=lambda: True, result=result)
+
+
+def test_a_worker_process_that_dies_while_it_is_greeted_is_replaced():
+    client = Dying()
+    lanes = worker_lanes.ClusterLanes(client, Order("run", "compact", "cpu", 0, own=True), [])
+    lanes.wait(5.0, 1, Progress())
+    assert client.ran == ["tcp://a:1", "tcp://b:2"] and list(lanes.places()) == ["tcp://b:2"]
 
 
 def test_worker_processes_that_never_come_back_end_the_run(monkeypatch):
