@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fociquant.gate.likeness import Usual, score_of_pigment
+from fociquant.gate.pattern import FULL_SCORE, score_with_rim
 
 FROM_CONTROLS, FROM_SECTION = "controls", "section"
 """Values of ``threshold_source``."""
@@ -30,7 +31,10 @@ class Gate:
         1 - core / edge of the marker: 1 for a membrane around an empty cell, 0 for an evenly
         filled one.
     ring_least, ring_most : float
-        What certain cells of the batch have, without an unstained channel.
+        What certain cells of the batch have, without an unstained channel; see also
+        :meth:`lacks_rim`.
+    rim_score : float
+        Likewise: what :func:`~fociquant.gate.pattern.score_with_rim` must exceed.
     on_nucleus : float
         Likewise: marker that they have on their nuclei at least, in multiples of the rest.
     glow, elsewhere : float
@@ -48,6 +52,7 @@ class Gate:
     ring: float = -math.inf
     ring_least: float = -math.inf
     ring_most: float = math.inf
+    rim_score: float = -math.inf
     on_nucleus: float = -math.inf
     glow: float = math.inf
     elsewhere: float = math.inf
@@ -58,6 +63,11 @@ class Gate:
     def ring_asked(self) -> float:
         """The ring that controls or certain cells ask for, whichever is more."""
         return max(self.ring, self.ring_least)
+
+    def lacks_rim(self, score: np.ndarray, ring: np.ndarray) -> np.ndarray:
+        """Which objects have too little of a rim for a cell of the batch, bool (n,)."""
+        sure = score_with_rim(score, ring)
+        return ((ring <= self.ring_least) & (sure <= FULL_SCORE)) | (sure <= self.rim_score)
 
     @property
     def raised(self) -> bool:
@@ -105,7 +115,7 @@ class Passing:
     def left_by(self, gate: Gate) -> Passing:
         """Only what looks as the certain cells of a batch do; without `looks`."""
         score, ring = self.values[:, 1:].T
-        kept = (ring > gate.ring_least) & (ring < gate.ring_most)
+        kept = ~gate.lacks_rim(score, ring) & (ring < gate.ring_most)
         if self.looks is not None:
             kept &= score > score_of_pigment(self.looks, ring, gate.usual)
         return replace(self, values=self.values[kept], places_um=self.places_um[kept], looks=None)

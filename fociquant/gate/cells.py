@@ -136,7 +136,7 @@ def gate_objects(
         CellFlag.AUTOFLUORESCENT: explained
         | (score <= of_pigment) & ~uncertain & ~dim
         | (shines > gate.elsewhere) & ((score < CERTAIN_SCORE) | (shines > EXPECTED_ELSEWHERE)),
-        CellFlag.FILLED: (ring <= gate.ring) | (ring <= gate.ring_least) & ~saturated,
+        CellFlag.FILLED: (ring <= gate.ring) | gate.lacks_rim(score, ring) & ~saturated,
         CellFlag.HOLLOW: ~saturated
         & ((ring >= gate.ring_most) | (looks[ON_NUCLEUS].to_numpy() < gate.on_nucleus)),
         CellFlag.NO_NUCLEUS: _without_nucleus(objects, facts, settings, ranges or {}),

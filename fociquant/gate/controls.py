@@ -40,6 +40,7 @@ from fociquant.gate.pattern import (
     EXPECTED_ELSEWHERE,
     EXPECTED_NUCLEUS,
     EXPECTED_RIM,
+    RIM_SCORE,
     elsewhere_allowed,
     glow_allowed,
     nucleus_asked,
@@ -153,10 +154,12 @@ def _pattern_of(stained: Sequence[Passing], *, unstained: bool, expected: str) -
     if not tells(scores):
         return replace(_expected(expected), elsewhere=EXPECTED_ELSEWHERE)
     least, most = usual_ring(scores, rings)
+    rims = least > -math.inf or (expected == "membrane" and most == math.inf)
     like = (rings > least) & (rings < most)
     return Gate(
         ring_least=least,
         ring_most=most,
+        rim_score=RIM_SCORE if rims else -math.inf,
         on_nucleus=nucleus_asked(scores[like], rings[like], on_nucleus[like]),
         elsewhere=elsewhere_allowed(scores[like], elsewhere[like]),
     )
@@ -165,7 +168,7 @@ def _pattern_of(stained: Sequence[Passing], *, unstained: bool, expected: str) -
 def _expected(pattern: str) -> Gate:
     """What is asked where the batch does not tell."""
     if pattern == "membrane":
-        return Gate(ring_least=EXPECTED_RIM)
+        return Gate(ring_least=EXPECTED_RIM, rim_score=RIM_SCORE)
     return Gate(on_nucleus=EXPECTED_NUCLEUS) if pattern == "full" else Gate()
 
 

@@ -51,9 +51,35 @@ ELSEWHERE_MORE = 4.0
 EXPECTED_RIM, EXPECTED_NUCLEUS = 0.2, 0.7
 """What a cell has at least where the batch does not tell and the study says where its marker is."""
 
+RIM_WORTH, RIM_SCORE = 5.0, 6.0
+"""Without an unstained channel, where cells wear rims: `RIM_WORTH` times its ``ring`` added to the
+score of an object must exceed `RIM_SCORE`. Of 2193 true cells in eight such studies by three
+authors 6 do not, of 2789 macrophages that pass otherwise 1100."""
+
+FULL_SCORE = 7.5
+"""With more than this an object is a cell though it is filled where others wear rims: in studies by
+two of them 34 true cells and 5 false ones that are filled have more."""
+
+LEAST_RIM, MOST_RIM = -0.5, 0.7
+"""Beyond these values ``ring`` says no more."""
+
 EXPECTED_ELSEWHERE = 1.0
 """What there has more light at its edge in the channel of a nuclear phenotype than in the marker's
 is no labelled cell: such cells have 0.5 at most, macrophages 0.3 to 2.6."""
+
+
+def score_with_rim(scores: np.ndarray, rings: np.ndarray) -> np.ndarray:
+    """How sure it is that this is a cell, where cells wear rims.
+
+    Parameters
+    ----------
+    scores, rings : numpy.ndarray of float64, shape (n,)
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n,)
+    """
+    return np.asarray(scores + RIM_WORTH * np.clip(rings, LEAST_RIM, MOST_RIM))
 
 
 def tells(scores: np.ndarray) -> bool:

@@ -53,7 +53,7 @@ def pattern_asked(
     if rims:
         return (
             f"{why} {what} wear the marker as a rim: {number} evenly filled with it, as "
-            f"macrophages are, {verb} not counted."
+            f"macrophages are, or nearly so and not certain, {verb} not counted."
         )
     return (
         f"{why} {what} are full of the marker: {number} with a dark middle, as macrophages have, "

@@ -155,6 +155,10 @@ def test_the_bound_is_the_rule_of_three():
     assert upper_bound(0, 0.0) == math.inf
 
 
+RIMS = {"ring_least": 0.6 - 0.3, "rim_score": 6.0}
+"""What cells with rims ask of others."""
+
+
 def batch_of_cells(number=40, *, usual=0.6, odd=0.05, odd_cells=3, **how):
     """Certain cells, and less certain candidates that wear the marker otherwise."""
     rings = [usual] * number + [odd] * odd_cells
@@ -165,7 +169,7 @@ def batch_of_cells(number=40, *, usual=0.6, odd=0.05, odd_cells=3, **how):
 @pytest.mark.parametrize(
     ("usual", "odd", "gate", "told"),
     [
-        (0.6, 0.05, {"ring_least": 0.6 - 0.3}, "3 candidates evenly filled"),
+        (0.6, 0.05, RIMS, "3 candidates evenly filled"),
         (-0.3, 0.2, {"ring_most": -0.3 + 0.3}, "3 candidates with a dark middle"),
     ],
 )
@@ -183,7 +187,7 @@ def test_without_an_unstained_channel_candidates_wear_the_marker_as_certain_cell
         batch_of_cells(unstained=True),
         batch_of_cells(29, unstained=False),
         batch_of_cells(usual=0.15, unstained=False),
-        batch_of_cells(40, odd_cells=0, unstained=False).left_by(Gate(ring_least=0.7)),
+        batch_of_cells(40, odd_cells=0, unstained=False).left_by(Gate(rim_score=99.0)),
         section("a", [9.0] * 40, scores=7.0, rings=[0.6] * 35 + [0.0] * 5, unstained=False),
         section("a", [9.0] * 40, scores=5.9, rings=0.6, unstained=False),
     ],
@@ -217,17 +221,22 @@ def test_controls_are_judged_after_the_pattern():
     control = {"control": True, "unstained": False}
     filled = section("wt", [9.0, 12.0], rings=[0.0, 0.1], **control)
     one = threshold(batch_of_cells(unstained=False), filled)
-    assert one.gate == Gate(ring_least=0.3) and one.source == "controls"
+    assert one.gate == Gate(**RIMS) and one.source == "controls"
     assert (one.false_at_floor, one.false_left) == (0, 0)
-    # A rim among them still raises the gate.
-    rim = section("wt", [3.0, 9.0], rings=[0.4, 0.0], **control)
-    one = threshold(batch_of_cells(unstained=False), rim)
-    assert one.gate == Gate(marker=3.0, ring_least=0.3)
+    # A rim among them still raises the gate, if the network is sure enough.
+    for score, raised in ((4.5, {"marker": 3.0}), (3.9, {})):
+        rim = section("wt", [3.0, 9.0], scores=score, rings=[0.4, 0.0], **control)
+        one = threshold(batch_of_cells(unstained=False), rim)
+        assert one.gate == Gate(**RIMS | raised)
 
 
 @pytest.mark.parametrize(
     ("expected", "gate"),
-    [("membrane", {"ring_least": 0.2}), ("full", {"on_nucleus": 0.7}), ("unknown", {})],
+    [
+        ("membrane", {"ring_least": 0.2, "rim_score": 6.0}),
+        ("full", {"on_nucleus": 0.7}),
+        ("unknown", {}),
+    ],
 )
 def test_few_certain_cells_leave_the_pattern_to_what_the_preset_expects(expected, gate):
     settings = GateSettings(expected_pattern=expected)
@@ -236,7 +245,10 @@ def test_few_certain_cells_leave_the_pattern_to_what_the_preset_expects(expected
     assert one.gate == Gate(elsewhere=1.0, **gate)
     assert any(f"({expected})" in text for text in one.warnings) == bool(gate)
     many = batch_thresholds([batch_of_cells(unstained=False)], settings=settings)[""]
-    assert many.gate == Gate(ring_least=0.3)
+    assert many.gate == Gate(**RIMS)
+    mixed = section("a", [9.0] * 40, scores=7.0, rings=[0.6] * 35 + [0.0] * 5, unstained=False)
+    one = batch_thresholds([mixed], settings=settings)[""]
+    assert one.gate == Gate(rim_score=6.0 if expected == "membrane" else -math.inf)
     channel = batch_thresholds([batch_of_cells(29, unstained=True)], settings=settings)[""]
     assert channel.gate == FLOOR
 
@@ -258,7 +270,7 @@ def test_cells_full_of_marker_have_it_on_their_nuclei():
     full = looked_at(batch_of_cells(usual=-0.1, odd=0.1, unstained=False), on_nucleus=on_nucleus)
     assert threshold(full).gate == Gate(ring_most=-0.1 + 0.3, on_nucleus=0.8)
     rims = looked_at(batch_of_cells(unstained=False), on_nucleus=on_nucleus)
-    assert threshold(rims).gate == Gate(ring_least=0.3)
+    assert threshold(rims).gate == Gate(**RIMS)
     of_two_kinds = looked_at(full, on_nucleus=np.r_[np.full(6, 0.3), np.full(37, 1.0)])
     assert threshold(of_two_kinds).gate == Gate(ring_most=-0.1 + 0.3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fociquant.flags import CellFlag
 from fociquant.gate import Gate, Passing, batch_thresholds, gate_objects
 from fociquant.gate.likeness import Usual, score_of_pigment
 from fociquant.gate.looks import LOOKS, looks_of
+from fociquant.gate.pattern import score_with_rim
 from fociquant.model import ChannelStats, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
@@ -193,3 +196,39 @@ def test_what_autofluorescence_explains_is_a_part_of_the_marker(excess, glow, pi
         assert found == pytest.approx(min(steeper * 4.0 * glow / excess, 1.0))
     else:
         assert found == 1.0
+
+
+@given(st.floats(-5, 10), st.floats(-1, 2), st.floats(0, 5))
+def test_more_score_or_more_of_a_rim_is_never_worse(score, ring, more):
+    rim = lambda *one: score_with_rim(*map(np.array, one)).item()  # noqa: E731
+    assert rim(score + more, ring) >= rim(score, ring)
+    assert rim(score, ring + more) >= rim(score, ring)
+
+
+@pytest.mark.parametrize(("score", "core", "expected"), [
+    (4.5, 210.0, [""]),  # a ring of 0.6
+    (4.5, 270.0, ["filled"]),  # of 0.2: 4.5 and five times that are less than 6
+    (5.5, 270.0, [""]), (4.5, 350.0, ["filled"]),
+])  # fmt: skip
+def test_without_an_unstained_channel_a_rim_and_certainty_make_up_for_each_other(
+    score, core, expected
+):
+    one = MACROPHAGE | {"score_mean": score, "marker_core_mean": core}
+    table = pd.DataFrame([one]).drop(columns=["autofluorescence_mean", "autofluorescence_ring"])
+    facts = replace(FACTS, stats={"marker": STATS}, autofluorescence_slope=None)
+    judge = partial(gate_objects, facts=facts, phenotypes=(), settings=GateSettings())
+    asked = Gate(rim_score=6.0)
+    assert judge(table, gate=asked)["flags"].tolist() == expected
+    assert judge(table)["flags"].tolist() == [""]
+    # What is as bright as the camera can tell is as bright in the middle, whatever it wears.
+    saturated = table.assign(flags=int(CellFlag.SATURATED))
+    assert judge(saturated, gate=asked)["flags"].tolist() == ["saturated"]
+
+
+@pytest.mark.parametrize(
+    ("score", "ring", "lacks"),
+    [(7.0, 0.05, True), (7.0, 0.2, False), (5.0, 0.35, False), (4.0, 0.35, True)],
+)
+def test_a_cell_beyond_doubt_may_be_filled_where_others_wear_rims(score, ring, lacks):
+    gate = Gate(ring_least=0.3, rim_score=6.0)
+    assert gate.lacks_rim(np.array([score]), np.array([ring])).tolist() == [lacks]
