@@ -93,6 +93,7 @@ def is_explained(
     settings: GateSettings,
     *,
     ring: np.ndarray,
+    full: np.ndarray,
     most_glow: float = math.inf,
     pigment: float = math.nan,
 ) -> np.ndarray:
@@ -115,6 +116,8 @@ def is_explained(
         Uses ``autofluorescence_ratio``, ``pigment_ratio`` and ``certain_score``.
     ring : numpy.ndarray of float64, shape (n,)
         1 - core / edge of the marker.
+    full : numpy.ndarray of bool, shape (n,)
+        What is brightest on its nucleus, of :func:`~fociquant.gate.looks.fills_its_nucleus`.
     pigment : float
         Slope of pigment over that of tissue in the batch; NaN: the section's own is taken.
     most_glow : float
@@ -138,6 +141,7 @@ def is_explained(
     alike = grain > np.where(certain, SAME_GRAIN, UNSURE_GRAIN)
     alike &= ~(beyond_doubt & (ring > BLED_RING) & (grain < BLED_GRAIN))
     alike |= _glows(own, grain, beyond_doubt, most_glow)
+    alike &= ~full
     ratio = settings.pigment_ratio * np.where(certain, 1.0, UNSURE_MORE)
     more = np.maximum(ratio, settings.autofluorescence_ratio) - 1.0
     limit = np.where(alike, more * over_ring, (settings.autofluorescence_ratio - 1.0) * glow)

@@ -25,7 +25,7 @@ from fociquant.gate.autofluorescence import (
 from fociquant.gate.batch import Gate
 from fociquant.gate.halves import other_halves
 from fociquant.gate.likeness import score_of_pigment
-from fociquant.gate.looks import ELSEWHERE, ON_NUCLEUS, looks_of
+from fociquant.gate.looks import ELSEWHERE, ON_NUCLEUS, fills_its_nucleus, looks_of
 from fociquant.gate.pattern import CERTAIN_SCORE, EXPECTED_ELSEWHERE
 from fociquant.gate.phenotypes import judge_phenotype
 from fociquant.gate.standout import out_of_place
@@ -110,6 +110,8 @@ def gate_objects(
     bits = objects["flags"].to_numpy(np.int64).copy()
     saturated = bits & int(CellFlag.SATURATED) != 0  # as bright in the middle, whatever it wears
     dim = unexplained <= needed
+    strength = unexplained / facts.marker_unit
+    looks = looks_of(objects, strength, facts, rules or {})
     explained = is_explained(
         objects,
         autofluorescence,
@@ -117,13 +119,12 @@ def gate_objects(
         facts,
         settings,
         ring=ring,
+        full=fills_its_nucleus(looks, ring),
         most_glow=gate.glow,
         pigment=gate.pigment,
     )
     # Told once: what stands out of its surroundings and is explained, as autofluorescent.
     dim &= ~(explained & (excess > needed))
-    strength = unexplained / facts.marker_unit
-    looks = looks_of(objects, strength, facts, rules or {})
     shines = looks[ELSEWHERE].to_numpy()
     of_pigment = score_of_pigment(looks, ring, gate.usual)
     least = _needed_score(facts, settings)

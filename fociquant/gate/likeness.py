@@ -13,7 +13,14 @@ import numpy as np
 import pandas as pd
 
 from fociquant.gate.autofluorescence import SAME_GRAIN
-from fociquant.gate.looks import EXPLAINED, GLOW, GLOW_HERE, GRAIN, STRENGTH
+from fociquant.gate.looks import (
+    EXPLAINED,
+    GLOW,
+    GLOW_HERE,
+    GRAIN,
+    STRENGTH,
+    fills_its_nucleus,
+)
 from fociquant.gate.pattern import GLOW_CELLS, ODD_FRACTION, PATTERN_SCORE
 
 PER_GRAIN, PER_EXPLAINED, PER_GLOW, PER_DIMNESS, PER_RING = 3.5, 5.0, 2.0, 0.5, 0.5
@@ -97,7 +104,7 @@ def score_of_pigment(looks: pd.DataFrame, ring: np.ndarray, usual: Usual) -> np.
     Returns
     -------
     numpy.ndarray of float64, shape (n,)
-        -inf without an unstained channel.
+        -inf without an unstained channel, and for what is brightest on its nucleus.
     """
     grain = np.nan_to_num(looks[GRAIN].to_numpy())
     glow = looks[GLOW].to_numpy() / usual.glow
@@ -109,4 +116,5 @@ def score_of_pigment(looks: pd.DataFrame, ring: np.ndarray, usual: Usual) -> np.
     asked -= PER_DIMNESS * np.log(np.clip(share, LEAST_MARKER, 1.0))
     if math.isfinite(usual.ring):
         asked += PER_RING * (1.0 - np.clip(ring / usual.ring, LEAST_RIM, 1.0))
-    return np.where(np.isfinite(glow), asked, -math.inf)
+    known = np.isfinite(glow) & ~fills_its_nucleus(looks, ring)
+    return np.where(known, asked, -math.inf)

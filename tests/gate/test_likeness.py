@@ -232,3 +232,24 @@ def test_without_an_unstained_channel_a_rim_and_certainty_make_up_for_each_other
 def test_a_cell_beyond_doubt_may_be_filled_where_others_wear_rims(score, ring, lacks):
     gate = Gate(ring_least=0.3, rim_score=6.0)
     assert gate.lacks_rim(np.array([score]), np.array([ring])).tolist() == [lacks]
+
+
+FULL = {
+    "marker_mean": 350.0, "marker_edge_mean": 300.0, "marker_core_mean": 420.0,
+    "marker_on_nucleus": 420.0, "marker_off_nucleus": 330.0,
+}  # fmt: skip
+"""Brightest in its middle, and on its nucleus: 1.5 times as bright as on the rest."""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, [""]),
+        ({"marker_on_nucleus": 330.0}, ["autofluorescent"]),  # as bright there as elsewhere
+        ({"marker_core_mean": 310.0}, ["autofluorescent"]),  # hardly brighter in its middle
+        ({"correlation": 0.95}, ["autofluorescent"]),  # one substance with autofluorescence
+    ],
+)
+def test_what_fills_its_nucleus_with_marker_is_no_pigment(change, expected):
+    signs = {"correlation": 0.75, "score_mean": 3.9}
+    assert flags(Usual(), **FULL | signs | change) == expected
