@@ -60,7 +60,7 @@ FULL_SCORE = 7.5
 """With more than this an object is a cell though it is filled where others wear rims: in studies by
 two of them 34 true cells and 5 false ones that are filled have more."""
 
-LEAST_RIM, MOST_RIM = -0.5, 0.7
+LEAST_RING, MOST_RING = -0.5, 0.7
 """Beyond these values ``ring`` says no more."""
 
 EXPECTED_ELSEWHERE = 1.0
@@ -79,7 +79,7 @@ def score_with_rim(scores: np.ndarray, rings: np.ndarray) -> np.ndarray:
     -------
     numpy.ndarray of float64, shape (n,)
     """
-    return np.asarray(scores + RIM_WORTH * np.clip(rings, LEAST_RIM, MOST_RIM))
+    return np.asarray(scores + RIM_WORTH * np.clip(rings, LEAST_RING, MOST_RING))
 
 
 def tells(scores: np.ndarray) -> bool:

@@ -10,11 +10,11 @@ import logging
 import re
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import dask.config
 from distributed import Client, LocalCluster
@@ -104,19 +104,20 @@ def _of_this_computer(
     )
     cleaning.enter_context(dask.config.set({LOST_WORKER: START_S}))
     cluster = _started(
-        {
-            "n_workers": how.workers,
-            "threads_per_worker": share.lanes,
-            "processes": True,
-            "host": "127.0.0.1",
-            "protocol": "tcp",
-            "scheduler_port": 0,
-            "dashboard_address": "127.0.0.1:0",
-            "scheduler_kwargs": {"dashboard": False},
-            "memory_limit": 0,
-            "local_directory": scratch,
-            "silence_logs": logging.CRITICAL,
-        }
+        partial(
+            LocalCluster,
+            n_workers=how.workers,
+            threads_per_worker=share.lanes,
+            processes=True,
+            host="127.0.0.1",
+            protocol="tcp",
+            scheduler_port=0,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            memory_limit=0,
+            local_directory=scratch,
+            silence_logs=logging.CRITICAL,
+        )
     )
     cleaning.callback(_close, cluster.close, timeout=CLOSE_S)
     client = Client(cluster, timeout=CONNECT_S, set_as_default=False)
@@ -124,13 +125,13 @@ def _of_this_computer(
     return ClusterLanes(client, order, images)
 
 
-def _started(how: Mapping[str, Any], *, again: bool = True) -> LocalCluster:
+def _started(start: Callable[[], LocalCluster], *, again: bool = True) -> LocalCluster:
     """Worker processes; `again` from the beginning if one of them dies before it is there."""
     try:
-        return LocalCluster(**how)
+        return start()
     except NETWORK_ERRORS as error:
         if again:
-            return _started(how, again=False)
+            return _started(start, again=False)
         raise ClusterError(
             f"worker processes cannot be started: {error}. Run without --workers."
         ) from error
