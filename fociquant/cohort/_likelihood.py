@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import gammaln
 
 CV_GRID = np.geomspace(0.05, 4.0, 45)
@@ -169,6 +168,8 @@ class SharedSpread:
         return tuple(self._quantile(p, centre, arm, reference) for p in probabilities)
 
     def _quantile(self, p: float, centre: float, arm: object, reference: object) -> float:
+        from scipy.optimize import brentq  # slow to import, and needed with several arms only
+
         def error(log_ratio: float) -> float:
             return self.probability_below(log_ratio, arm, reference) - p
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from fociquant.flags import REJECTING, CellFlag, flag_names
@@ -268,9 +267,8 @@ def _beside_a_lumen(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
     """Whether the centre lies where the lining of an airway would be."""
     if facts.lumen is None or not facts.lumen.any():
         return np.zeros(len(objects), bool)
-    pixel = facts.overview_px
-    away = distance_transform_edt(~facts.lumen, sampling=(pixel.y, pixel.x))
-    return _mask_at(objects, away <= LUMEN_REACH_UM, pixel, outside=False)
+    places = _places_on(facts.lumen, objects, facts.overview_px)
+    return _is_near(facts.lumen, places, LUMEN_REACH_UM, facts.overview_px)
 
 
 def _without_nucleus(
@@ -304,11 +302,30 @@ def _outside_region(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
 
 def _off_tissue(objects: pd.DataFrame, facts: SectionFacts, settings: GateSettings) -> np.ndarray:
     """Whether the centre lies outside the lung; nothing does where no lung was found at all."""
-    if not facts.outline.any():
-        return np.zeros(len(objects), bool)
-    pixel = facts.overview_px
-    outside = distance_transform_edt(~facts.outline, sampling=(pixel.y, pixel.x))
-    return ~_mask_at(objects, outside <= settings.tissue_reach_um, pixel, outside=False)
+    off = np.zeros(len(objects), bool)
+    outline, pixel = facts.outline, facts.overview_px
+    if not outline.any():
+        return off
+    places = _places_on(outline, objects, pixel)
+    outside = ~outline[places[:, 0], places[:, 1]]
+    off[outside] = ~_is_near(outline, places[outside], settings.tissue_reach_um, pixel)
+    return off
+
+
+def _is_near(mask: np.ndarray, places: np.ndarray, um: float, pixel: PixelSize) -> np.ndarray:
+    """Whether the mask has a pixel at most so far from each place, between pixel centres.
+
+    The same as by distances of the whole mask, of which only few are asked for.
+    """
+    reach_y, reach_x = (min(int(um / edge), size) for edge, size in
+                        zip((pixel.y, pixel.x), mask.shape, strict=True))  # fmt: skip
+    padded = np.pad(mask, ((reach_y, reach_y), (reach_x, reach_x)))
+    dy, dx = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
+    disc = np.sqrt((dy * pixel.y) ** 2 + (dx * pixel.x) ** 2) <= um
+    near = np.zeros(len(places), bool)
+    for y, x in zip(*np.nonzero(disc), strict=True):
+        near |= padded[places[:, 0] + y, places[:, 1] + x]
+    return near
 
 
 def _mask_at(
@@ -317,7 +334,12 @@ def _mask_at(
     """The mask's value under every object's centre; `outside` beyond the mask."""
     if not len(objects) or not mask.size:
         return np.full(len(objects), outside)
+    places = _places_on(mask, objects, pixel)
+    return np.asarray(mask[places[:, 0], places[:, 1]])
+
+
+def _places_on(mask: np.ndarray, objects: pd.DataFrame, pixel: PixelSize) -> np.ndarray:
+    """Row and column of the mask's pixel under every object's centre, int64 (n, 2)."""
     places = np.floor(pixel.to_px(objects[["y_um", "x_um"]].to_numpy())).astype(np.int64)
     # The overview may be a fraction of a pixel smaller than the image.
-    inside = np.clip(places, 0, np.array(mask.shape) - 1)
-    return np.asarray(mask[inside[:, 0], inside[:, 1]])
+    return np.asarray(np.clip(places, 0, np.array(mask.shape) - 1))

@@ -58,6 +58,37 @@ BRIGHT_PERCENTILE = 99.0
 
 
 @dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which place of which field every pixel of the lung is; the same for all channels.
+
+    Parameters
+    ----------
+    y, x : numpy.ndarray, shape (bins,)
+        Places, -1 to 1.
+    index : numpy.ndarray of int, shape (p,)
+        Field times places plus place of each pixel of the lung, in raster order.
+    usable : numpy.ndarray of bool, shape (fields,)
+        Fields with enough lung.
+    count : numpy.ndarray, shape (usable fields, bins)
+        Pixels of each place; NaN where too little is lung.
+    group : numpy.ndarray of int, shape (usable fields,)
+    """
+
+    y: np.ndarray
+    x: np.ndarray
+    index: np.ndarray
+    usable: np.ndarray
+    count: np.ndarray
+    group: np.ndarray
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sums of values (p,) over the places of the usable fields."""
+        shape = len(self.usable), len(self.y)
+        total = np.bincount(self.index, values, shape[0] * shape[1])
+        return np.asarray(total.reshape(shape)[self.usable])
+
+
+@dataclass(frozen=True, slots=True)
 class _Folded:
     """Fields laid over each other; one row per usable field, one column per place.
 
@@ -123,8 +154,11 @@ def find_shading(
     for fields in find_fields(list(planes.values()), outline, pixel_um=pixel_um):
         n = max(int(min(edge for edge in (fields.y.period, fields.x.period) if edge)
                     / PIXELS_PER_FIELD), 1)  # fmt: skip
-        inside, small = _binned(outline, n) == 1.0, fields.over(n)
-        curve = partial(_curve_of, planes, inside=inside, fields=small, n=n)
+        inside = _binned(outline, n) == 1.0
+        layout = _layout(inside, fields.over(n))
+        if layout is None:
+            continue
+        curve = partial(_curve_of, planes, inside=inside, layout=layout, n=n)
         curves = each(curve, planes)
         known = {
             role: curve for role, curve in zip(planes, curves, strict=True) if curve is not None
@@ -200,16 +234,17 @@ def _shading(curve: _Curve, fields: Fields, factor: int, top: float) -> Shading:
 
 
 def _curve_of(
-    planes: Mapping[str, np.ndarray], role: str, *, inside: np.ndarray, fields: Fields, n: int
+    planes: Mapping[str, np.ndarray], role: str, *, inside: np.ndarray, layout: _Layout, n: int
 ) -> _Curve | None:
-    return _curve(_binned(planes[role], n), inside, fields)
+    plane = planes[role]
+    values = plane[inside].astype(np.float64) if n == 1 else _binned(plane, n)[inside]
+    return _curve(values, layout)
 
 
-def _curve(plane: np.ndarray, outline: np.ndarray, fields: Fields) -> _Curve | None:
-    folded = _fold(plane, outline, fields) if outline.any() else None
-    if folded is None:
-        return None
-    lowest, low = (float(v) for v in np.percentile(plane[outline], (0, 1)))
+def _curve(values: np.ndarray, layout: _Layout) -> _Curve | None:
+    """Of the light of all pixels of the lung, float64 (p,); changed in place."""
+    lowest, low, top = (float(v) for v in np.percentile(values, (0, 1, BRIGHT_PERCENTILE)))
+    folded = _fold(values, top, layout)
     dark = _dark_level(folded, min(lowest, 0.0), low)
     relative = _relative(folded.light - dark)
     folded = replace(folded, light=relative)
@@ -217,13 +252,15 @@ def _curve(plane: np.ndarray, outline: np.ndarray, fields: Fields) -> _Curve | N
     return None if terms is None else _Curve(terms, dark, *_predicts(folded))
 
 
-def _fold(plane: np.ndarray, outline: np.ndarray, fields: Fields) -> _Folded | None:
-    """Sums over the places of each field; None with too few fields."""
+def _layout(outline: np.ndarray, fields: Fields) -> _Layout | None:
+    """Fields laid over the lung; None with too few of them."""
+    if not outline.any():
+        return None
     edge = max(fields.y.period, fields.x.period)
     (row, v), (column, u) = (
         # Along an axis without borders fields are as long as they are wide.
         (axis if axis.period else Axis(edge)).place(np.arange(size) + 0.5)
-        for axis, size in zip((fields.y, fields.x), plane.shape, strict=True)
+        for axis, size in zip((fields.y, fields.x), outline.shape, strict=True)
     )
     bins = [BINS if axis.period else 1 for axis in (fields.y, fields.x)]
     by, bx = (np.minimum(((p + 1) / 2 * n).astype(np.int64), n - 1)
@@ -235,26 +272,27 @@ def _fold(plane: np.ndarray, outline: np.ndarray, fields: Fields) -> _Folded | N
     index += by[:, None] * bins[1] + bx
     number = (int(row.max()) + 1) * columns * places
     whole = np.bincount(index.ravel(), minlength=number).reshape(-1, places).max(axis=0)
-    inside, light = index[outline], plane[outline].astype(np.float64, copy=False)
-    del index  # as large as the section's overview in double precision, like what follows
-    np.minimum(light, np.percentile(light, BRIGHT_PERCENTILE), out=light)
-    count = np.bincount(inside, None, number).reshape(-1, places)
-    total = np.bincount(inside, light, number).reshape(-1, places)
-    light *= light
-    square = np.bincount(inside, light, number).reshape(-1, places)
-    del inside, light
+    index = index[outline]
+    count = np.bincount(index, minlength=number).reshape(-1, places)
     # A place counts where most of it is lung, a field where most places do.
     ok = (count >= 0.5 * whole) & (count >= 2)
     usable = _covered(ok.mean(axis=1))
     if np.count_nonzero(usable) < LEAST_FIELDS or _too_few_strips(usable, columns, bins):
         return None
-    count = np.where(ok, count, np.nan)[usable]
-    mean = total[usable] / count
-    spread = np.sqrt(np.maximum(square[usable] / count - mean**2, 0.0))
     group = _quarters(*np.divmod(np.flatnonzero(usable), columns), bins)
     centres = [(np.arange(n) + 0.5) * 2.0 / n - 1.0 for n in bins]
     y, x = (part.ravel() for part in np.meshgrid(*centres, indexing="ij"))
-    return _Folded(y, x, mean, spread, group)
+    return _Layout(y, x, index, usable, np.where(ok, count, np.nan)[usable], group)
+
+
+def _fold(values: np.ndarray, top: float, layout: _Layout) -> _Folded:
+    """Fields laid over each other; `values` are changed in place."""
+    np.minimum(values, top, out=values)
+    mean = layout.sums(values) / layout.count
+    values *= values
+    square = layout.sums(values) / layout.count
+    spread = np.sqrt(np.maximum(square - mean**2, 0.0))
+    return _Folded(layout.y, layout.x, mean, spread, layout.group)
 
 
 def _quarters(row: np.ndarray, column: np.ndarray, bins: list[int]) -> np.ndarray:

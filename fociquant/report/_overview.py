@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,16 @@ OUTLINE_COLOUR = (1.0, 1.0, 1.0)
 ARTEFACT_COLOUR = (1.0, 0.3, 0.8)
 
 STRIP_ROWS = 256
-"""Rows that are coloured at once: in double precision they take eight times their picture."""
+"""Rows that are coloured at once: as light they take four times their picture."""
 
 COMPRESSION = 4
 """Of 9: the file is up to 6 % larger than with zlib's own 6, and made in half the time."""
 
 PERCENTILES = (1.0, 99.7)
 """Of each channel, that become black and full colour."""
+
+ASKED_PX = 1 << 20
+"""From about so many pixels of a channel these are found."""
 
 
 def write_overview(
@@ -67,27 +71,40 @@ def write_overview(
 
 def _coloured(planes: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """All roles in their colours, uint8 (h, w, 3)."""
-    ends = {role: _ends(plane) for role, plane in planes.items() if np.isfinite(plane).any()}
+    ends = {role: _ends(plane) for role, plane in planes.items()}
     picture = np.empty((*shape, 3), np.uint8)
     for top in range(0, shape[0], STRIP_ROWS):
         rows = slice(top, top + STRIP_ROWS)
-        light = np.zeros((*picture[rows].shape[:2], 3))
-        for role, (low, high) in ends.items():
-            stretched = _stretched(planes[role][rows], low, high)
-            light += stretched[:, :, None] * np.array(COLOURS[role])
-        picture[rows] = (np.clip(light, 0.0, 1.0) * 255.0).astype(np.uint8)
+        light = np.zeros((3, *picture[rows].shape[:2]), np.float32)
+        for role, found in ends.items():
+            if found is None:
+                continue
+            stretched = _stretched(planes[role][rows], *found)
+            for colour, share in zip(light, COLOURS[role], strict=True):
+                if share:
+                    colour += stretched * np.float32(share)
+        np.minimum(light, 1.0, out=light)
+        light *= 255.0
+        picture[rows] = np.moveaxis(light, 0, -1)
     return picture
 
 
-def _ends(plane: np.ndarray) -> tuple[Any, Any]:
-    """What becomes black and full colour; at least one pixel is finite."""
-    low, high = np.percentile(plane[np.isfinite(plane)], PERCENTILES)
+def _ends(plane: np.ndarray) -> tuple[Any, Any] | None:
+    """What becomes black and full colour; None where no pixel is finite."""
+    step = max(math.isqrt(plane.size // ASKED_PX), 1)
+    asked = plane[::step, ::step]
+    finite = asked[np.isfinite(asked)]
+    if not finite.size:
+        return None
+    low, high = np.percentile(finite, PERCENTILES)
     return low, high
 
 
 def _stretched(plane: np.ndarray, low: Any, high: Any) -> np.ndarray:
-    stretched = (plane - low) / max(float(high - low), 1e-9)
-    return np.clip(np.nan_to_num(stretched), 0.0, 1.0)
+    stretched = plane.astype(np.float32)
+    stretched -= np.float32(low)
+    stretched /= np.float32(max(float(high - low), 1e-9))
+    return np.clip(np.nan_to_num(stretched, copy=False), 0.0, 1.0, out=stretched)
 
 
 def _edge(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
