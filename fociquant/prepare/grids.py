@@ -17,6 +17,9 @@ simulated lobes: the area inside the outline is off by 0.1 % at 2 µm, 0.3-0.6 %
 FINE_PX, MEDIUM_PX = 1 << 20, 1 << 22
 """Largest number of pixels of those grids."""
 
+STRIP_ROWS = 64
+"""Rows of such a grid that are worked on together: in double precision they stay in a cache."""
+
 
 def tissue_factor(shape: tuple[int, int], pixel_size: PixelSize, overview_factor: int) -> int:
     """Full-resolution pixels per pixel of the grid on which tissue is found.
@@ -59,23 +62,33 @@ def coarser(overview: Overview, n: int, shape: tuple[int, int]) -> Overview:
     """
     if n == 1:
         return overview
-    weights = pixels_under(overview, shape)
-    total = block_sums(weights, n)
-    image = np.empty((len(overview.image), *total.shape), np.float32)
-    for plane, fine in zip(image, overview.image, strict=True):
-        plane[:] = block_sums(fine * weights, n) / total
+    height, width = overview.image.shape[1:]
+    image = np.empty((len(overview.image), -(-height // n), -(-width // n)), np.float32)
+    rows = -(-STRIP_ROWS // n)
+    for top in range(0, image.shape[1], rows):
+        strip = slice(top * n, (top + rows) * n)
+        weights = pixels_under(overview, shape, strip)
+        total = block_sums(weights, n)
+        for plane, fine in zip(image, overview.image, strict=True):
+            plane[top : top + rows] = block_sums(fine[strip] * weights, n) / total
     return Overview(
         image, overview.factor * n, overview.level, overview.refused, overview.not_finite
     )
 
 
-def pixels_under(overview: Overview, shape: tuple[int, int]) -> np.ndarray:
-    """Full-resolution pixels under each pixel of an overview (h, w): fewer at the far edges."""
+def pixels_under(
+    overview: Overview, shape: tuple[int, int], rows: slice = slice(None)
+) -> np.ndarray:
+    """Full-resolution pixels under each pixel of an overview, float64: fewer at the far edges.
+
+    Of all of it (h, w), or of some rows.
+    """
     counts = [
-        np.clip(size - np.arange(blocks) * overview.factor, 0, overview.factor)
+        np.clip(size - np.arange(blocks) * overview.factor, 0, overview.factor).astype(np.float64)
         for size, blocks in zip(shape, overview.image.shape[1:], strict=True)
     ]
-    return np.maximum(np.outer(*counts), 1).astype(np.float64)
+    under = np.outer(counts[0][rows], counts[1])
+    return np.maximum(under, 1.0, out=under)
 
 
 def block_sums(plane: np.ndarray, n: int) -> np.ndarray:
