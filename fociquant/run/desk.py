@@ -104,9 +104,11 @@ async def end(run: str) -> None:
 
 
 async def ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; a run itself tells its workers to end."""
+    """What ends a terminal's processes reaches all; a run itself tells its workers to end."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for name in ("SIGINT", "SIGHUP"):
+            if number := signal.Signals.__members__.get(name):  # no SIGHUP on Windows
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _desk(order: Order) -> Desk | None:

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     # What works on tables is loaded while the first pixels are read, see `fociquant.run.ahead`.
     from fociquant.run.tables import TableInputs, Tables
 
+ENDINGS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP")
+           if name in signal.Signals.__members__]  # fmt: skip
+"""What asks a run to end: Ctrl-C, a batch system, a terminal that closes (not on Windows)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -267,14 +271,15 @@ def _count_all(
 
 @contextmanager
 def _stop_on_interrupt(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C, or a batch system's request to end, keeps what is done and ends soon.
+    """The first of :data:`ENDINGS` keeps what is done and ends soon; the second is Python's own.
 
-    The second is Python's own.
+    Those that were told to be ignored are: ``nohup`` and shells do so for what shall go on.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in ENDINGS}
+    previous = {number: how for number, how in previous.items() if how != signal.SIG_IGN}
 
     def ask(number: int, frame: object) -> None:
         stop.set()

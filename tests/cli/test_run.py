@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,13 +41,21 @@ main(arguments)
 """The command line with small lattices and a segmenter that takes its time."""
 
 
-def start(study: Path, out: Path, *, delay: float = 0.0) -> subprocess.Popen:
+def start(
+    study: Path, out: Path, *, delay: float = 0.0, ignoring: Sequence[signal.Signals] = ()
+) -> subprocess.Popen:
     arguments = ["run", str(study), "--out", str(out), "--threads", "2", "--block", "256"]
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(delay), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    # A process begins with the signals ignored that the one before ignores.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignoring}
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(delay), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    finally:
+        for number, how in before.items():
+            signal.signal(number, how)
 
 
 def finished(process: subprocess.Popen) -> tuple[int, str, str]:
@@ -80,16 +89,32 @@ def some_block(out: Path, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow()
-def test_ctrl_c_ends_in_seconds_and_the_same_command_continues(study, tmp_path, undisturbed):
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_who_asks_a_run_to_end_finds_it_resumable(ending, study, tmp_path, undisturbed):
+    """Ctrl-C, a batch system, a terminal that closes."""
+    if not hasattr(signal, ending):
+        pytest.skip("this system has no such signal")
     process = start(study, tmp_path / "r", delay=0.15)
     some_block(tmp_path / "r", process)
     asked = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, ending))
     code, _, err = finished(process)
     assert code == 130 and "the same command again continues" in err
     assert time.monotonic() - asked < 10
     assert "not counted yet" in (tmp_path / "r" / "sections.csv").read_text()
     assert finished(start(study, tmp_path / "r"))[0] == 0
+    assert tables(tmp_path / "r") == undisturbed
+
+
+@pytest.mark.slow()
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither nohup nor this signal")
+def test_what_was_started_to_outlive_its_terminal_does(study, tmp_path, undisturbed):
+    process = start(study, tmp_path / "r", delay=0.05, ignoring=(signal.SIGHUP, signal.SIGINT))
+    some_block(tmp_path / "r", process)
+    process.send_signal(signal.SIGHUP)  # as `nohup` and a shell's `&` start it
+    process.send_signal(signal.SIGINT)
+    code, _, err = finished(process)
+    assert code == 0, err
     assert tables(tmp_path / "r") == undisturbed
 
 

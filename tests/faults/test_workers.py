@@ -25,11 +25,15 @@ def test_two_workers_of_which_one_is_killed(processes, study, tmp_path, tables, 
     assert tables(tmp_path / "r") == undisturbed
 
 
-def test_ctrl_c_with_workers_keeps_what_is_done(processes, study, tmp_path, tables, undisturbed):
+@pytest.mark.parametrize("ending", [n for n in ("SIGINT", "SIGHUP") if hasattr(signal, n)])
+def test_an_end_from_the_terminal_keeps_what_is_done(
+    ending, processes, study, tmp_path, tables, undisturbed
+):
+    """Ctrl-C, or its window is closed."""
     run = processes.run(study, tmp_path / "r", "--workers", "1", SLOW="0.05")
     processes.wait_for_blocks(tmp_path / "r", run, 2)
     for process in (psutil.Process(run.pid), *processes.workers_of(run)):
-        process.send_signal(signal.SIGINT)  # as a terminal does: to all of them
+        process.send_signal(getattr(signal, ending))  # as a terminal does: to all of them
     code, _, err = processes.finished(run)
     assert code == 130, err
     assert "the same command again continues" in err and "Traceback" not in err
