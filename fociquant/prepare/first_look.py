@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fociquant.model import Box
-from fociquant.prepare.grids import coarser, share_of_blocks, tissue_factor
+from fociquant.prepare.grids import FINE_PX, coarser, share_of_blocks, tissue_factor
 from fociquant.prepare.overview import Overview, PixelReader, make_overview
 from fociquant.prepare.sampling import lattice
 from fociquant.prepare.scale import pixel_noise
@@ -46,6 +46,8 @@ class FirstLook:
     Parameters
     ----------
     overview : Overview
+    sharper : Overview
+        The same on the grid of the tissue where that is small, else again the overview.
     anywhere : Samples
         Tiles placed without regard to tissue.
     noises : list of float
@@ -58,6 +60,7 @@ class FirstLook:
     """
 
     overview: Overview
+    sharper: Overview
     anywhere: Samples
     noises: list[float]
     tissue: Tissue
@@ -112,8 +115,9 @@ def first_look(
         lambda: coarser(fine, n, shape),
         lambda: _find_tissue(fine, anywhere, noises, roles, pixel_size, settings),
     )
+    small = math.prod(fine.image.shape[1:]) <= FINE_PX
     return FirstLook(
-        overview, anywhere, noises, tissue, n,
+        overview, fine if small else overview, anywhere, noises, tissue, n,
         fine_pixel=pixel_size.scaled(fine.factor, fine.factor),
         pixel=pixel_size.scaled(fine.factor * n, fine.factor * n),
     )  # fmt: skip

@@ -6,6 +6,8 @@ camera fields finds. Light of a lens is smooth; what repeats with all its detail
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import uniform_filter
@@ -36,6 +38,44 @@ SURE = 20.0
 over some nine pixels, so these are six standard deviations, more than thousands of shifts give."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A way to lay a picture over itself.
+
+    The spectrum of a mirrored picture is its own, read from the end of an axis, but for a shift:
+    as all shifts are looked at, none is transformed again.
+
+    Parameters
+    ----------
+    rows, columns : bool
+        Whether that axis is mirrored.
+    """
+
+    rows: bool
+    columns: bool
+
+    @property
+    def itself(self) -> bool:
+        """Neither is: without a shift it is the picture."""
+        return not (self.rows or self.columns)
+
+    def product(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Spectrum of the correlation of one part (its spectrum) with the other, turned."""
+        if self.rows != self.columns:
+            other = _from_the_end(other, 0)
+        return np.multiply(one, other if self.columns else np.conj(other))
+
+    def seen_from_the_copy(self, correlation: np.ndarray) -> np.ndarray:
+        """The correlation of the other part with the one, turned, from that of one and other."""
+        for axis, mirrored in enumerate((self.rows, self.columns)):
+            if not mirrored:
+                correlation = _from_the_end(correlation, axis)
+        return correlation
+
+
+TURNS = tuple(Turn(rows, columns) for rows in (False, True) for columns in (False, True))
+
+
 def repeats_itself(plane: np.ndarray, outline: np.ndarray) -> bool:
     """Whether the detail of a picture is found again at another place, mirrored or not.
 
@@ -53,14 +93,8 @@ def repeats_itself(plane: np.ndarray, outline: np.ndarray) -> bool:
     shape = tuple(next_fast_len(2 * size, real=True) for size in detail.shape)
     # Of the picture, of its squares, and of where they are known.
     parts = (detail, detail**2, known.astype(np.float32))
-    fixed = each(lambda part: rfft2(part, shape), parts)
-    for rows in (1, -1):
-        for columns in (1, -1):
-            turned = [part[::rows, ::columns] for part in parts]
-            moved = each(lambda part: rfft2(part, shape), turned)
-            if _found_again(fixed, moved, shape, itself=rows == columns == 1):
-                return True
-    return False
+    spectra = each(lambda part: rfft2(part, shape), parts)
+    return any(_found_again(spectra, shape, turn) for turn in TURNS)
 
 
 def _averaged(plane: np.ndarray, n: int) -> np.ndarray:
@@ -81,17 +115,24 @@ def _detail(plane: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.where(known, fine, np.float32(0.0)), known
 
 
-def _found_again(
-    fixed: list[np.ndarray], moved: list[np.ndarray], shape: tuple[int, ...], *, itself: bool
-) -> bool:
-    """Whether the picture is like a shifted copy of it at any shift."""
-    cross, own, other, shared = each(
-        lambda pair: irfft2(fixed[pair[0]] * np.conj(moved[pair[1]]), shape),
-        ((0, 0), (1, 2), (2, 1), (2, 2)),
+def _found_again(spectra: list[np.ndarray], shape: tuple[int, ...], turn: Turn) -> bool:
+    """Whether the picture is like a copy of it, turned and shifted by any distance."""
+    cross, own, shared = each(
+        lambda pair: irfft2(turn.product(spectra[pair[0]], spectra[pair[1]]), shape),
+        ((0, 0), (1, 2), (2, 2)),
     )
     enough = shared > max(OVERLAP * shared.max(), 1.0)
-    if itself:
+    if turn.itself:
         y, x = (np.minimum(np.arange(n), n - np.arange(n)) < APART_PX for n in shape)
         enough &= ~(y[:, None] & x)
+    if not enough.any():
+        return False
+    # Squares of the copy where the picture is known are those of the picture seen from the copy.
+    own *= turn.seen_from_the_copy(own)
     asked = np.maximum(ALIKE, SURE / np.sqrt(np.maximum(shared, 1.0)))
-    return bool(np.any(enough & (cross > asked * np.sqrt(np.maximum(own * other, 1e-12)))))
+    return bool(np.any(enough & (cross > asked * np.sqrt(np.maximum(own, 1e-12)))))
+
+
+def _from_the_end(values: np.ndarray, axis: int) -> np.ndarray:
+    """Element -n of a periodic axis instead of n."""
+    return np.roll(np.flip(values, axis), 1, axis)

@@ -47,7 +47,7 @@ class Prepared:
     warnings : tuple of str
         Plain sentences; empty if all is well.
     overview : mapping of str to numpy.ndarray of float32, shape (h, w)
-        Role to mean raw counts on the grid of ``facts.overview_px``.
+        Role to mean raw counts, on the grid of ``facts.overview_px`` or a finer one.
     """
 
     facts: SectionFacts
@@ -109,7 +109,7 @@ def prepare_section(
     warnings += artefact_warnings(artefacts, mm2 * lung.inside)
     warnings += shading_warnings(facts.shading, pixel_size)
     warnings += step_warnings(facts.field_steps, pixel_size)
-    return Prepared(facts, tuple(warnings), overview.planes(roles))
+    return Prepared(facts, tuple(warnings), lit.look.sharper.planes(roles))
 
 
 def _examined(

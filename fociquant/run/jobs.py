@@ -270,7 +270,7 @@ class _Stoppable:
 
 
 def _picture(plan: SectionPlan, facts: SectionFacts, planes: Mapping[str, np.ndarray]) -> bytes:
-    """``overview.png``: from all pixels where the section is small, else from the overview grid."""
+    """``overview.png``: from all pixels where the section is small, else from `planes`."""
     if max(plan.image.shape[1:]) <= SMALL_SECTION_PX:
         whole = plan.image.read(Box.of_shape(plan.image.shape[1:]), list(plan.roles.values()))
         planes = dict(zip(plan.roles, whole, strict=True))

@@ -302,3 +302,17 @@ def test_glass_beside_thin_septa_is_not_lung(wall):
     found = prepare(image).facts
     expected = lung.sum() * HALF.area_um2 / 1e6
     assert found.tissue_mm2 == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize(("most", "edge_px"), [(1 << 20, 4), (1000, 16)])
+def test_the_picture_of_a_small_section_shows_cells(monkeypatch, most, edge_px):
+    """Means over squares of 2 µm, where these are few; else of the overview's 8 µm."""
+    from fociquant.prepare import first_look
+
+    monkeypatch.setattr(first_look, "FINE_PX", most)
+    image = section(shape_mask("disc"))
+    found = prepare(image)
+    assert found.facts.outline.shape == (40, 40)
+    for role, channel in ROLES.items():
+        blocks = image[channel].reshape(SIZE // edge_px, edge_px, SIZE // edge_px, edge_px)
+        np.testing.assert_allclose(found.overview[role], blocks.mean(axis=(1, 3)), rtol=1e-6)

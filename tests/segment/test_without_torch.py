@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from fociquant.errors import ModelError
+from fociquant.segment import decode as decode_module
 from fociquant.segment import embedded, few_points, registry
 from fociquant.segment.compact import CompactSegmenter, load_compact, random_net, save_weights
 from fociquant.segment.decode import decode
@@ -131,14 +132,22 @@ def _check_rounding(one, other, more):
 
 @fused_kernels
 @pytest.mark.parametrize("shape", [(9, 300), (150, 210)])
-def test_many_pixels_give_the_labels_that_few_give(monkeypatch, shape):
+@pytest.mark.parametrize("why", ["many pixels", "torch is loaded"])
+def test_torch_gives_the_labels_that_few_pixels_give_without_it(monkeypatch, shape, why):
     flow, foreground = _basins(shape, 7)
     output = np.concatenate([flow, np.where(foreground, 4.0, -4.0)[None]]).astype(np.float32)
     options = {"cellprob_threshold": 0.0, "flow_threshold": 0.0, "min_area_px": 15, "steps": 100}
+    asked, followed = [], few_points.end_points
+    monkeypatch.setattr(few_points, "end_points", lambda *a: asked.append(1) or followed(*a))
+    monkeypatch.setattr(decode_module, "_torch_is_loaded", lambda: False)
     few = decode(output, **options)
-    assert few.max() > 3
-    monkeypatch.setattr(few_points, "MOST_POINTS", 0)
+    assert few.max() > 3 and len(asked) == 1
+    if why == "many pixels":
+        monkeypatch.setattr(few_points, "MOST_POINTS", 0)
+    else:
+        monkeypatch.setattr(decode_module, "_torch_is_loaded", lambda: True)
     np.testing.assert_array_equal(decode(output, **options), few)
+    assert len(asked) == 1
 
 
 def test_on_unknown_processors_torch_is_asked(monkeypatch):
