@@ -12,7 +12,7 @@ from fociquant.prepare.flatfield import corrected
 from fociquant.prepare.regions import Piece, find_pieces, region_mask
 from fociquant.prepare.scale import channel_scale, pixel_noise
 from fociquant.prepare.section import Prepared, find_outline, prepare_section
-from fociquant.prepare.slope import autofluorescence_slope
+from fociquant.prepare.slope import TissueSquares, autofluorescence_slope
 from fociquant.prepare.unmixing import UNMIXING_REACH_PX, find_unmixing, unmixed
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "UNMIXING_REACH_PX",
     "Piece",
     "Prepared",
+    "TissueSquares",
     "autofluorescence_slope",
     "channel_scale",
     "corrected",

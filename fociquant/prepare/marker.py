@@ -11,7 +11,7 @@ from fociquant.model import SectionFacts, Unmixing
 from fociquant.prepare.first_look import Samples
 from fociquant.prepare.overview import PixelReader
 from fociquant.prepare.screening import map_marker
-from fociquant.prepare.slope import autofluorescence_slope, pigment_slope
+from fociquant.prepare.slope import TissueSquares, autofluorescence_slope, pigment_slope
 from fociquant.prepare.unmixing import find_unmixing
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize
@@ -45,8 +45,8 @@ def _slopes(
         return None, None
     marker, light = (samples.tiles[roles.index(role)] for role in pair)
     ground = facts.stats["marker"].low, facts.stats["autofluorescence"].low
-    slope = autofluorescence_slope(marker, light, masks)
-    return slope, pigment_slope(marker, light, masks, ground=ground)
+    squares = TissueSquares.of(marker, light, masks)
+    return autofluorescence_slope(squares), pigment_slope(squares, ground=ground)
 
 
 def _unmixing(samples: Samples, facts: SectionFacts, roles: list[str]) -> Unmixing | None:

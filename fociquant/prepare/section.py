@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fociquant.model import Box, ChannelStats, SectionFacts
+from fociquant.model import Box, ChannelStats, FieldSteps, SectionFacts
 from fociquant.prepare.artefacts import Artefacts, Scene, artefact_warnings, find_artefacts
 from fociquant.prepare.first_look import (
     Samples,
@@ -46,13 +46,15 @@ class Prepared:
     facts : SectionFacts
     warnings : tuple of str
         Plain sentences; empty if all is well.
-    overview : mapping of str to numpy.ndarray of float32, shape (h, w)
-        Role to mean raw counts, on the grid of ``facts.overview_px`` or a finer one.
     """
 
     facts: SectionFacts
     warnings: tuple[str, ...]
-    overview: Mapping[str, np.ndarray]
+
+
+Draw = Callable[[SectionFacts, Mapping[str, np.ndarray]], None]
+"""Draws a section: gets its facts, in which those of the marker may be missing, and role to mean
+raw counts, float32 (h, w), on the grid of ``facts.overview_px`` or a finer one."""
 
 
 def prepare_section(
@@ -63,6 +65,7 @@ def prepare_section(
     *,
     region: str = "",
     forget: Callable[[], None] = lambda: None,
+    draw: Draw = lambda facts, planes: None,
 ) -> Prepared:
     """Find tissue, artefacts, intensity scale and background of a section.
 
@@ -84,6 +87,8 @@ def prepare_section(
     forget : callable
         Called when a pass over the section has ended and what comes next needs memory: what the
         reader keeps of it may go.
+    draw : callable
+        Called once, in a thread, while the marker is still being looked at.
 
     Returns
     -------
@@ -99,17 +104,17 @@ def prepare_section(
     here = region_mask(region, lit.look.inside >= 0.5, lit.look.pixel)
     samples = _choose_samples(lit, list(roles.values()), here, settings)
     lit = replace(lit, look=lit.look.without_tiles())
-    facts, lung, artefacts = _examined(lit, roles, samples, here, pixel_size, settings)
+    facts, lung, artefacts = _examined(lit, roles, samples, here, pixel_size, settings, draw)
     facts = replace(facts, region=here if region else None)
     mm2 = pixels_under(overview, shape_of(reader)) * pixel_size.area_um2 / UM2_PER_MM2
-    facts = _with_areas(facts, artefacts.masks, lung, mm2)
+    facts = _with_areas(_masked(facts, artefacts), lung, mm2)
     warnings = _warnings(overview, overview_factor(pixel_size, settings), facts, samples, roles)
     if not region:
         warnings += pieces_warning(facts.outline, lit.look.pixel)
     warnings += artefact_warnings(artefacts, mm2 * lung.inside)
     warnings += shading_warnings(facts.shading, pixel_size)
     warnings += step_warnings(facts.field_steps, pixel_size)
-    return Prepared(facts, tuple(warnings), lit.look.sharper.planes(roles))
+    return Prepared(facts, tuple(warnings))
 
 
 def _examined(
@@ -119,6 +124,7 @@ def _examined(
     here: np.ndarray,
     pixel_size: PixelSize,
     settings: PrepareSettings,
+    draw: Draw,
 ) -> tuple[SectionFacts, Lung, Artefacts]:
     """All facts but the areas, and what these follow from."""
     reader, look = lit.reader, lit.look
@@ -140,29 +146,36 @@ def _examined(
         lumen=(share_of_blocks(lit.lumen, look.n) >= 0.5) & outline,
         shading=lit.shading,
     )
-    (artefacts, steps), facts = both(
-        lambda: (
-            find_artefacts(scene, settings),
-            steps_of(lit, roles, outline, pixel_size, settings),
-        ),
-        lambda: with_marker(facts, reader, roles, samples, masks, pixel_size, settings),
+
+    def beside() -> tuple[Artefacts, FieldSteps | None]:
+        artefacts = find_artefacts(scene, settings)
+        steps = steps_of(lit, roles, outline, pixel_size, settings)
+        draw(_masked(facts, artefacts), look.sharper.planes(roles))
+        return artefacts, steps
+
+    (artefacts, steps), found = both(
+        beside, lambda: with_marker(facts, reader, roles, samples, masks, pixel_size, settings)
     )
-    return replace(facts, field_steps=steps), lung, artefacts
+    return replace(found, field_steps=steps), lung, artefacts
 
 
-def _with_areas(
-    facts: SectionFacts, artefacts: Mapping[str, np.ndarray], lung: Lung, mm2: np.ndarray
-) -> SectionFacts:
+def _masked(facts: SectionFacts, artefacts: Artefacts) -> SectionFacts:
+    """The same with what must not be counted."""
+    return replace(
+        facts, artefact=np.logical_or.reduce([facts.artefact, *artefacts.masks.values()])
+    )
+
+
+def _with_areas(facts: SectionFacts, lung: Lung, mm2: np.ndarray) -> SectionFacts:
     """The same with its areas; `mm2` has that of each overview pixel."""
-    masked = np.logical_or.reduce([facts.artefact, *artefacts.values()])
     inside = mm2 * lung.inside
-    tissue_mm2, artefact_mm2 = float(inside[~masked].sum()), float(inside[masked].sum())
+    tissue_mm2 = float(inside[~facts.artefact].sum())
+    artefact_mm2 = float(inside[facts.artefact].sum())
     del inside
     return replace(
         facts,
         tissue_mm2=tissue_mm2,
-        parenchyma_mm2=float((mm2 * lung.cover)[~masked].sum()),
-        artefact=masked,
+        parenchyma_mm2=float((mm2 * lung.cover)[~facts.artefact].sum()),
         artefact_mm2=artefact_mm2,
     )
 

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from fociquant.model import Box
 from fociquant.prepare.distances import Distances
-from fociquant.prepare.threads import each
+from fociquant.prepare.threads import both, each
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
 
@@ -82,6 +82,9 @@ TEXTURE_LAG = 4
 
 STRIP_ROWS = 64
 """Rows of the overview that are worked on together: in double precision they stay in a cache."""
+
+HISTOGRAM_VALUES = 1 << 20
+"""Values that one thread counts at a time."""
 
 TEXTURE_NOISES = 2.0
 """A tile in which they differ by this many times what noise explains is structured."""
@@ -329,8 +332,11 @@ def _above_one_group(signal: np.ndarray) -> float:
 
 
 def otsu(values: np.ndarray) -> tuple[float, float]:
-    """Threshold with the largest variance between the groups, and its share of all variance."""
-    counts, edges = np.histogram(values, bins=256)
+    """Threshold with the largest variance between the groups, and its share of all variance.
+
+    Of float64: the edges of bins are exact then, however many threads count.
+    """
+    counts, edges = _histogram(values)
     centres = (edges[:-1] + edges[1:]) / 2
     weight = np.cumsum(counts)[:-1].astype(np.float64)
     total = np.cumsum(counts * centres)
@@ -343,17 +349,33 @@ def otsu(values: np.ndarray) -> tuple[float, float]:
     return float(edges[best + 1]), float(between[best]) / variance if variance > 0 else 0.0
 
 
+def _histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts in 256 bins from the least to the largest value, and their edges."""
+    if not values.size:
+        return np.histogram(values, bins=256)
+    ends = float(values.min()), float(values.max())
+    parts = [values[i : i + HISTOGRAM_VALUES] for i in range(0, values.size, HISTOGRAM_VALUES)]
+    found = each(lambda part: np.histogram(part, bins=256, range=ends), parts)
+    return np.sum([counts for counts, _ in found], axis=0), found[0][1]
+
+
 def _outline(bright: np.ndarray, pixel_size: PixelSize, settings: PrepareSettings) -> np.ndarray:
     """Close the air. The image continues as its mirror image: air at its border closes too."""
     if not bright.any():
         return bright
     margin = math.ceil(settings.airspace_closing_um / min(pixel_size.y, pixel_size.x)) + 1
-    padded = np.pad(bright, margin, mode="symmetric")
-    closed = _close(padded, settings.airspace_closing_um / 2, pixel_size)
-    closed |= _small_pieces(~closed, MAX_HOLE_MM2, pixel_size, at_border=False)
-    filled = closed[margin:-margin, margin:-margin]
-    filled = filled | _cut_air(filled, bright, pixel_size)
-    filled &= ~_strips_of_glass(bright, pixel_size, settings.airspace_closing_um)
+
+    def fill() -> np.ndarray:
+        padded = np.pad(bright, margin, mode="symmetric")
+        closed = _close(padded, settings.airspace_closing_um / 2, pixel_size)
+        closed |= _small_pieces(~closed, MAX_HOLE_MM2, pixel_size, at_border=False)
+        filled = closed[margin:-margin, margin:-margin]
+        return filled | _cut_air(filled, bright, pixel_size)
+
+    glass, filled = both(
+        lambda: _strips_of_glass(bright, pixel_size, settings.airspace_closing_um), fill
+    )
+    filled &= ~glass
     image_mm2 = filled.size * pixel_size.area_um2 / UM2_PER_MM2
     smallest = min(settings.min_tissue_piece_mm2, MIN_PIECE_SHARE * image_mm2)
     return filled & ~_small_pieces(filled, smallest, pixel_size, at_border=True)

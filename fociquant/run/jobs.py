@@ -114,16 +114,18 @@ class Prepare:
                 plan.image.forget_tiles()
                 give_back()
 
+            pictures: list[bytes] = []
+
+            def draw(facts: SectionFacts, planes: Mapping[str, np.ndarray]) -> None:
+                pictures.append(_picture(_evened(plan, facts.shading), facts, planes))
+
             reader = _Stoppable(plan.image, desk.check)
             found = prepare_section(
                 reader, plan.roles, plan.pixel_size, self.settings.prepare,
-                region=plan.section.region, forget=forget,
+                region=plan.section.region, forget=forget, draw=draw,
             )  # fmt: skip
-            picture = _picture(_evened(plan, found.facts.shading), found.facts, found.overview)
-            prepared = Prepared(found.facts, found.warnings, picture)
-            del found
             forget()
-        return prepared
+        return Prepared(found.facts, found.warnings, pictures[0])
 
 
 @dataclass(frozen=True, slots=True)

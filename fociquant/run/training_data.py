@@ -15,6 +15,7 @@ from fociquant.errors import InputError
 from fociquant.io import SectionImage, open_image
 from fociquant.model import Box
 from fociquant.prepare import (
+    TissueSquares,
     autofluorescence_slope,
     channel_scale,
     find_unmixing,
@@ -323,7 +324,7 @@ def scene_planes(
     marker, light = channels["marker"], channels["autofluorescence"]
     if rng.random() < unmix:
         everywhere = [np.ones(marker.shape, bool)]
-        slope = autofluorescence_slope([marker], [light], everywhere)
+        slope = autofluorescence_slope(TissueSquares.of([marker], [light], everywhere))
         slope *= float(np.exp(rng.normal(0.0, SLOPE_ERROR)))
         if rng.random() < SHIFTED_SHARE:
             light = ndimage.shift(light, rng.uniform(-1.0, 1.0, 2), order=1, mode="nearest")

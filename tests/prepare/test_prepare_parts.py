@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fociquant.model import Box
-from fociquant.prepare import channel_scale, pixel_noise, prepare_section
+from fociquant.prepare import channel_scale, pixel_noise, prepare_section, tissue
 from fociquant.prepare.overview import level_reduction, make_overview
 from fociquant.prepare.sampling import lattice, tissue_tiles
-from fociquant.prepare.slope import autofluorescence_slope, pigment_slope
+from fociquant.prepare.slope import TissueSquares, autofluorescence_slope, pigment_slope
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize
 
@@ -152,17 +152,21 @@ def test_reduction_of_a_level(reduced, expected):
     assert level_reduction(Reader(*levels), 1) == expected
 
 
+def slope_of(marker, autofluorescence, tissue):
+    return autofluorescence_slope(TissueSquares.of(marker, autofluorescence, tissue))
+
+
 def test_slope_of_a_line_under_noise_and_labelled_cells():
     rng = np.random.default_rng(2)
     af = np.kron(rng.gamma(2.0, 100.0, (64, 64)), np.ones((4, 4)))
     marker = 30 + 0.7 * af + rng.normal(0, 20, af.shape)
     marker[:60, :60] += 4000
     everywhere = [np.ones(af.shape, bool)]
-    assert autofluorescence_slope([marker], [af], everywhere) == pytest.approx(0.7, rel=0.03)
-    assert autofluorescence_slope([500 - marker], [af], everywhere) == 0.0
-    assert autofluorescence_slope([marker], [np.ones_like(af)], everywhere) == 0.0
-    assert autofluorescence_slope([marker], [af], [~everywhere[0]]) == 0.0
-    assert autofluorescence_slope([], [], []) == 0.0
+    assert slope_of([marker], [af], everywhere) == pytest.approx(0.7, rel=0.03)
+    assert slope_of([500 - marker], [af], everywhere) == 0.0
+    assert slope_of([marker], [np.ones_like(af)], everywhere) == 0.0
+    assert slope_of([marker], [af], [~everywhere[0]]) == 0.0
+    assert slope_of([], [], []) == 0.0
 
 
 def test_slope_is_that_of_tissue_whatever_the_colour_of_pigment_and_red_cells():
@@ -174,9 +178,7 @@ def test_slope_is_that_of_tissue_whatever_the_colour_of_pigment_and_red_cells():
         pigment = np.zeros(af.shape, bool)
         pigment[:rows, :64] = True  # 4 and 9 %
         glowing = np.where(pigment, 5 * af + 300, af)
-        found = autofluorescence_slope(
-            [np.where(pigment, slope * glowing, marker)], [glowing], everywhere
-        )
+        found = slope_of([np.where(pigment, slope * glowing, marker)], [glowing], everywhere)
         assert found == pytest.approx(1.2, rel=0.05)
 
 
@@ -189,12 +191,14 @@ def test_the_colour_of_pigment_is_that_of_what_glows_most():
     pigment[:20, :20] = True  # 0.6 %
     glowing = np.where(pigment, 3000.0, af)
     stained = np.where(pigment, 50 + 0.6 * 2900.0, marker)
-    found = pigment_slope([stained], [glowing], everywhere, ground=(50.0, 100.0))
+    found = pigment_slope(TissueSquares.of([stained], [glowing], everywhere), ground=(50.0, 100.0))
     assert found == pytest.approx(0.6)
-    plain = pigment_slope([marker], [af], everywhere, ground=(50.0, 100.0))
+    plain = pigment_slope(TissueSquares.of([marker], [af], everywhere), ground=(50.0, 100.0))
     assert plain == pytest.approx(0.2)
-    assert pigment_slope([marker], [af], [~everywhere[0]], ground=(0.0, 0.0)) == 0.0
-    assert pigment_slope([], [], [], ground=(0.0, 0.0)) == 0.0
+    assert (
+        pigment_slope(TissueSquares.of([marker], [af], [~everywhere[0]]), ground=(0.0, 0.0)) == 0.0
+    )
+    assert pigment_slope(TissueSquares.of([], [], []), ground=(0.0, 0.0)) == 0.0
 
 
 class Endless:
@@ -233,3 +237,19 @@ def test_memory_does_not_grow_with_the_section():
     assert peak < 150e6  # the section is 268 MB
     truth = np.pi * (side / 3 * 0.325) ** 2 * 1e-6
     assert found.facts.tissue_mm2 == pytest.approx(truth, rel=0.02)
+
+
+@pytest.mark.parametrize("size", [1, 7, 30_000])
+@pytest.mark.parametrize("kind", ["spread", "steps", "constant"])
+def test_counts_of_many_values_are_those_of_one_histogram(monkeypatch, size, kind):
+    rng = np.random.default_rng(size)
+    values = {
+        "spread": rng.normal(size=size),
+        "steps": np.round(rng.normal(size=size), 1),
+        "constant": np.full(size, 3.7),
+    }[kind]
+    monkeypatch.setattr(tissue, "HISTOGRAM_VALUES", 1000)
+    for found, expected in zip(
+        tissue._histogram(values), np.histogram(values, bins=256), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)

@@ -310,9 +310,14 @@ def test_the_picture_of_a_small_section_shows_cells(monkeypatch, most, edge_px):
     from fociquant.prepare import first_look
 
     monkeypatch.setattr(first_look, "FINE_PX", most)
-    image = section(shape_mask("disc"))
-    found = prepare(image)
-    assert found.facts.outline.shape == (40, 40)
+    image, drawn = section(shape_mask("disc")), []
+    found = prepare_section(
+        Reader(image), ROLES, HALF, PrepareSettings(), draw=lambda *seen: drawn.append(seen)
+    )
+    ((facts, planes),) = drawn
+    for name in ("outline", "artefact"):
+        np.testing.assert_array_equal(getattr(facts, name), getattr(found.facts, name))
+    assert facts.outline.shape == (40, 40) and facts.outline.any()
     for role, channel in ROLES.items():
         blocks = image[channel].reshape(SIZE // edge_px, edge_px, SIZE // edge_px, edge_px)
-        np.testing.assert_allclose(found.overview[role], blocks.mean(axis=(1, 3)), rtol=1e-6)
+        np.testing.assert_allclose(planes[role], blocks.mean(axis=(1, 3)), rtol=1e-6)
