@@ -143,8 +143,9 @@ def _shape_columns(
 ) -> dict[str, np.ndarray]:
     """Position, area and shape. Sums are of integers from the box's corner, hence exact."""
     corner = objects.boxes[:, :2]
-    y = objects.y - np.repeat(corner[:, 0], objects.counts)
-    x = objects.x - np.repeat(corner[:, 1], objects.counts)
+    rows, columns = objects.places()
+    y = rows - np.repeat(corner[:, 0], objects.counts)
+    x = columns - np.repeat(corner[:, 1], objects.counts)
     n = objects.counts.astype(np.float64)
     mean_y, mean_x = objects.sum(y) / n, objects.sum(x) / n
     # A pixel is a square, not a point: its own second moment is 1/12.

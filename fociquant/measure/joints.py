@@ -60,7 +60,8 @@ def _longest_borders(objects: Objects) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of each object beside the one it touches most, and the label of that."""
     pixel, other = _contacts(objects)
     owner = objects.owner[pixel]
-    order = np.lexsort((pixel, other, owner))
+    # In the order of pixels owners ascend: what is equal stays in it.
+    order = np.argsort(owner * (int(other.max(initial=0)) + 1) + other, kind="stable")
     pixel, other, owner = pixel[order], other[order], owner[order]
     starts = np.flatnonzero(np.diff(owner, prepend=-1) | np.diff(other, prepend=-1))
     lengths = np.diff(np.append(starts, len(pixel)))
@@ -74,31 +75,29 @@ def _longest_borders(objects: Objects) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _contacts(objects: Objects) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels that share an edge with another object, and its label; each pair once."""
+    """Pixels that share an edge with another object, and its label; each pair once, ascending."""
     labels, width = objects.labels, objects.labels.shape[1]
     flat = labels.reshape(-1)
-    here, there = [], []
-    for step, near in ((1, labels[:, 1:]), (width, labels[1:])):
-        far = labels[:, :-1] if step == 1 else labels[:-1]
-        y, x = np.nonzero((near != far) & (near != 0) & (far != 0))
+    there = labels != 0
+    here, beside = [], []
+    for step, near, both in (
+        (1, labels[:, 1:] != labels[:, :-1], there[:, 1:] & there[:, :-1]),
+        (width, labels[1:] != labels[:-1], there[1:] & there[:-1]),
+    ):
+        y, x = np.nonzero(near & both)
         first = y * width + x
         here += [first, first + step]
-        there += [first + step, first]
-    mine, theirs = np.concatenate(here), flat[np.concatenate(there)]
+        beside += [first + step, first]
+    mine, theirs = np.concatenate(here), flat[np.concatenate(beside)]
     index = np.searchsorted(objects.ids, flat[mine])
     owned = np.append(objects.ids, -1)[index] == flat[mine]
-    mine, theirs, index = mine[owned], theirs[owned].astype(np.int64), index[owned]
+    mine, theirs = mine[owned], theirs[owned].astype(np.int64)
+    place = np.empty(labels.size, np.int64)
+    place[objects.flat] = np.arange(len(objects.flat))
     many = int(flat.max(initial=0)) + 1
-    pairs = np.unique(_positions(objects, mine, index) * many + theirs)
-    pixel, other = np.divmod(pairs, many)
+    pairs = np.sort(place[mine] * many + theirs)
+    pixel, other = np.divmod(pairs[np.diff(pairs, prepend=-1) != 0], many)
     return pixel, other
-
-
-def _positions(objects: Objects, flat: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Where in the lists of `objects` pixels of the array stand, given whose they are."""
-    span = objects.labels.size
-    listed = objects.owner * span + objects.y * objects.labels.shape[1] + objects.x
-    return np.searchsorted(listed, index * span + flat)
 
 
 def _between(
@@ -109,14 +108,16 @@ def _between(
     reach_y, reach_x = int(SHELL_UM / pixel_size.y), int(SHELL_UM / pixel_size.x)
     y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
     inside = (y * pixel_size.y) ** 2 + (x * pixel_size.x) ** 2 <= SHELL_UM**2
-    y, x = y[inside], x[inside]
-    clear = np.zeros(len(pixel), bool)
-    for start in range(0, len(pixel), CHUNK):
-        part = slice(start, start + CHUNK)
-        rows = objects.y[pixel[part], None] + y
-        columns = objects.x[pixel[part], None] + x
-        within = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        seen = objects.labels[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+    around = y[inside] * width + x[inside]
+    middle = objects.flat[pixel]
+    rows, columns = np.divmod(middle, width)
+    within = (rows >= reach_y) & (rows < height - reach_y)
+    within &= (columns >= reach_x) & (columns < width - reach_x)
+    flat, clear = objects.labels.reshape(-1), np.zeros(len(pixel), bool)
+    asked = np.flatnonzero(within)
+    for start in range(0, len(asked), CHUNK):
+        part = asked[start : start + CHUNK]
+        seen = flat.take(middle[part, None] + around)
         own = objects.ids[objects.owner[pixel[part]], None]
-        clear[part] = (within & ((seen == own) | (seen == other[part, None]))).all(axis=1)
+        clear[part] = ((seen == own) | (seen == other[part, None])).all(axis=1)
     return clear

@@ -35,8 +35,8 @@ class Objects:
         Bounding box ``y0, x0, y1, x1`` (half open) of each, px of this array.
     starts : numpy.ndarray of int64, shape (n + 1,)
         The pixels of object `i` are ``starts[i]:starts[i + 1]``.
-    y, x : numpy.ndarray of int64, shape (p,)
-        Pixel indices in this array, object after object, each in raster order.
+    flat : numpy.ndarray of int64, shape (p,)
+        Place of each pixel in the flattened array, object after object, each in raster order.
     owner : numpy.ndarray of int64, shape (p,)
         Index of the object that each pixel belongs to.
     """
@@ -45,8 +45,7 @@ class Objects:
     ids: np.ndarray
     boxes: np.ndarray
     starts: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
+    flat: np.ndarray
     owner: np.ndarray
 
     def __len__(self) -> int:
@@ -59,7 +58,12 @@ class Objects:
 
     def values(self, plane: np.ndarray) -> np.ndarray:
         """The pixels' values in `plane` (h, w), float64 (p,)."""
-        return plane.ravel()[self.y * self.labels.shape[1] + self.x].astype(np.float64)
+        return plane.reshape(-1).take(self.flat).astype(np.float64)
+
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of each pixel, int64 (p,)."""
+        rows = self.flat // self.labels.shape[1]
+        return rows, self.flat - rows * self.labels.shape[1]
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sum of `values` (p,) per object, float64 (n,).
@@ -104,7 +108,7 @@ class Objects:
         height, width = self.labels.shape
         y, x = np.minimum(y, height - 1), np.minimum(x, width - 1)
         flat = y[:, :, None] * width + x[:, None, :]
-        return np.asarray(self.labels.reshape(-1)[flat])
+        return np.asarray(self.labels.reshape(-1).take(flat))
 
 
 def gather(labels: np.ndarray, owned: np.ndarray) -> Objects:
@@ -134,8 +138,7 @@ def gather(labels: np.ndarray, owned: np.ndarray) -> Objects:
     flat, owner = _pixels(labels, ids)
     counts = np.bincount(owner, minlength=len(ids))
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    y, x = np.divmod(flat, labels.shape[1])
-    return Objects(labels, ids, boxes, starts, y, x, owner)
+    return Objects(labels, ids, boxes, starts, flat, owner)
 
 
 def _pixels(labels: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -142,14 +142,14 @@ def backgrounds(
         side = row_distance(masks, outer.reach_x)
         near = inner.dilate(side, outer.reach_y)
         within = outer.dilate(side, outer.reach_y) & inside
-        gap = within & (objects.labels.ravel()[at] == 0)
+        gap = within & (objects.labels.reshape(-1).take(at) == 0)
         ring = gap & ~near
         for k, index in enumerate(indices.tolist()):
             chosen, percents[k], ring_px[index] = _best(ring[k], gap[k], within[k])
             pixels.append(at[k][chosen])
         lengths, where = np.array([len(one) for one in pixels]), np.concatenate(pixels)
         for number, plane in enumerate(flat_planes):
-            values[indices, number] = quantiles(plane[where], lengths, percents)
+            values[indices, number] = quantiles(plane.take(where), lengths, percents)
     return values, ring_px
 
 
