@@ -107,7 +107,7 @@ def prepare_section(
     facts, lung, artefacts = _examined(lit, roles, samples, here, pixel_size, settings, draw)
     facts = replace(facts, region=here if region else None)
     mm2 = pixels_under(overview, shape_of(reader)) * pixel_size.area_um2 / UM2_PER_MM2
-    facts = _with_areas(_masked(facts, artefacts), lung, mm2)
+    facts = _with_areas(facts, lung, mm2)
     warnings = _warnings(overview, overview_factor(pixel_size, settings), facts, samples, roles)
     if not region:
         warnings += pieces_warning(facts.outline, lit.look.pixel)
@@ -147,23 +147,17 @@ def _examined(
         shading=lit.shading,
     )
 
-    def beside() -> tuple[Artefacts, FieldSteps | None]:
+    def beside() -> tuple[Artefacts, np.ndarray, FieldSteps | None]:
         artefacts = find_artefacts(scene, settings)
+        masked = np.logical_or.reduce([facts.artefact, *artefacts.masks.values()])
         steps = steps_of(lit, roles, outline, pixel_size, settings)
-        draw(_masked(facts, artefacts), look.sharper.planes(roles))
-        return artefacts, steps
+        draw(replace(facts, artefact=masked), look.sharper.planes(roles))
+        return artefacts, masked, steps
 
-    (artefacts, steps), found = both(
+    (artefacts, masked, steps), found = both(
         beside, lambda: with_marker(facts, reader, roles, samples, masks, pixel_size, settings)
     )
-    return replace(found, field_steps=steps), lung, artefacts
-
-
-def _masked(facts: SectionFacts, artefacts: Artefacts) -> SectionFacts:
-    """The same with what must not be counted."""
-    return replace(
-        facts, artefact=np.logical_or.reduce([facts.artefact, *artefacts.masks.values()])
-    )
+    return replace(found, artefact=masked, field_steps=steps), lung, artefacts
 
 
 def _with_areas(facts: SectionFacts, lung: Lung, mm2: np.ndarray) -> SectionFacts:

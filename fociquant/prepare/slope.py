@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fociquant.prepare.grids import block_sums
+
 BIN_EDGES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 """Bins of autofluorescence, percentiles; narrower where it is bright, because there it says most
 about the slope. The brightest 5 % are left out: pigment and red cells, of which an infected lung
@@ -111,25 +113,14 @@ def _squares(tiles: list[np.ndarray], tissue: list[np.ndarray]) -> np.ndarray:
     for tile, mask in zip(tiles, tissue, strict=True):
         h, w = (size // BLOCK_PX for size in tile.shape)
         cut = np.s_[: h * BLOCK_PX, : w * BLOCK_PX]
-        whole = _sums(mask[cut].view(np.uint8), np.uint8) == BLOCK_PX**2
+        whole = block_sums(mask[cut], BLOCK_PX) == BLOCK_PX**2
         if tile.dtype.kind == "u" and tile.dtype.itemsize <= 2:
-            found.append(_sums(tile[cut], np.uint32)[whole] / BLOCK_PX**2)
+            found.append(block_sums(tile[cut], BLOCK_PX)[whole] / BLOCK_PX**2)
         else:
             values = np.where(np.isfinite(tile[cut]), tile[cut], np.nan).astype(np.float64)
             means = values.reshape(h, BLOCK_PX, w, BLOCK_PX).mean(axis=(1, 3))
             found.append(means[whole])
     return np.concatenate(found)
-
-
-def _sums(values: np.ndarray, dtype: type) -> np.ndarray:
-    """Over squares, of whole numbers: by whole rows and columns, a fifth of the time."""
-    rows: np.ndarray = values[::BLOCK_PX].astype(dtype)
-    for row in range(1, BLOCK_PX):
-        rows += values[row::BLOCK_PX]
-    total = rows[:, ::BLOCK_PX].copy()
-    for column in range(1, BLOCK_PX):
-        total += rows[:, column::BLOCK_PX]
-    return total
 
 
 def _bin_medians(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

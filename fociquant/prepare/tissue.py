@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from fociquant.model import Box
 from fociquant.prepare.distances import Distances
+from fociquant.prepare.grids import STRIP_ROWS
 from fociquant.prepare.threads import both, each
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
@@ -79,9 +80,6 @@ TEXTURE_UM = 2.0
 
 TEXTURE_LAG = 4
 """They are compared over this many squares: about the distance of nuclei and septa."""
-
-STRIP_ROWS = 64
-"""Rows of the overview that are worked on together: in double precision they stay in a cache."""
 
 HISTOGRAM_VALUES = 1 << 20
 """Values that one thread counts at a time."""

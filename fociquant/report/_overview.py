@@ -71,15 +71,13 @@ def write_overview(
 
 def _coloured(planes: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """All roles in their colours, uint8 (h, w, 3)."""
-    ends = {role: _ends(plane) for role, plane in planes.items()}
+    ends = {role: found for role, plane in planes.items() if (found := _ends(plane))}
     picture = np.empty((*shape, 3), np.uint8)
     for top in range(0, shape[0], STRIP_ROWS):
         rows = slice(top, top + STRIP_ROWS)
         light = np.zeros((3, *picture[rows].shape[:2]), np.float32)
-        for role, found in ends.items():
-            if found is None:
-                continue
-            stretched = _stretched(planes[role][rows], *found)
+        for role, (low, high) in ends.items():
+            stretched = _stretched(planes[role][rows], low, high)
             for colour, share in zip(light, COLOURS[role], strict=True):
                 if share:
                     colour += stretched * np.float32(share)

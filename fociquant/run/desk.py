@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fociquant import __version__
 from fociquant.errors import FociquantError
+from fociquant.run.endings import FROM_TERMINAL
 from fociquant.run.jobs import Desk, Interrupted, Job, Result, perform
 from fociquant.run.memory import share_arenas
 from fociquant.segment import load_segmenter
@@ -106,9 +107,8 @@ async def end(run: str) -> None:
 async def ignore_interrupts() -> None:
     """What ends a terminal's processes reaches all; a run itself tells its workers to end."""
     if threading.current_thread() is threading.main_thread():
-        for name in ("SIGINT", "SIGHUP"):
-            if number := signal.Signals.__members__.get(name):  # no SIGHUP on Windows
-                signal.signal(number, signal.SIG_IGN)
+        for number in FROM_TERMINAL:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _desk(order: Order) -> Desk | None:

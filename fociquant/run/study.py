@@ -17,6 +17,7 @@ from fociquant.model import Section
 from fociquant.run import sections as life
 from fociquant.run.ahead import loading_ahead
 from fociquant.run.corridor import Corridor
+from fociquant.run.endings import ENDINGS
 from fociquant.run.history import changes
 from fociquant.run.jobs import Desk
 from fociquant.run.lanes import Lanes, ThreadLanes
@@ -37,10 +38,6 @@ from fociquant.study import Study
 if TYPE_CHECKING:
     # What works on tables is loaded while the first pixels are read, see `fociquant.run.ahead`.
     from fociquant.run.tables import TableInputs, Tables
-
-ENDINGS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP")
-           if name in signal.Signals.__members__]  # fmt: skip
-"""What asks a run to end: Ctrl-C, a batch system, a terminal that closes (not on Windows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +268,7 @@ def _count_all(
 
 @contextmanager
 def _stop_on_interrupt(stop: threading.Event) -> Iterator[None]:
-    """The first of :data:`ENDINGS` keeps what is done and ends soon; the second is Python's own.
+    """The first signal of :data:`ENDINGS` keeps what is done and ends soon; the second is Python's.
 
     Those that were told to be ignored are: ``nohup`` and shells do so for what shall go on.
     """

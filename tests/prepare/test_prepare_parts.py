@@ -195,10 +195,8 @@ def test_the_colour_of_pigment_is_that_of_what_glows_most():
     assert found == pytest.approx(0.6)
     plain = pigment_slope(TissueSquares.of([marker], [af], everywhere), ground=(50.0, 100.0))
     assert plain == pytest.approx(0.2)
-    assert (
-        pigment_slope(TissueSquares.of([marker], [af], [~everywhere[0]]), ground=(0.0, 0.0)) == 0.0
-    )
-    assert pigment_slope(TissueSquares.of([], [], []), ground=(0.0, 0.0)) == 0.0
+    for nothing in (([marker], [af], [~everywhere[0]]), ([], [], [])):
+        assert pigment_slope(TissueSquares.of(*nothing), ground=(0.0, 0.0)) == 0.0
 
 
 class Endless:

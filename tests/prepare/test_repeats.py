@@ -34,12 +34,9 @@ def test_no_picture_is_transformed_twice(turn):
     """The same as from the spectrum of the turned picture, but for a shift."""
     rng = np.random.default_rng(5)
     (height, width), shape = (61, 50), (128, 100)
-    one, other = (rng.normal(size=(height, width)) for _ in range(2))
-    turned = [
-        part[:: -1 if turn.rows else 1, :: -1 if turn.columns else 1] for part in (one, other)
-    ]
-    spectra = [rfft2(part, shape) for part in (one, other)]
-    moved = [rfft2(part, shape) for part in turned]
+    parts = [rng.normal(size=(height, width)) for _ in range(2)]
+    spectra = [rfft2(part, shape) for part in parts]
+    moved = [rfft2(turned(part, turn), shape) for part in parts]
     shift = (-(height - 1) * turn.rows, -(width - 1) * turn.columns)
     there = irfft2(turn.product(spectra[0], spectra[1]), shape)
     back = turn.seen_from_the_copy(there)
