@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from fociquant.model import Box
 from fociquant.tiling import AnalysisGrid
 from fociquant.tiling.lattice import Lattice
 from fociquant.units import PixelSize
+
+WRITERS = 2
+"""Chunks in work at once: one is painted while another is compressed."""
 
 COARSEST_PX = 1024
 """Levels are halved until the longer edge is at most this."""
@@ -78,21 +82,41 @@ def paint(objects: pd.DataFrame, box: Box) -> np.ndarray:
     numpy.ndarray of uint32
         Where two objects claim a pixel, the lower number has it.
     """
-    out = np.zeros(box.shape, np.uint32)
     y0, x0 = objects["mask_y0"].to_numpy(), objects["mask_x0"].to_numpy()
     y1, x1 = y0 + objects["mask_height"].to_numpy(), x0 + objects["mask_width"].to_numpy()
     meets = (y1 > box.y0) & (y0 < box.y1) & (x1 > box.x0) & (x0 < box.x1)
-    chosen = objects[meets].sort_values("cell", ascending=False)
-    for row in chosen.itertuples(index=False):
-        where = Box(
-            row.mask_y0, row.mask_x0, row.mask_y0 + row.mask_height, row.mask_x0 + row.mask_width
-        )
-        common = where.intersect(box)
-        rows, columns = common.shift(-where.y0, -where.x0).slices
-        mask = unpack_mask(row.mask_bits, row.mask_height, row.mask_width)[rows, columns]
-        target = common.shift(-box.y0, -box.x0).slices
-        out[target][mask] = row.cell
-    return out
+    if not meets.any():
+        return np.zeros(box.shape, np.uint32)
+    # Whole objects are painted, and what lies outside is cut off.
+    whole = Box(
+        min(box.y0, int(y0[meets].min())), min(box.x0, int(x0[meets].min())),
+        max(box.y1, int(y1[meets].max())), max(box.x1, int(x1[meets].max())),
+    )  # fmt: skip
+    out = np.zeros(whole.shape, np.uint32)
+    _put(objects[meets].sort_values("cell", ascending=False), out, (whole.y0, whole.x0))
+    return np.ascontiguousarray(out[box.shift(-whole.y0, -whole.x0).slices])
+
+
+def _put(objects: pd.DataFrame, out: np.ndarray, origin: tuple[int, int]) -> None:
+    """Write the number of each object into its pixels; the last one to claim a pixel has it.
+
+    The bits of all masks lie behind each other; what is worked out for a row of a mask is how
+    far its bits lie from its pixels.
+    """
+    bits = objects["mask_bits"].to_list()
+    first_bit = 8 * np.cumsum([0, *(len(one) for one in bits)])
+    at = np.flatnonzero(np.unpackbits(np.frombuffer(b"".join(bits), np.uint8)))
+    height, width, y0, x0, cell = (
+        objects[name].to_numpy()
+        for name in ("mask_height", "mask_width", "mask_y0", "mask_x0", "cell")
+    )
+    owner = np.repeat(np.arange(len(objects)), height)
+    row = np.arange(len(owner)) - np.repeat(np.cumsum(height) - height, height)
+    row_bit = first_bit[owner] + row * width[owner].astype(np.int64)
+    row_pixel = (y0[owner] + row - origin[0]) * out.shape[1] + x0[owner] - origin[1]
+    pixels = np.diff(np.searchsorted(at, np.append(row_bit, first_bit[-1])))
+    at += np.repeat(row_pixel - row_bit, pixels)
+    out.ravel()[at] = np.repeat(cell[owner].astype(np.uint32), pixels)
 
 
 class PaintedLabels:
@@ -101,7 +125,7 @@ class PaintedLabels:
     Parameters
     ----------
     objects : pandas.DataFrame
-        Columns ``cell``, ``decode_cell`` and ``mask_*``.
+        Columns ``cell`` and ``mask_*``.
     lattice : Lattice
     grid : AnalysisGrid
     """
@@ -138,7 +162,7 @@ def write_labels_zarr(
     target : pathlib.Path
         Replaced if it exists.
     objects : pandas.DataFrame
-        Columns ``cell``, ``decode_cell`` and ``mask_*``.
+        Columns ``cell`` and ``mask_*``.
     lattice : Lattice
     pixel_size : PixelSize
         Of the analysis grid.
@@ -176,13 +200,19 @@ def _write_levels(
 
     group = zarr.open_group(folder, mode="w", zarr_format=2)
     levels = list(_level_arrays(group, lattice))
-    for core, rows in _chunks(objects, lattice):
+
+    def write(chunk: tuple[Box, pd.DataFrame]) -> None:
+        core, rows = chunk
         full = paint(rows, core)
         for level, array in enumerate(levels):
             step = 1 << level
             part = full[::step, ::step]
             y, x = core.y0 >> level, core.x0 >> level
             array[y : y + part.shape[0], x : x + part.shape[1]] = part
+
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="fociquant-labels") as pool:
+        for _ in pool.map(write, _chunks(objects, lattice)):
+            pass
     group.attrs.update(_metadata(len(levels), pixel_size))
 
 
@@ -201,18 +231,20 @@ def _level_arrays(group: Any, lattice: Lattice) -> Iterator[Any]:
 
 
 def _chunks(objects: pd.DataFrame, lattice: Lattice) -> Iterator[tuple[Box, pd.DataFrame]]:
-    """Decode-cell cores that may hold a painted pixel, with the objects that may paint it."""
-    numbers = objects["decode_cell"].to_numpy()
-    by_cell = {number: np.flatnonzero(numbers == number) for number in np.unique(numbers)}
-    rows, columns = lattice.cells
-    near: dict[tuple[int, int], list[np.ndarray]] = {}
-    for number, where in by_cell.items():
-        row, column = divmod(int(number), columns)
-        for r in range(max(0, row - 1), min(rows, row + 2)):
-            for c in range(max(0, column - 1), min(columns, column + 2)):
-                near.setdefault((r, c), []).append(where)
-    for cell, parts in sorted(near.items()):
-        yield lattice.cell_core(cell), objects.iloc[np.concatenate(parts)]
+    """Decode-cell cores that masks of objects meet, with these objects."""
+    core = lattice.decode_core_px
+    spans = []
+    for axis, size in (("y", "height"), ("x", "width")):
+        first = objects[f"mask_{axis}0"].to_numpy()
+        last = first + objects[f"mask_{size}"].to_numpy() - 1
+        spans.append(list(zip(first // core, last // core, strict=True)))
+    near: dict[tuple[int, int], list[int]] = {}
+    for number, ((top, bottom), (left, right)) in enumerate(zip(*spans, strict=True)):
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                near.setdefault((row, column), []).append(number)
+    for cell, numbers in sorted(near.items()):
+        yield lattice.cell_core(cell), objects.iloc[numbers]
 
 
 def _metadata(levels: int, pixel_size: PixelSize) -> dict[str, Any]:
