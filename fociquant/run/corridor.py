@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -142,7 +142,10 @@ class Corridor:
         for note in self._lanes.notes():
             self._progress.say(note)
         self._feed()
-        ended = self._lanes.next(POLL_S)
+        only_merging = bool(self._merging) and not self._in_hand
+        if only_merging:
+            wait(self._merging.values(), POLL_S, FIRST_COMPLETED)
+        ended = self._lanes.next(0.0 if only_merging else POLL_S)
         while ended is not None:
             task = self._in_hand.pop(ended.number, None)
             if task is not None:
