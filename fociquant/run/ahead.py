@@ -30,6 +30,9 @@ LATER = (
 )
 """Modules of the end of a run: label images, figures, the report, tables."""
 
+EVERY_CELL = ("fociquant.segment.dynamics",)
+"""Modules that a run needs which looks for every cell: torch, to follow many pixels."""
+
 WORTH_IT_PX = 4096**2
 """Sections of fewer pixels are prepared before a network is loaded, and may not need one."""
 
@@ -39,7 +42,9 @@ filtering, s: most of their steps are far shorter than Python's own 5 ms, and st
 
 
 @contextmanager
-def loading_ahead(segmenter: Segmenter | None, section_px: Sequence[int]) -> Iterator[None]:
+def loading_ahead(
+    segmenter: Segmenter | None, section_px: Sequence[int], *, every_cell: bool = False
+) -> Iterator[None]:
     """Load what is needed later in a thread, which has ended when the block has.
 
     Parameters
@@ -49,12 +54,17 @@ def loading_ahead(segmenter: Segmenter | None, section_px: Sequence[int]) -> Ite
         section is large enough.
     section_px : sequence of int
         Pixels of each section that is to be counted; empty: nothing is loaded.
+    every_cell : bool
+        Whether cells without the marker are looked for too.
     """
     steps: list[Callable[[], object]] = []
+    if segmenter is not None and section_px and max(section_px) >= WORTH_IT_PX:
+        if isinstance(segmenter, LateSegmenter):
+            steps = [partial(first_window, segmenter)]
+        if every_cell:
+            steps += [partial(importlib.import_module, name) for name in EVERY_CELL]
     if section_px:
-        steps = [partial(importlib.import_module, name) for name in LATER]
-        if isinstance(segmenter, LateSegmenter) and max(section_px) >= WORTH_IT_PX:
-            steps.insert(0, partial(first_window, segmenter))
+        steps += [partial(importlib.import_module, name) for name in LATER]
     stop = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="fociquant-ahead") as pool:
         # What fails here fails again where it is needed, and is said there.

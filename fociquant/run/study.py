@@ -260,7 +260,8 @@ def _count_all(
     stop = threading.Event()
     corridor = Corridor(folder, study.settings, lanes, progress, stop=stop, block_px=how.block_px)
     try:
-        with _stop_on_interrupt(stop), loading_ahead(lanes.segmenter, list(sizes.values())):
+        ahead = loading_ahead(lanes.segmenter, list(sizes.values()), every_cell=how.exhaustive)
+        with _stop_on_interrupt(stop), ahead:
             return corridor.run(todo)
     finally:
         progress.close()

@@ -65,6 +65,24 @@ def test_a_run_starts_without_what_its_end_needs():
     assert not {"matplotlib", "zarr", "torch"} & found
 
 
+@pytest.mark.parametrize(
+    ("size", "every_cell", "loaded"),
+    [(WORTH_IT_PX, True, True), (WORTH_IT_PX, False, False), (WORTH_IT_PX - 1, True, False)],
+)
+def test_torch_is_loaded_early_where_every_cell_of_a_large_section_is_looked_for(
+    size, every_cell, loaded
+):
+    code = (
+        "import time\nfrom fociquant.run.ahead import LATER, loading_ahead\n"
+        "from fociquant.testing.segmenters import UphillSegmenter\n"
+        f"with loading_ahead(UphillSegmenter(), [{size}], every_cell={every_cell}):\n"
+        "    until = time.monotonic() + 60\n"
+        "    while LATER[-1] not in sys.modules and time.monotonic() < until:\n"
+        "        time.sleep(0.01)"
+    )
+    assert ("torch" in modules_after(code)) == loaded
+
+
 def test_what_the_end_needs_is_loaded_as_soon_as_there_is_something_to_count():
     code = (
         "import time\nfrom fociquant.run.ahead import LATER, loading_ahead\n"
