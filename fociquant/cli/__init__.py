@@ -76,12 +76,20 @@ def main(args: list[str] | None = None) -> Any:
     (``| head``) changes neither what is done nor the code.
     """
     gc.set_threshold(COLLECT_EVERY, *gc.get_threshold()[1:])
-    # What is left at the end goes with the process: looking through it takes half a second.
-    atexit.register(gc.freeze)
+    atexit.register(_leave_as_it_is)
     # Readers say what is wrong with a file in one line of their own.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with patient_streams():
         sys.exit(_code(args))
+
+
+def _leave_as_it_is() -> None:
+    """What is left at the end goes with the process: looking through it takes half a second.
+
+    But triton, which torch loads for training, lists on the screen what nobody looked through.
+    """
+    if "triton" not in sys.modules:
+        gc.freeze()
 
 
 def _code(args: list[str] | None) -> int:
