@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,7 @@ def command(
       fociquant train nuclei/ --labels masks/ --out nuclei.pt --steps 500 --simulate 0.5
     """  # noqa: D301 - click reads the escaped character
     from fociquant.cli import EXIT_INTERRUPTED
+    from fociquant.run.endings import asked_to_end
     from fociquant.run.training import fine_tune, training_plan
     from fociquant.run.training_data import TrainingRequest
     from fociquant.segment.training import ScenePool
@@ -92,7 +93,7 @@ def command(
         scenes=scenes,
         fresh=fresh,
         must_resume=resume,
-        stop=_StopOnInterrupt(),
+        stop=asked_to_end(threading.Event()),
         say=lambda line: click.echo(line, err=True),
     )
     if done.interrupted:
@@ -124,25 +125,6 @@ def _scene_maker(request: TrainingRequest) -> Callable[[np.random.Generator], Tr
         return training_image(planes, scene.labels, ignore=scene.ignore, diameter_px=diameter)
 
     return make
-
-
-class _StopOnInterrupt:
-    """While entered, the first Ctrl-C is only noted; the second is Python's own."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._previous: Any = None
-
-    def __enter__(self) -> Callable[[], bool]:
-        self._previous = signal.signal(signal.SIGINT, self._ask)
-        return lambda: self._asked
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._previous)
-
-    def _ask(self, number: int, frame: object) -> None:
-        self._asked = True
-        signal.signal(signal.SIGINT, self._previous)
 
 
 def _show(card: Any, out: Path, *, as_json: bool) -> None:

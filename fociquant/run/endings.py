@@ -1,8 +1,11 @@
-"""The signals by which a run is asked to end."""
+"""The signals by which work is asked to end."""
 
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 def _there(*names: str) -> list[signal.Signals]:
@@ -15,3 +18,37 @@ FROM_TERMINAL = _there("SIGINT", "SIGHUP")
 
 ENDINGS = [*FROM_TERMINAL, *_there("SIGTERM")]
 """These, and what a batch system sends."""
+
+
+@contextmanager
+def asked_to_end(stop: threading.Event) -> Iterator[Callable[[], bool]]:
+    """While entered, the first signal of :data:`ENDINGS` only sets `stop`; the second is Python's.
+
+    Those that were told to be ignored are: ``nohup`` and shells do so for what shall go on.
+    Outside the main thread, which alone gets signals, nothing is changed.
+
+    Yields
+    ------
+    callable
+        Whether `stop` is set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield stop.is_set
+        return
+    previous = {number: signal.getsignal(number) for number in ENDINGS}
+    previous = {number: how for number, how in previous.items() if how != signal.SIG_IGN}
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        restore()
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    for number in previous:
+        signal.signal(number, ask)
+    try:
+        yield stop.is_set
+    finally:
+        restore()

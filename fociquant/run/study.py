@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from fociquant.model import Section
 from fociquant.run import sections as life
 from fociquant.run.ahead import loading_ahead
 from fociquant.run.corridor import Corridor
-from fociquant.run.endings import ENDINGS
+from fociquant.run.endings import asked_to_end
 from fociquant.run.history import changes
 from fociquant.run.jobs import Desk
 from fociquant.run.lanes import Lanes, ThreadLanes
@@ -261,38 +260,10 @@ def _count_all(
     corridor = Corridor(folder, study.settings, lanes, progress, stop=stop, block_px=how.block_px)
     try:
         ahead = loading_ahead(lanes.segmenter, list(sizes.values()), every_cell=how.exhaustive)
-        with _stop_on_interrupt(stop), ahead:
+        with asked_to_end(stop), ahead:
             return corridor.run(todo)
     finally:
         progress.close()
-
-
-@contextmanager
-def _stop_on_interrupt(stop: threading.Event) -> Iterator[None]:
-    """The first signal of :data:`ENDINGS` keeps what is done and ends soon; the second is Python's.
-
-    Those that were told to be ignored are: ``nohup`` and shells do so for what shall go on.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.getsignal(number) for number in ENDINGS}
-    previous = {number: how for number, how in previous.items() if how != signal.SIG_IGN}
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        restore()
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    for number in previous:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        restore()
 
 
 def recount(root: Path) -> Outcome:

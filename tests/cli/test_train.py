@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from fociquant.cli import main
 from fociquant.errors import InputError, SettingsError
 from fociquant.run import training, training_data
+from fociquant.run.endings import ENDINGS
 from fociquant.run.training import fine_tune, fine_tuning_plan
 from fociquant.run.training_data import (
     TrainingRequest,
@@ -144,21 +147,30 @@ def test_files_of_others_stay(data: Path, capsys) -> None:
     assert run(capsys, *command(data, "--out", data.parent / "toy.pt"))[0] == 2
 
 
-def test_ctrl_c_keeps_the_checkpoint(data: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_ends_without_a_word_of_the_libraries_below(data: Path) -> None:
+    line = [sys.executable, "-m", "fociquant", *command(data)]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert "validation after training" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_signal_to_end_keeps_the_checkpoint(
+    data: Path, capsys, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals
+) -> None:
     batch, asked = loop.draw_batch, []
 
     def interrupting(sources: object, plan: object, step: int) -> object:
         if step == 1 and not asked:
             asked.append(step)
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(ending)
         return batch(sources, plan, step)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "draw_batch", interrupting)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(ending)
     code, _, told = run(capsys, *command(data, "--steps", "6"))
     assert code == 130
     assert "the same command again continues" in told
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(ending) is before
     assert not (data.parent / "ours.pt").exists()
     assert (data.parent / "ours.pt.training" / "checkpoint.pt").exists()
     code, _, told = run(capsys, *command(data, "--steps", "6"))
