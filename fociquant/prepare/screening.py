@@ -235,19 +235,30 @@ def _tiles(squares: Box) -> Iterator[Box]:
 def _block_means(
     reader: PixelReader, frame: _Frame, squares: Box, level: int, n: int
 ) -> np.ndarray:
-    """Means over n x n pixels of a level; squares at the far borders have fewer."""
+    """Means over n x n pixels of a level; squares at the far borders have fewer.
+
+    A level whose sides were rounded down ends before the last squares, by less than one of them:
+    these repeat the squares before.
+    """
     bounds = Box.of_shape(tuple(reader.levels[level].shape[1:]))
-    box = Box(squares.y0 * n, squares.x0 * n, squares.y1 * n, squares.x1 * n).intersect(bounds)
-    out = np.empty((len(frame.channels), *squares.shape))
+    rows, columns = (
+        np.minimum(np.arange(first, last), -(-edge // n) - 1)
+        for first, last, edge in (
+            (squares.y0, squares.y1, bounds.y1), (squares.x0, squares.x1, bounds.x1)
+        )
+    )  # fmt: skip
+    held = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    box = Box(held.y0 * n, held.x0 * n, held.y1 * n, held.x1 * n).intersect(bounds)
+    out = np.empty((len(frame.channels), *held.shape))
     pixels = reader.read(box, frame.channels, level)
-    starts = [np.minimum(np.arange(side) * n, max(size - 1, 0))
-              for side, size in zip(squares.shape, box.shape, strict=True)]  # fmt: skip
+    starts = [np.arange(side) * n for side in held.shape]
     counts = np.outer(*(np.diff([*np.minimum(np.arange(side + 1) * n, size)])
-                        for side, size in zip(squares.shape, box.shape, strict=True)))  # fmt: skip
+                        for side, size in zip(held.shape, box.shape, strict=True)))  # fmt: skip
     for index, plane in enumerate(pixels):
-        sums = _sums(_finite(plane, frame.levels[index]), n, starts)
-        out[index] = sums / np.maximum(counts, 1)
-    return out
+        out[index] = _sums(_finite(plane, frame.levels[index]), n, starts) / counts
+    if held == squares:
+        return out
+    return out[:, rows - rows[0]][:, :, columns - columns[0]]
 
 
 def _finite(plane: np.ndarray, missing: float) -> np.ndarray:

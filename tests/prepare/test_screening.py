@@ -167,6 +167,32 @@ def test_a_level_of_averages_is_read_instead_of_the_full_resolution():
     assert np.abs(found.peaks.astype(int) - full.peaks).max() <= 3
 
 
+def cut_down(planes: np.ndarray, n: int) -> np.ndarray:
+    """Means over n x n pixels; what is left over at the far borders is dropped, as by many."""
+    height, width = (side // n for side in planes.shape[1:])
+    blocks = planes[:, : height * n, : width * n].reshape(2, height, n, width, n)
+    return blocks.mean(axis=(2, 4))
+
+
+@settings(max_examples=25, deadline=None)
+@example(height=520, width=513, factors=[8], far=True)
+@example(height=514, width=519, factors=[2], far=True)
+@given(
+    height=st.integers(300, 530), width=st.integers(300, 530),
+    factors=st.lists(st.sampled_from([2, 4, 8]), min_size=1, unique=True).map(sorted),
+    far=st.booleans(),
+)  # fmt: skip
+def test_a_level_that_was_rounded_down_shows_the_same(height, width, factors, far):
+    planes = noise((height, width), 4)
+    centre = (height - 16, width - 20) if far else (150, 130)
+    planes[0] += 9 * NOISE * disc((height, width), *centre, 24)
+    full, found = mapped(planes), mapped(planes, *(cut_down(planes, n) for n in factors))
+    assert found.peaks.shape == full.peaks.shape
+    whole = tuple(slice(0, side // 64) for side in (height, width))
+    assert np.abs(found.peaks.astype(int) - full.peaks)[whole].max() <= 3
+    assert countable_places(found, GateSettings())[place(found, *centre)]
+
+
 def test_levels_that_are_blank_or_every_nth_pixel_are_not_believed():
     planes = noise((1024, 1024), 6)
     planes[0] += 9 * NOISE * disc((1024, 1024), 700, 300, 24)
