@@ -28,6 +28,25 @@ CLEARLY_LARGER = 16
 
 
 @dataclass(frozen=True)
+class StoredPlane:
+    """Where a channel's plane is.
+
+    Parameters
+    ----------
+    directory : int
+        Number of the TIFF directory.
+    file_name : str or None
+        Name that the file had when the block was written; None: this file.
+    uuid : str or None
+        Identifier of that file, which a renamed file keeps; None if it is not told.
+    """
+
+    directory: int
+    file_name: str | None = None
+    uuid: str | None = None
+
+
+@dataclass(frozen=True)
 class OmeImage:
     """One ``Image`` element.
 
@@ -40,8 +59,8 @@ class OmeImage:
         None if missing, without a unit of length, or implausible.
     channel_names : tuple of (str or None)
         One per ``Channel`` element.
-    planes : mapping of int to (int, str or None)
-        Channel to directory number and file name (None: this file); empty: in order.
+    planes : mapping of int to StoredPlane
+        By channel; empty: in order.
     """
 
     name: str
@@ -52,7 +71,25 @@ class OmeImage:
     size_t: int
     pixel_size: PixelSize | None
     channel_names: tuple[str | None, ...]
-    planes: dict[int, tuple[int, str | None]]
+    planes: dict[int, StoredPlane]
+
+
+@dataclass(frozen=True)
+class OmeBlock:
+    """A whole block.
+
+    Parameters
+    ----------
+    images : tuple of OmeImage
+    companion : str or None
+        Name of the file that has the images instead.
+    uuid : str or None
+        Identifier of the file that the block is in.
+    """
+
+    images: tuple[OmeImage, ...]
+    companion: str | None
+    uuid: str | None
 
 
 def looks_like_ome(text: str) -> bool:
@@ -60,8 +97,8 @@ def looks_like_ome(text: str) -> bool:
     return text.lstrip()[:1] == "<" and ("<OME" in text[:4096] or ":OME" in text[:4096])
 
 
-def parse_ome(text: str | bytes, path: Path) -> tuple[tuple[OmeImage, ...], str | None]:
-    """The images of a block, and the name of the companion file that has them instead.
+def parse_ome(text: str | bytes, path: Path) -> OmeBlock:
+    """What a block says.
 
     Raises
     ------
@@ -81,9 +118,13 @@ def parse_ome(text: str | bytes, path: Path) -> tuple[tuple[OmeImage, ...], str 
         raise ImageFormatError(
             f"{path}: its OME-XML cannot be read ({str(error)[:160]}). Export the image again."
         ) from error
-    for reference in _children(root, "BinaryOnly"):
-        return images, reference.get("MetadataFile")
-    return images, None
+    companions = [one.get("MetadataFile") for one in _children(root, "BinaryOnly")]
+    return OmeBlock(images, companions[0] if companions else None, _uuid(root.get("UUID")))
+
+
+def _uuid(text: str | None) -> str | None:
+    """An identifier as it compares with others."""
+    return (text or "").strip().lower().removeprefix("urn:uuid:") or None
 
 
 def choose_image(images: tuple[OmeImage, ...], path: Path) -> OmeImage:
@@ -158,14 +199,15 @@ def _pixel_size(pixels: Element) -> PixelSize | None:
     return pixel_size_from(float(y), float(x), units.pop())
 
 
-def _planes(pixels: Element, size_c: int) -> dict[int, tuple[int, str | None]]:
-    """Channel to (directory, file); valid for one Z plane and time point only."""
-    planes: dict[int, tuple[int, str | None]] = {}
+def _planes(pixels: Element, size_c: int) -> dict[int, StoredPlane]:
+    """By channel; valid for one Z plane and time point only."""
+    planes: dict[int, StoredPlane] = {}
     for data in _children(pixels, "TiffData"):
-        names = [uuid.get("FileName") for uuid in _children(data, "UUID")]
+        file = next(_children(data, "UUID"), None)
+        name, uuid = (None, None) if file is None else (file.get("FileName"), _uuid(file.text))
         first, directory = int(data.get("FirstC", 0)), int(data.get("IFD", 0))
         default = 1 if "IFD" in data.attrib else size_c
         count = min(int(data.get("PlaneCount", default)), size_c - first)
         for step in range(count):
-            planes[first + step] = (directory + step, names[0] if names else None)
+            planes[first + step] = StoredPlane(directory + step, name, uuid)
     return planes

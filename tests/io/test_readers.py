@@ -9,6 +9,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fociquant.errors import CorruptImageError
 from fociquant.io import open_image, write_labels, write_ome_tiff
 from fociquant.io.metadata import is_reduced, reduction
 from fociquant.model import Box
@@ -294,6 +295,63 @@ def test_multi_file_ome_tiff(tmp_path, companion):
     parts += [tmp_path / "set.companion.ome"] * companion
     for path in (parts[0], parts[-1]):
         check_reader(open_image, path, ExpectedImage((image,), NAMES), parts=parts)
+
+
+def identified(folder, name, image, *, files, own):
+    """An OME-TIFF as Bio-Formats writes it: its block says which file, by name and identifier."""
+    planes = "".join(
+        f'<TiffData IFD="{directory}" FirstC="{index}" PlaneCount="1">'
+        f'<UUID FileName="{file}">urn:uuid:{uuid}</UUID></TiffData>'
+        for index, (directory, file, uuid) in enumerate(files)
+    )
+    xml = (
+        f'<OME UUID="urn:uuid:{own}"><Image ID="I:0"><Pixels ID="P:0" DimensionOrder="XYZCT" '
+        f'Type="uint16" SizeX="{image.shape[2]}" SizeY="{image.shape[1]}" SizeC="{len(files)}" '
+        f'SizeZ="1" SizeT="1">{planes}</Pixels></Image></OME>'
+    )
+    with tifffile.TiffWriter(folder / name) as writer:
+        for number, plane in enumerate(image):
+            text = xml if number == 0 else None
+            writer.write(plane, description=text, metadata=None, contiguous=False)
+
+
+def test_a_renamed_file_is_read_from_itself_whoever_has_its_old_name(tmp_path):
+    first, second = pixels(), pixels()
+    for name, uuid, image in (("a.tif", "aa-1", first), ("b.tif", "bb-2", second)):
+        files = [(index, name, uuid.upper()) for index in range(len(image))]
+        identified(tmp_path, name, image, files=files, own=uuid)
+    (tmp_path / "a.tif").rename(tmp_path / "mouse7.tif")
+    (tmp_path / "b.tif").rename(tmp_path / "a.tif")
+    for name, image in (("mouse7.tif", first), ("a.tif", second)):
+        path = tmp_path / name
+        expected = ExpectedImage((image,), fallback(3))
+        check_reader(open_image, path, expected, parts=[path])
+
+
+@pytest.mark.parametrize("opened", ["part0.tif", "part1.tif"])
+def test_parts_that_exchanged_their_names_are_not_mixed_up(tmp_path, opened):
+    image = pixels()[:2]
+    files = [(0, f"part{index}.tif", f"u{index}") for index in range(2)]
+    for index, plane in enumerate(image):
+        identified(tmp_path, f"part{index}.tif", plane[None], files=files, own=f"u{index}")
+    expected = ExpectedImage((image,), fallback(2))
+    parts = [tmp_path / f"part{index}.tif" for index in range(2)]
+    check_reader(open_image, parts[0], expected, parts=parts)
+    parts[0].rename(tmp_path / "away.tif")
+    parts[1].rename(parts[0])
+    (tmp_path / "away.tif").rename(parts[1])
+    with pytest.raises(CorruptImageError, match=r"now another image.*old names"):
+        open_image(tmp_path / opened)
+
+
+def test_a_part_without_identifiers_of_its_own_is_known_by_its_name(tmp_path):
+    image = pixels()[:2]
+    files = [(0, f"part{index}.tif", f"u{index}") for index in range(2)]
+    identified(tmp_path, "part0.tif", image[:1], files=files, own="u0")
+    tifffile.imwrite(tmp_path / "part1.tif", image[1], metadata=None)
+    parts = [tmp_path / f"part{index}.tif" for index in range(2)]
+    expected = ExpectedImage((image,), fallback(2))
+    check_reader(open_image, parts[0], expected, parts=parts)
 
 
 AXES_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
