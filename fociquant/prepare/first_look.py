@@ -126,7 +126,7 @@ def first_look(
 def read_tiles(reader: PixelReader, channels: Sequence[int], boxes: Sequence[Box]) -> Samples:
     """Full-resolution tiles of some channels; those never scanned are left out among others."""
     stacks = each(lambda box: reader.read(box, channels, 0), boxes)
-    scanned = [bool(stack.any()) for stack in stacks]
+    scanned = [bool((np.isfinite(stack) & (stack != 0)).any()) for stack in stacks]
     if not any(scanned):
         scanned = [True] * len(scanned)
     chosen = [stack for stack, there in zip(stacks, scanned, strict=True) if there]

@@ -42,7 +42,8 @@ class Overview:
     ----------
     image : numpy.ndarray of float32, uint8 or uint16, shape (n, h, w)
         Mean raw counts over each block of ``factor`` x ``factor`` pixels (fewer at the far
-        edges), finite; whole numbers where a level of the file is the overview.
+        edges), finite; whole numbers where a level of the file is the overview. 0 in all channels
+        where none has a finite pixel.
     factor : int
         Full-resolution pixels per overview pixel, along both axes.
     level : int
@@ -172,6 +173,7 @@ def _block_means(
         _add_blocks(sums, pixels, box, n)
         _add_blocks(counts, finite, box, n)
     means = np.empty(shape, np.float32)
+    scanned = (counts > 0).any(axis=0)
     for channel in range(shape[0]):
         count = counts[channel % len(counts)]
         full = count > 0
@@ -179,6 +181,8 @@ def _block_means(
         means[channel] = sums[channel]
         if not full.all():
             means[channel][~full] = np.median(sums[channel][full]) if full.any() else 0.0
+    # As scanners that know no NaN store what they never scanned.
+    means[:, ~scanned] = 0.0
     return means, not_finite
 
 

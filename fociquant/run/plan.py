@@ -23,7 +23,7 @@ from fociquant.units import PixelSize
 ALGORITHM = 6
 """Raised when the same settings would give other objects; old blocks then count as absent."""
 
-FACTS = 7
+FACTS = 8
 """Raised when the same settings would give other facts of a section but the same objects; what was
 stored with other facts is found again, and blocks stay."""
 

@@ -135,12 +135,13 @@ def test_block_means_do_not_depend_on_the_chunks(height, width, factor, chunk_y,
 
 
 def test_block_means_leave_out_what_is_not_finite():
-    data = np.ones((1, 8, 8), np.float32)
-    data[0, :4, :4] = np.nan
+    data = np.ones((2, 8, 8), np.float32)
+    data[0, :4, :4] = np.nan  # one channel only: what the rest of it has
+    data[:, 4:, :4] = np.nan  # both: never scanned
     data[0, 0, 5] = -np.inf
-    found = make_overview(Reader(Array(data)), [0], 4)
-    np.testing.assert_array_equal(found.image, np.ones((1, 2, 2)))
-    assert found.not_finite == 17
+    found = make_overview(Reader(Array(data)), [0, 1], 4)
+    np.testing.assert_array_equal(found.image, [[[1, 1], [0, 1]]] * 2)
+    assert found.not_finite == 16 + 32 + 1
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,23 @@ def test_nan_pixels_are_left_out_and_reported():
     )
 
 
+@pytest.mark.parametrize("missing", [np.nan, np.inf])
+def test_what_was_never_scanned_is_no_tissue_however_it_is_stored(missing):
+    image = section(np.ones((1024, 1024), bool)).astype(np.float32)
+    image[:, 600:] = 0.0
+    image[:, :, :130] = 0.0
+    zero = prepare(image)
+    image[:, 600:] = missing
+    image[:, :, :130] = missing
+    other = prepare(image)
+    np.testing.assert_array_equal(other.facts.outline, zero.facts.outline)
+    assert other.facts.tissue_mm2 == zero.facts.tissue_mm2
+    assert other.facts.tissue_mm2 == pytest.approx(600 * 894 * HALF.area_um2 / 1e6, rel=0.03)
+    assert other.facts.stats["marker"].background == pytest.approx(
+        zero.facts.stats["marker"].background, rel=0.01
+    )
+
+
 def test_eight_bit_crop_of_nuclei_uses_every_pixel():
     rng = np.random.default_rng(3)
     image = rng.normal(12, 1.5, (256, 256))
