@@ -173,6 +173,11 @@ class Entry:
         return str(self.content.get("target", ""))
 
     @property
+    def image(self) -> str:
+        """Beginning of the fingerprint of the image it was made on; empty where none was noted."""
+        return str(self.content.get("image", ""))
+
+    @property
     def is_repeat(self) -> bool:
         """Whether a hidden repeat was decided: it measures the reviewer, and counts nothing."""
         return bool(self.content.get("repeat", False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,29 @@ class Log:
     def reviewer_id(self) -> str:
         """Name and station: tells two people of one name apart."""
         return f"{self.reviewer}@{self.station}"
+
+    def of_image(self, image: str) -> Log:
+        """The same without decisions made on another image: these are no longer trusted.
+
+        Parameters
+        ----------
+        image : str
+            Beginning of the fingerprint of the section's image; empty: not known.
+        """
+        other = [one for one in self.entries if one.image not in ("", image)]
+        if not image or not other:
+            return self
+        told = (
+            f"{self.path.name}: {len(other)} entries were made on another image than the section "
+            "has now. They are kept in the file and not applied. If it is the same tissue, look "
+            "through them and adopt them; else give that image its old name."
+        )
+        return replace(
+            self,
+            entries=tuple(one for one in self.entries if one.image in ("", image)),
+            untrusted=(*self.untrusted, *other),
+            problems=(*self.problems, told),
+        )
 
 
 @dataclass(frozen=True, slots=True)

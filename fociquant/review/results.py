@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,14 @@ class SectionCells:
         says what counts without review.
     results : str
         Fingerprint of the section's objects.
+    image : str
+        Beginning of that of its image; empty where it is not known.
     """
 
     section: str
     frame: pd.DataFrame
     results: str
+    image: str = ""
 
 
 def read_run(results: Path) -> dict[str, Any]:
@@ -77,15 +81,26 @@ def results_key(results: Path, section: str) -> str:
     ResultsError
         If the section was not counted.
     """
+    return str(_state(results, section)["key"])[:KEY_LENGTH]
+
+
+def _state(results: Path, section: str) -> dict[str, Any]:
+    """What is stored of a counted section."""
     path = results / "sections" / section / "section.json"
     try:
-        key = json.loads(path.read_text(encoding="utf-8"))["key"]
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = state["key"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultsError(
             f"section {section!r} of {results} was not counted, so it cannot be reviewed. "
             "See sections.csv for the reason."
         ) from error
-    return str(key)[:KEY_LENGTH]
+    return state
+
+
+def image_key(state: Mapping[str, Any]) -> str:
+    """What a decision notes of a section's image; empty where its state does not tell."""
+    return str(state.get("image_fingerprint", ""))[:KEY_LENGTH]
 
 
 def read_cells(results: Path, section: str) -> SectionCells:
@@ -105,7 +120,7 @@ def read_cells(results: Path, section: str) -> SectionCells:
     ResultsError
         If the table is absent, damaged, or of a version without outlines.
     """
-    key = results_key(results, section)
+    state = _state(results, section)
     path = results / "cells.parquet"
     try:
         names = pq.read_schema(path).names
@@ -125,4 +140,4 @@ def read_cells(results: Path, section: str) -> SectionCells:
         frame = frame[frame["decision"] != "added"].reset_index(drop=True)
     if "positive_automatic" not in frame:
         frame["positive_automatic"] = frame["positive"]
-    return SectionCells(section, frame, key)
+    return SectionCells(section, frame, str(state["key"])[:KEY_LENGTH], image_key(state))

@@ -110,7 +110,9 @@ class ReviewSession(ShownSection, Closed):
         """
         who = Reviewer(reviewer) if isinstance(reviewer, str) else reviewer
         cells = read_cells(results, section)
-        writer = LogWriter(ReviewFolder(results), section, who, repeat=repeat, clock=clock)
+        writer = LogWriter(
+            ReviewFolder(results), section, who, repeat=repeat, image=cells.image, clock=clock
+        )
         return cls(
             cells, writer, results=results, reviewer=who, settings=settings or ReviewSettings()
         )
@@ -354,12 +356,13 @@ class ReviewSession(ShownSection, Closed):
     @property
     def adoptable(self) -> list[Entry]:
         """Decisions that are not trusted and were not adopted yet; see `adopt_untrusted`."""
-        logs = [*self._writer.earlier, self._writer.log]
-        known = {one.content.get("adopted") for one in self._history}
+        untrusted = [one for log in self._writer.logs for one in log.untrusted]
+        settled = {one.content.get("adopted") for one in self._history}
+        settled |= {one.target for one in untrusted if one.action is Action.UNDO}
         return [
-            one for log in logs for one in log.untrusted
+            one for one in untrusted
             if one.action not in (Action.OPEN, Action.UNDO, Action.SIGN_OFF, Action.UNBLIND)
-            and one.hash not in known
+            and one.hash not in settled
         ]  # fmt: skip
 
     def adopt_untrusted(self) -> list[Entry]:

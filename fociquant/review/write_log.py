@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,6 +41,9 @@ class LogWriter(Closed):
     reviewer : Reviewer
     repeat : bool
         The section shown a second time.
+    image : str
+        Beginning of the fingerprint of the section's image, which every entry notes; empty: not
+        known.
     clock : callable
         Gives the time; for tests.
 
@@ -58,9 +62,11 @@ class LogWriter(Closed):
         reviewer: Reviewer,
         *,
         repeat: bool = False,
+        image: str = "",
         clock: Callable[[], str] = utc_now,
     ) -> None:
         self._section, self._reviewer, self._repeat, self._clock = section, reviewer, repeat, clock
+        self._image = image
         self._results = folder.results
         self._handle = -1
         self.earlier: list[Log] = []
@@ -75,15 +81,19 @@ class LogWriter(Closed):
         raise ResultsError(f"{self.path} and all logs before it are broken. Move them elsewhere.")
 
     @property
+    def logs(self) -> list[Log]:
+        """The broken files before, then this one; of each what was decided on this image."""
+        return [log.of_image(self._image) for log in (*self.earlier, self.log)]
+
+    @property
     def entries(self) -> tuple[Entry, ...]:
         """Everything that holds so far, of the broken files before too; first lines left out."""
-        logs = [*self.earlier, self.log]
-        return tuple(e for log in logs for e in log.entries if e.action is not Action.OPEN)
+        return tuple(e for log in self.logs for e in log.entries if e.action is not Action.OPEN)
 
     @property
     def problems(self) -> list[str]:
         """What is wrong with the files, one plain sentence each."""
-        return [text for log in [*self.earlier, self.log] for text in log.problems]
+        return [text for log in self.logs for text in log.problems]
 
     def append(self, drafts: Sequence[Draft]) -> list[Entry]:
         """Write decisions, all in one go.
@@ -112,13 +122,18 @@ class LogWriter(Closed):
         self._keep_hold()
         with locked(self._handle, self.path):
             self.overtaken = self._catch_up()
-            return self._write(drafts)
+            return self._write([self._on_this_image(draft) for draft in drafts])
 
     def close(self) -> None:
         """Close the file; what was decided is already on the disk."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+    def _on_this_image(self, draft: Draft) -> Draft:
+        if not self._image:
+            return draft
+        return replace(draft, content={**draft.content, "image": self._image})
 
     def _open(self) -> None:
         self._handle = self._opened()

@@ -36,7 +36,7 @@ from fociquant.review.listing import DECISION_COLUMNS, comments_of, list_study
 from fociquant.review.match import NOT_FOUND
 from fociquant.review.record import REVIEWER_COLUMNS, list_troubled
 from fociquant.review.replay import SIGNED
-from fociquant.review.results import KEY_LENGTH
+from fociquant.review.results import KEY_LENGTH, image_key
 from fociquant.review.reviewers import AUDIT, STUDY
 from fociquant.run.review_agreement import AGREEMENT_COLUMNS, agreement_table
 from fociquant.store import ResultsFolder, write_csv
@@ -112,7 +112,7 @@ class StudyReview:
     """
 
     inputs: TableInputs
-    logs: Mapping[str, list[Log]]
+    logs: dict[str, list[Log]]
     unusable: list[dict[str, Any]]
     estimate: AuditEstimate | None = None
     _done: dict[str, SectionReview] = field(default_factory=dict)
@@ -170,7 +170,11 @@ class StudyReview:
             str(state["key"])[:KEY_LENGTH],
         )  # fmt: skip
         settings = self.inputs.settings.review
-        review = replay_section(objects, self.logs.get(section.name, []), settings=settings)
+        image = image_key(state)
+        logs = [log.of_image(image) for log in self.logs.get(section.name, [])]
+        if logs:
+            self.logs[section.name] = logs
+        review = replay_section(objects, logs, settings=settings)
         self._done[section.name], self._automatic[section.name] = review, automatic
         edits, unknown = self._known_classes(review.edits)
         share = _excluded_share(review.region, facts, state)

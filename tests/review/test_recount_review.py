@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -231,3 +232,68 @@ def test_decisions_about_objects_that_are_gone_are_said_and_not_applied(results)
     assert mice(results).loc["a", "cells"] == 4
     said = read_csv(results / "review" / "decisions.csv").set_index("section").loc["s0"]
     assert said["outcome"] == "object gone" and said["found"] == "not found"
+
+
+def another_image(results, section):
+    """The section has been counted again, from another file of its name."""
+    path = results / "sections" / section / "section.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps(state | {"image_fingerprint": "f" * 64}))
+
+
+def test_decisions_made_on_another_image_are_not_applied_and_can_be_adopted(results):
+    recount(results)
+    automatic = tables(results)
+    with ReviewSession.open(results, "s1", ANA) as session:
+        session.add(square(70.0, 12.0))
+        session.exclude(square(30.0, 30.0, 20.0), reason="fold")
+        session.undo(session.reject(int(session.cell[0]))[0])
+        session.sign_off()
+    recount(results)
+    assert mice(results).loc["b", "reviewed"] == "yes"
+    another_image(results, "s1")
+    recount(results)
+    assert (results / "cells.parquet").read_bytes() == automatic["cells.parquet"]
+    row = mice(results).loc["b"]
+    assert (row["cells"], row["reviewed"], row["excluded_mm2"]) == (6, "no", 0)
+    section = read_csv(results / "sections.csv").set_index("section").loc["s1"]
+    assert "5 entries were made on another image" in section["warnings"]
+    said = read_csv(results / "review" / "decisions.csv")
+    assert said["outcome"].tolist() == ["not trusted"] * 5
+    with ReviewSession.open(results, "s1", ANA) as session:
+        assert not session.history and "another image" in session.notices[0]
+        # What was taken back, and the signature, are not offered again.
+        assert [entry.action for entry in session.adoptable] == ["add", "exclude"]
+        session.adopt_untrusted()
+        assert session.adoptable == []
+    recount(results)
+    row = mice(results).loc["b"]
+    assert row["cells_automatic"] == 6 and row["excluded_mm2"] > 0
+    assert "added" in cells(results, "s1")["decision"].tolist()
+
+
+def test_the_same_image_again_has_its_decisions_again(results):
+    state = results / "sections" / "s1" / "section.json"
+    before = state.read_text()
+    with ReviewSession.open(results, "s1", ANA) as session:
+        session.reject(int(session.cell[session.positive][0]))
+    another_image(results, "s1")
+    with ReviewSession.open(results, "s1", ANA) as session:
+        session.reject(session.cell[session.positive][:3].tolist())
+    recount(results)
+    assert mice(results).loc["b", "cells"] == 3
+    state.write_text(before)
+    recount(results)
+    assert mice(results).loc["b", "cells"] == 5
+
+
+def test_decisions_of_versions_that_noted_no_image_are_applied(results):
+    with (
+        ReviewSession.open(results, "s1", ANA) as session,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(session._writer, "_image", "")
+        session.reject(int(session.cell[session.positive][0]))
+    another_image(results, "s1")
+    recount(results)
+    assert mice(results).loc["b", "cells"] == 5
