@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from fociquant.report._evaluation import write_count_evaluation, write_label_evaluation
     from fociquant.report._extras import ReportExtras
-    from fociquant.report._overview import write_overview
+    from fociquant.report._overview import overview_png
     from fociquant.report._report import write_report
     from fociquant.report._sweep import write_sweep
 
@@ -31,12 +31,12 @@ _HOME = {
     "ReportExtras": "_extras",
     "choose_cells": "_crops",
     "cut_crops": "_crops",
+    "overview_png": "_overview",
     "read_crops": "_crops",
     "tile_outline": "_crops",
     "write_count_evaluation": "_evaluation",
     "write_crops": "_crops",
     "write_label_evaluation": "_evaluation",
-    "write_overview": "_overview",
     "write_report": "_report",
     "write_sweep": "_sweep",
 }
@@ -48,12 +48,12 @@ __all__ = [
     "ReportExtras",
     "choose_cells",
     "cut_crops",
+    "overview_png",
     "read_crops",
     "tile_outline",
     "write_count_evaluation",
     "write_crops",
     "write_label_evaluation",
-    "write_overview",
     "write_report",
     "write_sweep",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,15 +37,13 @@ ASKED_PX = 1 << 20
 """From about so many pixels of a channel these are found."""
 
 
-def write_overview(
-    path: Path, planes: Mapping[str, np.ndarray], *, outline: np.ndarray, artefact: np.ndarray
-) -> Path:
-    """Write the picture of one section as PNG.
+def overview_png(
+    planes: Mapping[str, np.ndarray], *, outline: np.ndarray, artefact: np.ndarray
+) -> bytes:
+    """The picture of one section.
 
     Parameters
     ----------
-    path : pathlib.Path
-        File to write.
     planes : mapping of str to numpy.ndarray, shape (h, w)
         Roles ``marker``, ``nucleus``, ``autofluorescence``; others are not drawn.
     outline, artefact : numpy.ndarray of bool, any shape
@@ -53,8 +51,8 @@ def write_overview(
 
     Returns
     -------
-    pathlib.Path
-        `path`.
+    bytes
+        A PNG file.
     """
     shape = next(iter(planes.values())).shape
     drawn = {role: planes[role] for role in COLOURS if role in planes}
@@ -64,9 +62,9 @@ def write_overview(
     out = np.asarray(image.resize(size, Image.Resampling.BILINEAR)).astype(np.uint8).copy()
     for mask, colour in ((outline, OUTLINE_COLOUR), (artefact, ARTEFACT_COLOUR)):
         out[_edge(mask, out.shape[:2])] = np.array(colour) * 255.0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(out).save(path, format="PNG", compress_level=COMPRESSION)
-    return path
+    memory = io.BytesIO()
+    Image.fromarray(out).save(memory, format="PNG", compress_level=COMPRESSION)
+    return memory.getvalue()
 
 
 def _coloured(planes: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

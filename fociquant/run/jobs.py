@@ -11,8 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
@@ -22,7 +20,7 @@ from fociquant.errors import FociquantError, ImageError
 from fociquant.io import SectionImage
 from fociquant.model import Box, ChannelStats, SectionFacts, Shading, Unmixing
 from fociquant.prepare import corrected, prepare_section
-from fociquant.report import write_overview
+from fociquant.report import overview_png
 from fociquant.run.blocks import count_cell, flow_field
 from fociquant.run.memory import give_back
 from fociquant.run.opened import OpenImages
@@ -276,7 +274,4 @@ def _picture(plan: SectionPlan, facts: SectionFacts, planes: Mapping[str, np.nda
     if max(plan.image.shape[1:]) <= SMALL_SECTION_PX:
         whole = plan.image.read(Box.of_shape(plan.image.shape[1:]), list(plan.roles.values()))
         planes = dict(zip(plan.roles, whole, strict=True))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "overview.png"
-        write_overview(path, planes, outline=facts.outline, artefact=facts.artefact)
-        return path.read_bytes()
+    return overview_png(planes, outline=facts.outline, artefact=facts.artefact)

@@ -28,7 +28,7 @@ def test_no_block_size_and_no_number_of_threads_changes_a_byte(segmenter, tmp_pa
     """Two decode cells and six windows, so that seams are there."""
     monkeypatch.setattr(corridor, "load_segmenter", lambda *_, **__: segmenter)
     monkeypatch.setattr(corridor, "report", lambda *_: None)
-    monkeypatch.setattr(jobs, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
+    monkeypatch.setattr(jobs, "overview_png", lambda *_, **__: b"PNG")
     study = require_runnable(write_study(tmp_path / "s", {"a": 150}, shape=(1090, 530)))
     found = []
     for name, block_px, threads in (("one", 8192, 1), ("many", 1024, 3)):

@@ -109,7 +109,7 @@ def counted(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corridor, "load_segmenter", lambda *_, **__: segmenter)
         patch.setattr(corridor, "report", lambda *_: None)
-        patch.setattr(jobs, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
+        patch.setattr(jobs, "overview_png", lambda *_, **__: b"PNG")
         patch.setattr(jobs, "prepare_section", all_tissue)
         outcome = corridor.run_study(
             require_runnable(study), folder / "results", compute=ComputeSettings(threads=1)

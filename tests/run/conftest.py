@@ -65,7 +65,7 @@ def run():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corridor, "load_segmenter", runner.load)
         patch.setattr(corridor, "report", lambda *_: None)
-        patch.setattr(jobs, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
+        patch.setattr(jobs, "overview_png", lambda *_, **__: b"PNG")
         patch.setattr(jobs, "prepare_section", all_tissue)
         patch.setattr(plan, "lattice_for", runner.lattice_for)
         yield runner

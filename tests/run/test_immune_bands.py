@@ -77,7 +77,7 @@ def count(monkeypatch):
     monkeypatch.setattr(corridor, "load_segmenter",
                         lambda *_, **__: UphillSegmenter(window_core_px=64))  # fmt: skip
     monkeypatch.setattr(corridor, "report", lambda *_: None)
-    monkeypatch.setattr(jobs, "write_overview", lambda path, *_, **__: path.write_bytes(b"PNG"))
+    monkeypatch.setattr(jobs, "overview_png", lambda *_, **__: b"PNG")
     monkeypatch.setattr(jobs, "prepare_section", all_tissue)
 
     def run(study, out):
