@@ -44,6 +44,7 @@ def command(out: Path, design_name: str | None, size_px: int | None, seed: int, 
       fociquant demo --design paper-small --out paper_demo
     """  # noqa: D301 - click reads the escaped character
     from fociquant.cli.outcome import show_outcome
+    from fociquant.run.endings import as_ctrl_c
     from fociquant.run.progress import for_terminal
     from fociquant.run.start import require_runnable
     from fociquant.run.study import run_study
@@ -57,7 +58,8 @@ def command(out: Path, design_name: str | None, size_px: int | None, seed: int, 
         _simulate(source, design_name, size_px, seed)
     study = require_runnable(source)
     compute = ComputeSettings(device=device)
-    outcome = run_study(study, results, compute=compute, progress=for_terminal())
+    with as_ctrl_c():
+        outcome = run_study(study, results, compute=compute, progress=for_terminal())
     show_outcome(outcome, as_json=False)
     if design_name is not None:
         click.echo(f"\nagainst the truth: fociquant evaluate {results} {source / 'truth'}")

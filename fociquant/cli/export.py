@@ -19,16 +19,11 @@ class _Results:
     """A results folder as exporters need it."""
 
     def __init__(self, root: Path) -> None:
-        from fociquant.errors import ResultsError
-        from fociquant.run.provenance import inputs_of
-        from fociquant.store import ResultsFolder, read_json
+        from fociquant.run.provenance import inputs_of, open_results, require_tables
 
-        self.folder = ResultsFolder(root)
-        record = read_json(self.folder.run)
-        if record is None:
-            raise ResultsError(f"{root} holds no results. Give the --out folder of fociquant run.")
-        self.record = record
-        self.inputs = inputs_of(record, self.folder)
+        self.folder, self.record = open_results(root)
+        require_tables(self.record, self.folder)
+        self.inputs = inputs_of(self.record, self.folder)
 
     def table(self, path: Path) -> pd.DataFrame:
         from fociquant.run.tables import read_table

@@ -48,9 +48,9 @@ def command(results: Path, sweep: bool, out: Path | None, as_json: bool) -> int:
 def _show_thresholds(results: Path, *, as_json: bool) -> None:
     """What ``run.json`` says of the gate in use."""
     from fociquant.errors import ResultsError
-    from fociquant.store import ResultsFolder, read_json
+    from fociquant.run.provenance import open_results
 
-    record = read_json(ResultsFolder(results).run) or {}
+    record = open_results(results)[1]
     rows = record.get("gate", {}).get("thresholds")
     if rows is None:
         raise ResultsError(

@@ -57,6 +57,7 @@ def command(
             "--workers starts processes here, --scheduler uses those of others. Give one of them."
         )
     from fociquant.cli.outcome import show_outcome
+    from fociquant.run.endings import as_ctrl_c
     from fociquant.run.memory import parse_bytes
     from fociquant.run.progress import Silent, for_terminal
     from fociquant.run.start import require_runnable
@@ -69,7 +70,8 @@ def command(
     )  # fmt: skip
     checked = require_runnable(study, model=model)
     progress = Silent() if quiet else for_terminal()
-    outcome = run_study(checked, out, compute=compute, progress=progress)
+    with as_ctrl_c():
+        outcome = run_study(checked, out, compute=compute, progress=progress)
     show_outcome(outcome, as_json=as_json)
     if outcome.interrupted:
         click.echo("interrupted; the same command again continues", err=True)

@@ -52,3 +52,27 @@ def asked_to_end(stop: threading.Event) -> Iterator[Callable[[], bool]]:
         yield stop.is_set
     finally:
         restore()
+
+
+@contextmanager
+def as_ctrl_c() -> Iterator[None]:
+    """While entered, every signal of :data:`ENDINGS` ends what is done as Ctrl-C does.
+
+    Left as they are: signals that are ignored, and those that somebody else handles.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Wherever the main thread is when one comes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mine = [number for number in ENDINGS if signal.getsignal(number) == signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)

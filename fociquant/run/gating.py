@@ -28,6 +28,7 @@ from fociquant.gate import (
 from fociquant.model import ChannelStats, PhenotypeRule, Section, SectionFacts
 from fociquant.settings import GateSettings
 from fociquant.store import ResultsFolder, facts_of, read_json, read_objects, stats_of
+from fociquant.store.facts import is_whole
 from fociquant.units import PixelSize
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def stored_sections(
     for section in inputs.sections:
         state = read_json(folder.state(section.name)) or {}
         current = bool(state) and state.get("key") == inputs.keys.get(section.name)
-        yield section, state if current else None
+        yield section, state if current and is_whole(state) else None
 
 
 def gate_section(

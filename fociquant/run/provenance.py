@@ -15,7 +15,7 @@ from fociquant.model import PhenotypeRule, Section
 from fociquant.run.plan import PlannedSection
 from fociquant.segment.contract import ModelInfo
 from fociquant.settings import ComputeSettings, FociProfile, Settings
-from fociquant.store import ResultsFolder
+from fociquant.store import ResultsFolder, read_json
 from fociquant.study import Study
 
 if TYPE_CHECKING:
@@ -70,6 +70,44 @@ def run_record(
             for plan in plans
         },
     }
+
+
+def open_results(root: Path) -> tuple[ResultsFolder, dict[str, Any]]:
+    """A results folder and its ``run.json``.
+
+    Raises
+    ------
+    ResultsError
+        If it has none, or a damaged one.
+    """
+    folder = ResultsFolder(root)
+    record = read_json(folder.run)
+    if record is None and folder.run.exists():
+        raise ResultsError(
+            f"{folder.run} is damaged. Run the study again; what is counted is kept."
+        )
+    if record is None:
+        raise ResultsError(f"{root} holds no run.json. Give the results folder of 'fociquant run'.")
+    return folder, record
+
+
+UNFINISHED = {"tables": "unfinished"}
+"""In ``run.json`` while tables are written: those in the folder may be of an earlier run."""
+
+
+def require_tables(record: Mapping[str, Any], folder: ResultsFolder) -> None:
+    """Refuse tables that are not those of ``run.json``.
+
+    Raises
+    ------
+    ResultsError
+        If a run or recount ended while it wrote them.
+    """
+    if record.get("tables") == UNFINISHED["tables"]:
+        raise ResultsError(
+            f"the tables of {folder.root} are not finished: what wrote them was ended on the way. "
+            f"'fociquant recount {folder.root}' makes them again."
+        )
 
 
 def inputs_of(record: Mapping[str, Any], folder: ResultsFolder) -> TableInputs:

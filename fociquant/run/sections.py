@@ -32,7 +32,7 @@ from fociquant.store import (
     write_labels_zarr,
     write_objects,
 )
-from fociquant.store.facts import masks_from_json, masks_to_json
+from fociquant.store.facts import is_whole, masks_from_json, masks_to_json
 from fociquant.store.objects import write_chosen
 from fociquant.tiling import Block
 
@@ -81,16 +81,20 @@ class Ledger:
 
     def is_counted(self) -> bool:
         """Whether the section's objects are stored, and nothing that they depend on has changed."""
+        state = self._state_there()
+        drawn = self._folder.overview(self.planned.name).is_file()
+        current = state.get("key") == self.planned.keys.section
+        return drawn and current and self._objects_are(str(state.get("objects_key")))
+
+    def _state_there(self) -> dict[str, Any]:
+        """What an earlier run said of the section at its end; empty if parts of it are missing."""
         state = read_json(self._folder.state(self.planned.name)) or {}
-        return state.get("key") == self.planned.keys.section and self._objects_are(
-            str(state.get("objects_key"))
-        )
+        return state if is_whole(state) else {}
 
     def has_objects(self, facts: SectionFacts, mask: np.ndarray) -> bool:
         """Whether an earlier run counted the same places of the same decode cells alike."""
         key = self._objects_key(facts, mask)
-        state = read_json(self._folder.state(self.planned.name)) or {}
-        return state.get("objects_key") == key and self._objects_are(key)
+        return self._state_there().get("objects_key") == key and self._objects_are(key)
 
     def _objects_key(self, facts: SectionFacts, mask: np.ndarray) -> str:
         return places_key(self._asked(facts), self.planned.keys.objects(mask))
@@ -177,7 +181,7 @@ class Ledger:
         planned, folder = self.planned, self._folder
         key = self._objects_key(known.facts, mask)
         if self.has_objects(known.facts, mask):
-            seams = (read_json(folder.state(planned.name)) or {})["seams"]
+            seams = self._state_there()["seams"]
         else:
             # Without its state the section is not counted: no state stands beside other objects.
             folder.state(planned.name).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fociquant.errors import ClusterLostError, DiskError, ImageError, ResultsError
+from fociquant.errors import ClusterLostError, DiskError, ImageError
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.run import sections as life
@@ -23,14 +23,20 @@ from fociquant.run.lanes import Lanes, ThreadLanes
 from fociquant.run.memory import share_arenas, shares
 from fociquant.run.plan import PlannedSection, plan_section
 from fociquant.run.progress import Progress
-from fociquant.run.provenance import inputs_of, run_record
+from fociquant.run.provenance import (
+    UNFINISHED,
+    inputs_of,
+    open_results,
+    require_tables,
+    run_record,
+)
 from fociquant.run.reporting import picture_cells, report
 from fociquant.run.seams import looked_at
 from fociquant.segment import load_segmenter
 from fociquant.segment.contract import ModelInfo
 from fociquant.segment.windows import WindowCache
 from fociquant.settings import ComputeSettings
-from fociquant.store import ResultsFolder, read_json, write_json
+from fociquant.store import ResultsFolder, write_json
 from fociquant.store.lock import locked
 from fociquant.study import Study
 
@@ -157,7 +163,7 @@ def _conclude(
 
     inputs = table_inputs(study, planned)
     record = run_record(study, model, how, planned, inputs)
-    _write_record(folder, record)
+    _write_record(folder, record | UNFINISHED)
     if complete:
         find_immune(folder, study, inputs, progress)
     tables = write_tables(folder, inputs)
@@ -281,11 +287,13 @@ def recount(root: Path) -> Outcome:
     """
     from fociquant.run.tables import read_tables, write_tables
 
-    folder, record = _opened(root)
+    folder, record = open_results(root)
     with locked(folder.root):
         inputs = inputs_of(record, folder)
+        _write_record(folder, record | UNFINISHED)
         tables = write_tables(folder, inputs)
         record |= found_record(folder, inputs, tables)
+        record.pop("tables", None)
         _write_record(folder, record)
         report(folder, read_tables(folder, inputs), record)
     return Outcome(folder, tables, tuple(tables.uncounted), interrupted=False)
@@ -301,18 +309,7 @@ def redraw(root: Path) -> Path:
     """
     from fociquant.run.tables import read_tables
 
-    folder, record = _opened(root)
+    folder, record = open_results(root)
+    require_tables(record, folder)
     report(folder, read_tables(folder, inputs_of(record, folder)), record)
     return folder.root / "report.html"
-
-
-def _opened(root: Path) -> tuple[ResultsFolder, dict[str, Any]]:
-    folder = ResultsFolder(root)
-    record = read_json(folder.run)
-    if record is None and folder.run.exists():
-        raise ResultsError(
-            f"{folder.run} is damaged. Run the study again; what is counted is kept."
-        )
-    if record is None:
-        raise ResultsError(f"{root} holds no run.json. Give the results folder of 'fociquant run'.")
-    return folder, record

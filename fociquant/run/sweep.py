@@ -14,11 +14,11 @@ from fociquant.cohort import compare_groups, group_table
 from fociquant.errors import ResultsError
 from fociquant.model import Section
 from fociquant.run.gating import Gating, find_gating, gate_section, stored_sections
-from fociquant.run.provenance import inputs_of
+from fociquant.run.provenance import inputs_of, open_results
 from fociquant.run.tables import TableInputs
 from fociquant.run.verdict import sentences
 from fociquant.settings import GateSettings
-from fociquant.store import ResultsFolder, read_csv, read_json
+from fociquant.store import ResultsFolder, read_csv
 
 STEPS = 8
 """Thresholds above the one in use, per property."""
@@ -89,10 +89,7 @@ def sweep_gate(root: Path) -> Sweep:
     ResultsError
         If there are no results of this version, or no section was counted.
     """
-    folder = ResultsFolder(root)
-    record = read_json(folder.run)
-    if record is None:
-        raise ResultsError(f"{root} holds no run.json. Give the results folder of 'fociquant run'.")
+    folder, record = open_results(root)
     inputs = inputs_of(record, folder)
     gating = find_gating(folder, inputs)
     levels, counts = _count(folder, inputs, gating)

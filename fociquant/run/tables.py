@@ -275,7 +275,10 @@ def _breaks_off(path: Path) -> bool:
 
 
 def _missing(path: Path, table: pd.DataFrame, inputs: TableInputs) -> str:
-    """A mouse or section of the study whose row was deleted, or nothing."""
+    """A mouse, section or focus of the study whose row was deleted, or nothing."""
+    if path.name == "foci.csv":
+        counted = int(read_csv(path.with_name("sections.csv"), columns=("foci",))["foci"].sum())
+        return f"a row for {counted - len(table)} of {counted} foci" * (len(table) < counted)
     wanted = {
         "mice.csv": ("mouse", [section.mouse for section in inputs.sections]),
         "sections.csv": ("section", [section.name for section in inputs.sections]),

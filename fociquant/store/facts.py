@@ -38,6 +38,19 @@ def stats_of(state: Mapping[str, Any]) -> dict[str, ChannelStats]:
     return {role: _stats_from_json(stats) for role, stats in state["stats"].items()}
 
 
+NEEDED = (
+    "stats", "masks", "tissue_mm2", "parenchyma_mm2", "overview_pixel_um", "pixel_size_um",
+    "analysis_pixel_um", "image_shape_px", "seams",
+)  # fmt: skip
+"""Entries of a counted section's state without which it says nothing."""
+
+
+def is_whole(state: Mapping[str, Any]) -> bool:
+    """Whether the state of a counted section has all its entries; what is in them is not read."""
+    has_slope = "autofluorescence_slope" in state  # None: it explains nothing
+    return has_slope and all(state.get(name) is not None for name in NEEDED)
+
+
 def facts_of(state: Mapping[str, Any]) -> SectionFacts:
     """The facts stored in a section's state."""
     masks = masks_from_json(state["masks"])

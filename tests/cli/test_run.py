@@ -21,14 +21,18 @@ TABLES = ("cells.parquet", "foci.csv", "groups.csv", "mice.csv", "sections.csv")
 
 CHILD = """
 import sys
+import time
 import fociquant.run.plan as plan
 import fociquant.run.study as corridor
+import fociquant.run.tables as run_tables
 import fociquant.run.jobs as jobs
 from fociquant.cli import main
 from fociquant.testing.segmenters import UphillSegmenter
 from fociquant.tiling import Lattice
 
-delay, arguments = float(sys.argv[1]), sys.argv[2:]
+delay, while_writing, arguments = float(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+write_tables = run_tables.write_tables
+run_tables.write_tables = lambda *a: (time.sleep(while_writing), write_tables(*a))[1]
 corridor.load_segmenter = lambda *_, **__: UphillSegmenter(window_core_px=64, delay_s=delay)
 corridor.report = lambda *_: None
 jobs.overview_png = lambda *_, **__: b"PNG"
@@ -42,14 +46,19 @@ main(arguments)
 
 
 def start(
-    study: Path, out: Path, *, delay: float = 0.0, ignoring: Sequence[signal.Signals] = ()
+    study: Path,
+    out: Path,
+    *,
+    delay: float = 0.0,
+    while_writing_tables: float = 0.0,
+    ignoring: Sequence[signal.Signals] = (),
 ) -> subprocess.Popen:
     arguments = ["run", str(study), "--out", str(out), "--threads", "2", "--block", "256"]
     # A process begins with the signals ignored that the one before ignores.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in ignoring}
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(delay), *arguments],
+            [sys.executable, "-c", CHILD, str(delay), str(while_writing_tables), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
@@ -104,6 +113,33 @@ def test_who_asks_a_run_to_end_finds_it_resumable(ending, study, tmp_path, undis
     assert "not counted yet" in (tmp_path / "r" / "sections.csv").read_text()
     assert finished(start(study, tmp_path / "r"))[0] == 0
     assert tables(tmp_path / "r") == undisturbed
+
+
+@pytest.mark.slow()
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_tables_that_were_not_finished_are_not_shown_beside_other_settings(
+    ending, study, tmp_path, undisturbed
+):
+    if not hasattr(signal, ending):
+        pytest.skip("this system has no such signal")
+    root = tmp_path / "r"
+    assert finished(start(study, root))[0] == 0
+    process = start(study, root, while_writing_tables=60.0)
+    until = time.monotonic() + 60
+    while '"unfinished"' not in (root / "run.json").read_text():
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(getattr(signal, ending))
+    code, _, err = finished(process)
+    assert code == 130 and "the same command again continues" in err
+    for command in (["report"], ["export", "--to", "prism"]):
+        line = [sys.executable, "-m", "fociquant", *command, root]
+        told = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert told.returncode == 2 and "fociquant recount" in told.stderr
+    line = [sys.executable, "-m", "fociquant", "recount", root]
+    subprocess.run(line, capture_output=True, check=True)
+    assert tables(root) == undisturbed
+    assert '"unfinished"' not in (root / "run.json").read_text()
 
 
 @pytest.mark.slow()

@@ -111,7 +111,7 @@ def test_an_unknown_format_is_refused_with_the_known_ones(results, formats):
 
 
 def test_a_folder_without_results_says_so(tmp_path):
-    with pytest.raises(ResultsError, match="holds no results"):
+    with pytest.raises(ResultsError, match="holds no run"):
         invoke(tmp_path, "--to", "xlsx")
 
 
