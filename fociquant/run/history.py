@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fociquant import __version__
 from fociquant.errors import ResultsError
-from fociquant.run.plan import PlannedSection
+from fociquant.run.plan import EXHAUSTIVE, PlannedSection
 from fociquant.run.progress import Progress
 from fociquant.run.provenance import FORMAT
 from fociquant.segment.contract import ModelInfo
@@ -52,7 +53,7 @@ def changes(
             f"{folder.root} was made by a newer version ({record.get('fociquant')}). "
             "Update fociquant, or choose another folder with --out."
         )
-    reasons = list(_reasons(record, study, model))
+    reasons = [*_reasons(record, study, model), *_other_pixels(record, study, planned)]
     if reasons:
         progress.say(f"sections are counted again: {'; '.join(reasons)}. {KEEP}")
     images = record.get("images")
@@ -77,3 +78,26 @@ def _reasons(record: Mapping[str, Any], study: Study, model: ModelInfo) -> Itera
         yield f"the weights of {earlier.get('name')} were others"
     elif earlier.get("precision") not in (None, model.precision):
         yield f"the network computed in {earlier['precision']}, now in {model.precision}"
+
+
+def _other_pixels(
+    record: Mapping[str, Any], study: Study, planned: Sequence[PlannedSection]
+) -> Iterator[str]:
+    """What else decides which pixels are looked at, and how."""
+    before = record.get("study") or {}
+    earlier = before.get("channels") or {}
+    now: dict[str, Any] = json.loads(json.dumps(dict(study.channels.roles())))
+    for role in dict.fromkeys([*earlier, *now]):
+        if earlier.get(role) != now.get(role):
+            yield f"channels.{role} was {_named(earlier, role)}, is {_named(now, role)}"
+    size = [study.pixel_size.y, study.pixel_size.x] if study.pixel_size else None
+    if "pixel_size_um" in before and before["pixel_size_um"] != size:
+        told = [value or "that of the files" for value in (before["pixel_size_um"], size)]
+        yield f"pixel_size_um was {told[0]}, is {told[1]}"
+    exhaustive = any(section.keys.screen == EXHAUSTIVE for section in planned)
+    if planned and exhaustive != bool((record.get("compute") or {}).get("exhaustive")):
+        yield "--exhaustive is given now" if exhaustive else "--exhaustive is no longer given"
+
+
+def _named(channels: Mapping[str, Any], role: str) -> str:
+    return str(channels[role]) if role in channels else "not given"

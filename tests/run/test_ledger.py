@@ -15,7 +15,7 @@ from fociquant.run import study as corridor
 from fociquant.run.plan import SCREENED_BY
 from fociquant.run.progress import Progress
 from fociquant.run.start import require_runnable
-from fociquant.settings import GateSettings
+from fociquant.settings import ComputeSettings, GateSettings
 from fociquant.store import read_csv, read_json, write_json
 from fociquant.testing.studies import grid_of_cells, write_section, write_study
 
@@ -209,9 +209,11 @@ class Told(Progress):
         self.lines += [f"{section}: {warning}" for warning in warnings]
 
 
-def told(study, out):
+def told(study, out, **compute):
     progress = Told()
-    corridor.run_study(require_runnable(study), out, progress=progress)
+    corridor.run_study(
+        require_runnable(study), out, compute=ComputeSettings(**compute), progress=progress
+    )
     return "\n".join(progress.lines)
 
 
@@ -223,6 +225,20 @@ def test_why_sections_are_counted_again_is_said(run, study, tmp_path):
     assert "segment.min_area_um2 was 12.0, is 30.0" in text and "--out" in text
     write_section(study.parent / "images" / "s1.ome.tif", SHAPE, grid_of_cells(SHAPE, 2), seed=5)
     assert "s1: the image has changed since the last run" in told(study, tmp_path / "r")
+
+
+def test_other_channels_pixels_and_places_are_said_too(run, study, tmp_path):
+    run(study, tmp_path / "r")
+    change(study, "pixel_size_um: 0.6")
+    text = told(study, tmp_path / "r")
+    assert "pixel_size_um was that of the files, is [0.6, 0.6]" in text and "--out" in text
+    text = told(study, tmp_path / "r", exhaustive=True)
+    assert "--exhaustive is given now" in text and "pixel_size" not in text
+    assert "--exhaustive is no longer given" in told(study, tmp_path / "r")
+    study.write_text(study.read_text().replace("DAPI}", "DAPI, phenotype: {X: 0}}"))
+    text = told(study, tmp_path / "r")
+    assert "channels.X was not given, is 0" in text
+    assert "counted again" not in told(study, tmp_path / "r")
 
 
 def test_an_older_version_is_said_and_a_newer_one_refused(run, study, tmp_path):
