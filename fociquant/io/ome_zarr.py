@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ METADATA_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 MAX_METADATA_BYTES = 64 * 2**20
 """A larger metadata file is refused before it is parsed."""
+
+MOST_CHUNKS = 1 << 17
+"""Of more chunks of a channel it is not looked whether all are there: seconds per section."""
 
 MAX_LEVELS = 64
 """More datasets than this are no pyramid."""
@@ -163,6 +167,33 @@ class ZarrLevel:
             pixels, kept = pixels[np.newaxis], ["c", *kept]
         ordered = pixels.transpose([kept.index(name) for name in "cyx"])
         return ordered.astype(self.dtype, copy=False)
+
+    def stored(self, group: int) -> np.ndarray:
+        """Chunks (or shards) of a group of channels that have a file; all if they are too many."""
+        outer = dict(zip(self.axes.names, self._outer(), strict=True))
+        rows, columns = (
+            -(-size // outer[axis]) for axis, size in zip("yx", self.shape[1:], strict=True)
+        )
+        if rows * columns > MOST_CHUNKS:
+            return np.ones((rows, columns), bool)
+        names = self._files
+        place = {"c": group * self._channels // outer.get("c", 1)}
+        found = np.zeros((rows, columns), bool)
+        for y, x in np.ndindex(rows, columns):
+            at = place | {"y": y, "x": x}
+            key = self.array.metadata.encode_chunk_key(
+                tuple(at.get(name, 0) for name in self.axes.names)
+            )
+            found[y, x] = key in names
+        return found
+
+    @cached_property
+    def _files(self) -> frozenset[str]:
+        """Every file of the array, by its name from the array's folder: asked for in one go."""
+        return frozenset(
+            Path(folder, name).relative_to(self.folder).as_posix()
+            for folder, _, names in os.walk(self.folder) for name in names
+        )  # fmt: skip
 
     def sampled_files(self) -> list[Path]:
         """The stored chunks along the diagonal, those that exist."""

@@ -67,6 +67,12 @@ class Level(Protocol):
         May raise any of ``READ_ERRORS``. Called by several threads at once.
         """
 
+    def stored(self, group: int) -> np.ndarray:
+        """Which pieces of a group the file holds, bool; the others are read as empty.
+
+        The shape is that of the file's own grid of pieces, the same for every group.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class LevelOutline:
@@ -331,6 +337,30 @@ class SectionImage:
             name=f"section-{self.fingerprint[:24]}-{level}",
             meta=np.empty((0, 0, 0), source.dtype),
         )
+
+    def missing_pieces(self, channels: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Pieces of level 0 that the file does not hold of a channel, but of another.
+
+        What was never scanned is absent in all channels; what is absent in one may have been
+        lost on the way, or holds nothing but zeros.
+
+        Parameters
+        ----------
+        channels : sequence of int
+
+        Returns
+        -------
+        dict of int to (int, int)
+            Channel to the number of such pieces, and of all that any of `channels` has; only
+            those that lack some.
+        """
+        level = self.pyramid[0]
+        stored = {channel: level.stored(level.place(channel)[0]) for channel in channels}
+        if not stored:
+            return {}
+        anywhere = np.any(list(stored.values()), axis=0)
+        lacking = {channel: int((anywhere & ~own).sum()) for channel, own in stored.items()}
+        return {channel: (n, int(anywhere.sum())) for channel, n in lacking.items() if n}
 
     def forget_tiles(self) -> None:
         """Drop the decoded tiles of an image that is larger than what is kept of it.

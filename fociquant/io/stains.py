@@ -188,6 +188,9 @@ class _StainLevel:
     def place(self, channel: int) -> tuple[int, int]:
         return 0, channel
 
+    def stored(self, group: int) -> np.ndarray:
+        return self._source.stored(self._source.place(self._colours.channels[0])[0])
+
     def decode(self, group: int, row: int, column: int) -> np.ndarray:
         decoded: dict[int, np.ndarray] = {}
         planes = []

@@ -98,6 +98,10 @@ class TiffLevel:
         pixels = self._planes[group].decode(y, x, height, width)
         return np.moveaxis(pixels, -1, 0).astype(self.dtype, copy=False)
 
+    def stored(self, group: int) -> np.ndarray:
+        """Pieces of a page that were written."""
+        return self._planes[group].stored()
+
 
 class _CodedPlane:
     """Tiles or strips that are decoded whole."""
@@ -108,8 +112,8 @@ class _CodedPlane:
         tiled = page.is_tiled
         self.tile_shape = _segment_shape(page)
         self._columns = math.ceil(page.imagewidth / page.tilewidth) if tiled else 1
-        rows = math.ceil(page.imagelength / self.tile_shape[0])
-        self._first = part * rows * self._columns
+        self._rows = math.ceil(page.imagelength / self.tile_shape[0])
+        self._first = part * self._rows * self._columns
         self._samples = 1 if page.planarconfig == 2 else int(page.samplesperpixel)
         self._tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
 
@@ -127,6 +131,14 @@ class _CodedPlane:
         if pixels.shape[0] < height or pixels.shape[1] < width or pixels.shape[2] != self._samples:
             raise ValueError(f"it holds {pixels.shape} pixels, not {wanted}")
         return pixels[:height, :width]
+
+    def stored(self) -> np.ndarray:
+        """Bool (rows, columns) of tiles; one without an offset or bytes is sparse."""
+        own = slice(self._first, self._first + self._rows * self._columns)
+        page = self._ref.page
+        offsets, counts = page.dataoffsets[own], page.databytecounts[own]
+        there = np.array(offsets, np.int64).astype(bool) & np.array(counts, np.int64).astype(bool)
+        return there.reshape(self._rows, self._columns)
 
 
 class _RawPlane:
@@ -149,6 +161,10 @@ class _RawPlane:
         offsets = [self._offset(row) + x * self._pixel_bytes for row in range(y, y + height)]
         data = self._file.read_runs(offsets, width * self._pixel_bytes)
         return np.frombuffer(data, self._dtype).reshape(height, width, self._samples)
+
+    def stored(self) -> np.ndarray:
+        """All of it: what lies outside the file was refused when it was opened."""
+        return np.ones((1, 1), bool)
 
     def _offset(self, row: int) -> int:
         strip, inner = divmod(row, self._strip_rows)

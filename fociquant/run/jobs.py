@@ -123,7 +123,8 @@ class Prepare:
                 region=plan.section.region, forget=forget, draw=draw,
             )  # fmt: skip
             forget()
-        return Prepared(found.facts, found.warnings, pictures[0])
+            warnings = (*found.warnings, *_missing(plan))
+        return Prepared(found.facts, warnings, pictures[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,18 @@ def _evened(plan: SectionPlan, shading: Mapping[str, Shading]) -> SectionPlan:
     """The plan with an image whose camera fields are lit evenly."""
     image = corrected(plan.image, plan.roles, shading)
     return replace(plan, image=cast(SectionImage, image))
+
+
+def _missing(plan: SectionPlan) -> list[str]:
+    """What files lack in some channels only: an interrupted copy leaves a smaller count."""
+    names = plan.image.channel_names
+    return [
+        f"{lacking} of {there} pieces of channel {names[channel]} are not in the file, where other "
+        "channels have them, and were read as empty. If the image was copied, copy it again."
+        for channel, (lacking, there) in plan.image.missing_pieces(
+            sorted(set(plan.roles.values()))
+        ).items()
+    ]
 
 
 class _Stoppable:

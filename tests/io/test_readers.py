@@ -518,3 +518,46 @@ def test_an_ome_zarr_written_to_disk_is_what_the_specification_says(tmp_path):
     """Guards the helper above: version 0.5 nests its metadata below ``ome``."""
     folder = ome_zarr(tmp_path / "a.zarr", (pixels(),), version="0.5")
     assert "multiscales" in json.loads((folder / "zarr.json").read_text())["attributes"]["ome"]
+
+
+@pytest.mark.parametrize(("version", "shards"), [("0.4", None), ("0.5", None), ("0.5", True)])
+def test_a_chunk_lost_in_one_channel_is_known(tmp_path, version, shards):
+    image = pixels((3, 300, 260))
+    ome_zarr(tmp_path / "z.zarr", [image], version=version, shards=shards)
+    with open_image(tmp_path / "z.zarr") as opened:
+        assert opened.missing_pieces([0, 1, 2]) == {}
+    array = zarr.open_group(tmp_path / "z.zarr", mode="r")["0"]
+    side = 128 if shards else 32
+    pieces = -(-300 // side) * -(-260 // side)
+    last = 0 if shards else 1  # channels are stored in pairs, in a shard all together
+    for y, x in ((0, 0), (1, 1)):
+        (tmp_path / "z.zarr" / "0" / array.metadata.encode_chunk_key((last, y, x))).unlink()
+    with open_image(tmp_path / "z.zarr") as opened:
+        found = opened.missing_pieces([0, 1, 2])
+        # What no channel has was never scanned.
+        assert found == ({} if shards else {2: (2, pieces)})
+        assert opened.missing_pieces([2]) == {}
+
+
+def test_a_tile_never_written_in_one_channel_is_known(tmp_path):
+    image = pixels((3, 64, 80))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for number, plane in enumerate(image):
+            tiles = [plane[y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32, 64)]
+            tiles = [np.pad(tile, ((0, 0), (0, 32 - tile.shape[1]))).tobytes() for tile in tiles]
+            holes = (0,) if number != 1 else (0, 4)
+            data = [b"" if index in holes else tile for index, tile in enumerate(tiles)]
+            writer.write(iter(data), shape=(64, 80), dtype="uint16", tile=(32, 32),
+                         photometric="minisblack", metadata=None, contiguous=False)  # fmt: skip
+    with open_image(tmp_path / "a.tif") as opened:
+        assert opened.missing_pieces([0, 1, 2]) == {1: (1, 5)}
+        assert opened.missing_pieces([0, 2]) == opened.missing_pieces([]) == {}
+
+
+def test_strips_are_all_there(tmp_path):
+    how = {"photometric": "minisblack", "rowsperstrip": 7}
+    tifffile.imwrite(tmp_path / "a.tif", pixels(), **how)
+    tifffile.imwrite(tmp_path / "b.tif", pixels(), **how, compression=8)
+    for name in ("a.tif", "b.tif"):
+        with open_image(tmp_path / name) as opened:
+            assert opened.missing_pieces(range(3)) == {}

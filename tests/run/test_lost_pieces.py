@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from fociquant.io import SectionImage
 from fociquant.run.study import recount
 from fociquant.store.facts import NEEDED
 from fociquant.testing.studies import write_study
@@ -39,3 +40,10 @@ def test_a_state_that_lost_an_entry_is_no_result(entry, study, run, tables, tmp_
     run(study, out)
     assert tables(out) == before
     assert json.loads(path.read_text()) == state
+
+
+def test_a_piece_lost_in_one_channel_is_a_warning_of_its_section(study, run, tmp_path, monkeypatch):
+    lost = {0: (2, 9)}
+    monkeypatch.setattr(SectionImage, "missing_pieces", lambda self, channels: lost)
+    sections = run(study, tmp_path / "r").tables.sections
+    assert sections["warnings"].str.contains("2 of 9 pieces of channel HER2 are not in").all()
