@@ -27,6 +27,9 @@ from fociquant.run.memory import WINDOWS_BYTES, shares
 from fociquant.run.progress import Progress
 from fociquant.run.worker_lanes import NETWORK_ERRORS, START_S, ClusterLanes
 from fociquant.segment import check_model_name
+from fociquant.segment.contract import ModelInfo
+from fociquant.segment.late import file_sha256
+from fociquant.segment.registry import CELLPOSE_NAMES, EMBEDDED
 from fociquant.settings import ComputeSettings
 
 CONNECT_S = 10.0
@@ -66,6 +69,10 @@ def open_cluster(
         Unknown model.
     """
     check_model_name(model)
+    is_name = model == EMBEDDED or model in CELLPOSE_NAMES
+    weights = None if is_name else Path(model).resolve()
+    if weights is not None:
+        model = str(weights)  # workers were started in other folders
     with ExitStack() as cleaning:
         cleaning.enter_context(_quiet())
         if how.scheduler is None:
@@ -76,8 +83,20 @@ def open_cluster(
             lanes = _of_scheduler(model, how, how.scheduler, images, cleaning)
             wait_s = how.wait_for_workers_s
         lanes.wait(wait_s, how.workers or 1, progress)
+        if weights is not None:
+            _require_same(weights, lanes.info)
         lanes.keep(cleaning.pop_all())
     return lanes
+
+
+def _require_same(weights: Path, found: ModelInfo) -> None:
+    """Refuse workers that have another file under the name of this computer's weights."""
+    here = file_sha256(weights)
+    if found.sha256 != here:
+        raise ClusterError(
+            f"the workers have other weights as {weights} (sha256 {found.sha256[:12]}, here "
+            f"{here[:12]}). Copy the same file to every computer."
+        )
 
 
 def _of_scheduler(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +67,8 @@ def start_jobs(jobs: BatchJobs) -> Any:
         If dask-jobqueue is not installed, or does not take the options.
     """
     try:
-        module = importlib.import_module("dask_jobqueue")
+        with _handlers_kept():
+            module = importlib.import_module("dask_jobqueue")
     except ImportError as error:
         raise ClusterError(
             "dask-jobqueue is not installed. Install it: pip install 'fociquant[slurm]'."
@@ -76,3 +81,14 @@ def start_jobs(jobs: BatchJobs) -> Any:
             f"the {jobs.kind} jobs cannot be handed in: {error}. Correct 'options' in the file."
         ) from error
     return cluster
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Imported, dask-jobqueue makes Ctrl-C an exit with code 0, for the whole process."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)

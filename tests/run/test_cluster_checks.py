@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 import types
 
@@ -14,10 +15,11 @@ from fociquant import __version__
 from fociquant.errors import ClusterError, ClusterLostError, SettingsError
 from fociquant.run import cluster, worker_lanes
 from fociquant.run.acquaintance import different_versions, stranger
-from fociquant.run.cluster import open_cluster
+from fociquant.run.cluster import _require_same, open_cluster
 from fociquant.run.desk import Description, Order
 from fociquant.run.jobqueue import read_batch_jobs, start_jobs
 from fociquant.run.progress import Progress
+from fociquant.segment.late import file_sha256
 from fociquant.settings import ComputeSettings, configs_dir
 from fociquant.testing.segmenters import UphillSegmenter
 
@@ -207,6 +209,30 @@ def jobqueue(monkeypatch):
 def test_the_shipped_cluster_file_hands_in_its_jobs(jobqueue):
     cluster = start_jobs(read_batch_jobs(configs_dir() / "cluster_slurm.yaml"))
     assert cluster.jobs == 4 and cluster.made_of == ("normal", 8, 1, "32GB", "04:00:00")
+
+
+def test_ctrl_c_stays_what_it_was_whatever_jobqueue_does_at_its_import(monkeypatch, tmp_path):
+    (tmp_path / "dask_jobqueue.py").write_text(
+        "import signal, sys\nsignal.signal(signal.SIGINT, lambda *_: sys.exit())\n"
+        "class SLURMCluster:\n"
+        "    def __init__(self, **options): pass\n"
+        "    def scale(self, jobs): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "dask_jobqueue", raising=False)
+    before = signal.getsignal(signal.SIGINT)
+    start_jobs(read_batch_jobs(configs_dir() / "cluster_slurm.yaml"))
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.delitem(sys.modules, "dask_jobqueue")
+
+
+def test_weights_of_another_content_on_the_workers_are_refused(tmp_path):
+    path = tmp_path / "mine.pt"
+    path.write_bytes(b"weights")
+    found = dataclasses.replace(UphillSegmenter().info, sha256=file_sha256(path))
+    _require_same(path, found)
+    with pytest.raises(ClusterError, match="the workers have other weights"):
+        _require_same(path, dataclasses.replace(found, sha256="0" * 64))
 
 
 def test_an_option_that_jobqueue_does_not_know_is_said(jobqueue, tmp_path):
