@@ -52,7 +52,7 @@ def command(
     STUDY is a study.yaml, or the folder that holds one. Everything in it is checked
     before the first pixel is read.
     """
-    if workers and scheduler:
+    if workers and scheduler is not None:
         raise click.UsageError(
             "--workers starts processes here, --scheduler uses those of others. Give one of them."
         )

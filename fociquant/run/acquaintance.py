@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from distributed.comm import CommClosedError
+
 from fociquant import __version__
 from fociquant.run.desk import Description
 from fociquant.segment.contract import ModelInfo
@@ -67,12 +69,17 @@ def _unable(error: BaseException) -> str:
             "fociquant is not installed there. Start the worker from an environment that has "
             f"fociquant {__version__}."
         )
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and str(getattr(error, "name", "")).startswith("fociquant"):
         return (
             f"another version of fociquant is installed there ({error}). "
             f"Install fociquant {__version__}."
         )
-    return f"it does not answer ({type(error).__name__}: {error}). Start it again."
+    if isinstance(error, CommClosedError | TimeoutError):
+        return f"it does not answer ({type(error).__name__}: {error}). Start it again."
+    return (
+        f"it cannot load what it needs ({type(error).__name__}: {error}). Install fociquant "
+        f"{__version__} and its packages there anew."
+    )
 
 
 def _problems(answer: Description, expected: ModelInfo | None) -> Iterator[str]:

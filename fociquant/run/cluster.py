@@ -6,23 +6,30 @@ the study. The user's configuration of Dask is left as it is.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import dask.config
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
+from distributed.comm import connect
+from distributed.config import defaults as dask_defaults
 
 from fociquant.errors import ClusterError
 from fociquant.run import desk
 from fociquant.run.acquaintance import different_versions
-from fociquant.run.jobqueue import read_batch_jobs, start_jobs
+from fociquant.run.endings import FROM_TERMINAL
+from fociquant.run.jobqueue import BatchQueue, read_batch_jobs
 from fociquant.run.memory import WINDOWS_BYTES, shares
 from fociquant.run.progress import Progress
 from fociquant.run.worker_lanes import NETWORK_ERRORS, START_S, ClusterLanes
@@ -45,7 +52,7 @@ CLOSE_S = 5.0
 NOISY_LOGGERS = ("distributed", "tornado", "asyncio")
 """Loggers whose messages are about connections; Dask sets the level of each part of its own."""
 
-ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://[^/\s]+:\d+/?")
+ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+/?")
 
 
 def open_cluster(
@@ -107,6 +114,7 @@ def _of_scheduler(
             f"--scheduler {address!r} is no address. Write it as 'dask scheduler' prints it, "
             "for example tcp://127.0.0.1:8786."
         )
+    _require_scheduler(address)
     client = _connected(address)
     cleaning.callback(_close, client.close, timeout=CLOSE_S)
     order = desk.Order(uuid.uuid4().hex, model, how.device, WINDOWS_BYTES, own=False)
@@ -121,6 +129,8 @@ def _of_this_computer(
     scratch = cleaning.enter_context(
         tempfile.TemporaryDirectory(prefix="fociquant-", ignore_cleanup_errors=True)
     )
+    # Not the user's: these are for other clusters, and ours dies of a time limit of seconds.
+    cleaning.enter_context(dask.config.set(deepcopy(dask_defaults)))
     cleaning.enter_context(dask.config.set({LOST_WORKER: START_S}))
     cluster = _started(
         partial(
@@ -147,7 +157,7 @@ def _of_this_computer(
 def _started(start: Callable[[], LocalCluster], *, again: bool = True) -> LocalCluster:
     """Worker processes; `again` from the beginning if one of them dies before it is there."""
     try:
-        return start()
+        return _deaf_to_the_terminal(start)
     except NETWORK_ERRORS as error:
         if again:
             return _started(start, again=False)
@@ -156,22 +166,71 @@ def _started(start: Callable[[], LocalCluster], *, again: bool = True) -> LocalC
         ) from error
 
 
+def _deaf_to_the_terminal(start: Callable[[], LocalCluster]) -> LocalCluster:
+    """Start processes that a Ctrl-C does not reach, even before they can say that they ignore it.
+
+    They inherit what the thread blocks that starts them; Windows has no such thing.
+    """
+    with ThreadPoolExecutor(1, initializer=_block_what_comes_from_the_terminal) as starting:
+        started = starting.submit(start)
+        try:
+            return started.result()
+        except KeyboardInterrupt:
+            _close(started.result().close, timeout=CLOSE_S)
+            raise
+
+
+def _block_what_comes_from_the_terminal() -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # its start lets Ctrl-C through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, FROM_TERMINAL)
+
+
 def _of_batch_jobs(
     model: str, how: ComputeSettings, file: str, images: Sequence[Path], cleaning: ExitStack
 ) -> tuple[ClusterLanes, float]:
     asked = read_batch_jobs(Path(file))
     cleaning.enter_context(dask.config.set({LOST_WORKER: START_S}))
-    cluster = start_jobs(asked)
-    cleaning.callback(_close, cluster.close, timeout=CLOSE_S)
-    client = Client(cluster, timeout=CONNECT_S, set_as_default=False)
+    queue = BatchQueue(asked)
+    cleaning.callback(_close, queue.cluster.close, timeout=CLOSE_S)
+    client = Client(queue.cluster, timeout=CONNECT_S, set_as_default=False)
     cleaning.callback(_close, client.close, timeout=CLOSE_S)
+    queue.hand_in()
     order = desk.Order(uuid.uuid4().hex, model, how.device, WINDOWS_BYTES, own=False)
-    return ClusterLanes(client, order, images), asked.wait_s
+    return ClusterLanes(client, order, images, queue), asked.wait_s
 
 
 def _close(close: Callable[..., object], *, timeout: float) -> None:
     with suppress(*NETWORK_ERRORS):
         close(timeout=timeout)
+
+
+def _require_scheduler(address: str) -> None:
+    """Greet it, as another program at that address may take everything and never answer.
+
+    In a thread of its own, as this one may have a loop that runs.
+    """
+    try:
+        with ThreadPoolExecutor(1) as greeting:
+            greeting.submit(asyncio.run, _greeted(address)).result()
+    except OSError as error:
+        raise ClusterError(
+            f"no Dask scheduler answers at {address}. Start one ('dask scheduler'), "
+            "or correct --scheduler."
+        ) from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ClusterError(
+            f"what is at {address} cannot be spoken to: {error}. A tls:// address needs Dask's "
+            "certificates (distributed.comm.tls) here too."
+        ) from error
+
+
+async def _greeted(address: str) -> None:
+    how = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connect(address, timeout=CONNECT_S, **how), CONNECT_S)
+    await comm.close()
 
 
 def _connected(address: str) -> Client:

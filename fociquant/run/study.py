@@ -135,7 +135,7 @@ def _telling_what_is_kept() -> Iterator[None]:
 def _lanes(study: Study, how: ComputeSettings, progress: Progress) -> Lanes:
     """Where the work is done."""
     model = study.settings.segment.model
-    if how.workers or how.scheduler:
+    if how.workers or how.scheduler is not None:
         from fociquant.run.cluster import open_cluster
 
         images = [section.image for section in study.sections]

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
+from distributed.comm import CommClosedError
 
 from fociquant.errors import ClusterError, ClusterLostError
 from fociquant.run import desk
 from fociquant.run.acquaintance import stranger
+from fociquant.run.jobqueue import BatchQueue
 from fociquant.run.jobs import Failed, Job, reason_of
 from fociquant.run.lanes import Ended, Lost
 from fociquant.run.progress import Progress
@@ -42,8 +44,14 @@ START_S = 600.0
 SILENCE_S, FIRST_WORD_S = 60.0, 10.0
 """How often it is said that there is no worker, and when for the first time, s."""
 
+DEATHS_LOADING = 3
+"""Workers that die while they load the network, after which it is said."""
+
+ROUNDS = 3
+"""So many times as many of this computer's own, and it is given up."""
+
 NETWORK_ERRORS = (
-    OSError, TimeoutError, RuntimeError, ValueError, AttributeError, CancelledError,
+    OSError, TimeoutError, RuntimeError, ValueError, AttributeError, AssertionError, CancelledError,
 )  # fmt: skip
 """What Dask raises where a scheduler is not there, or not one, or went away."""
 
@@ -56,10 +64,19 @@ class ClusterLanes:
     client : distributed.Client
     order : Order
     images : sequence of pathlib.Path
+    jobs : BatchQueue, optional
+        Whose workers these are.
     """
 
-    def __init__(self, client: Client, order: desk.Order, images: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        order: desk.Order,
+        images: Sequence[Path],
+        jobs: BatchQueue | None = None,
+    ) -> None:
         self._client, self._order, self._cleaning = client, order, ExitStack()
+        self._jobs, self._died_loading = jobs, 0
         self._images = list(images)[:IMAGES_LOOKED_FOR]
         self._info: ModelInfo | None = None
         self._usable: dict[str, int] = {}
@@ -102,22 +119,42 @@ class ClusterLanes:
             there = len(self._usable)
             if there >= least and not self._greeted:
                 return
-            if time.monotonic() > until:
+            if time.monotonic() > until or self._hopeless():
                 break
             for note in self.notes():
                 progress.say(note)
             time.sleep(0.1)
+        waited_s = time.monotonic() - until + timeout_s
         raise ClusterError(
-            f"after {timeout_s:.0f} s {there} of {least} workers can be used. {self._cure()}"
+            f"after {waited_s:.0f} s {there} of {least} workers can be used. {self._cure()}"
         )
 
+    def _hopeless(self) -> bool:
+        """Worker processes of our own end whenever they load the network."""
+        return self._order.own and self._died_loading >= DEATHS_LOADING * ROUNDS
+
     def _cure(self) -> str:
+        dying = self._dying() if self._died_loading >= DEATHS_LOADING else ""
         if self._order.own:
-            return "Run with fewer --workers."
+            return f"{dying} Run with fewer --workers.".lstrip()
+        if dying:
+            return dying
         if self._greeted:
             silent = sorted(self._greeted)[0]
             return f"Worker {silent} has not loaded the network in that time: look into its log."
-        return _start_workers(self._client)
+        return self._start_workers()
+
+    def _dying(self) -> str:
+        return (
+            f"Workers ended {self._died_loading} times while they loaded the network, as happens "
+            f"with too little memory{'' if self._order.own else ': look into their logs'}."
+        )
+
+    def _start_workers(self) -> str:
+        if self._jobs is not None:
+            return self._jobs.cure
+        there = self._client.scheduler
+        return f"Start workers with 'dask worker {'ADDRESS' if there is None else there.address}'."
 
     def places(self) -> Mapping[str, int]:
         """See :class:`~fociquant.run.lanes.Lanes`."""
@@ -136,19 +173,29 @@ class ClusterLanes:
             self._give_up(address)
         for address in [address for address in self._greeted if address not in now]:
             del self._greeted[address]
+            self._note_death(address)
         for address in sorted(set(now) - {*self._usable, *self._greeted, *self._refused}):
             self._greet(address)
         for address in sorted(self._greeted):
             if self._greeted[address].done():
                 self._get_to_know(address, now[address], self._greeted.pop(address))
+        if self._jobs is not None:
+            self._notes += self._jobs.keep_up(usable=bool(self._usable))
         if self._usable:
             self._seen = now_s
         else:
             self._wait_on(now_s)
 
+    def _note_death(self, address: str) -> None:
+        """A worker died on its first words; another one, or the same started again, will come."""
+        self._died_loading += 1
+        if self._died_loading % DEATHS_LOADING == 0:
+            self._notes.append(f"worker {address} is gone. {self._dying()}")
+
     def _wait_on(self, now_s: float) -> None:
         """Nobody is there: say so now and then; worker processes of our own must come back."""
-        if self._order.own and self._info is not None and now_s - self._seen > START_S:
+        never = self._hopeless() or now_s - self._seen > START_S
+        if self._order.own and self._info is not None and never:
             raise ClusterLostError(
                 "no worker process could be started again. What was done is kept; the same command "
                 "continues. With fewer --workers each has more memory."
@@ -158,7 +205,7 @@ class ClusterLanes:
             if self._greeted:
                 self._notes.append(f"waiting for workers to load the network: {len(self._greeted)}")
             elif not self._order.own:
-                self._notes.append(f"waiting for workers. {_start_workers(self._client)}")
+                self._notes.append(f"waiting for workers. {self._start_workers()}")
             elif self._info is not None:
                 self._notes.append("waiting for worker processes to start again")
 
@@ -194,17 +241,21 @@ class ClusterLanes:
         )  # fmt: skip
 
     def _get_to_know(self, address: str, threads: int, answer: Future) -> None:
-        try:
-            described = answer.result(timeout=HELLO_S)
-        except NETWORK_ERRORS as error:
-            if address in self._workers():  # else it died on its words: another one will come
-                self._refuse(address, stranger(address, error))
+        error = answer.exception() if answer.status == "error" else None
+        if isinstance(error, KilledWorker):
+            self._note_death(address)  # it is gone already, or will be greeted again
             return
-        except ImportError as error:
+        if error is not None and not isinstance(error, CommClosedError):
             self._refuse(address, stranger(address, error))
             return
-        except KilledWorker:
-            return  # it is gone already, or will be greeted again
+        try:
+            described = answer.result(timeout=HELLO_S)
+        except NETWORK_ERRORS as silence:
+            if address in self._workers():
+                self._refuse(address, stranger(address, silence))
+            else:
+                self._note_death(address)
+            return
         if described is None:
             missing = ImportError(f"no module named {desk.__name__!r}")
             self._refuse(address, stranger(address, missing))
@@ -217,7 +268,7 @@ class ClusterLanes:
             self._refuse(address, wrong)
             return
         self._info = self._info or described.model
-        self._usable[address] = threads
+        self._usable[address], self._died_loading = threads, 0
 
     def _refuse(self, address: str, reason: str) -> None:
         self._refused[address] = reason
@@ -290,8 +341,3 @@ class ClusterLanes:
     def keep(self, cleaning: ExitStack) -> None:
         """What is to be let go of in the end."""
         self._cleaning = cleaning
-
-
-def _start_workers(client: Client) -> str:
-    address = client.scheduler.address if client.scheduler is not None else "ADDRESS"
-    return f"Start workers with 'dask worker {address}'."

@@ -3,7 +3,7 @@
 As a script it is ``fociquant``; worker processes of ``--workers`` import it again under another
 name, those of ``dask worker`` with ``--preload``. The environment says how slow it is (SLOW, s per
 window), and which decode cell ends the process that counts it (POISON, ``section:row,column``), as
-the system does for want of memory.
+the system does for want of memory. ENDED is how long workers of a job are missed, s.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import sys
 
 import fociquant.run.desk as desk
+import fociquant.run.jobqueue as jobqueue
 import fociquant.run.jobs as jobs
 import fociquant.run.plan as plan
 import fociquant.run.study as corridor
@@ -31,6 +32,7 @@ def count_cell(plan, stats, flows, cell, *rest, original=jobs.count_cell, **name
 
 
 jobs.count_cell = count_cell
+jobqueue.ENDED_S = float(os.environ.get("ENDED", jobqueue.ENDED_S))
 corridor.load_segmenter = desk.load_segmenter = load
 corridor.report = lambda *_: None
 jobs.overview_png = lambda *_, **__: b"PNG"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import socket
 import sys
+import time
 import types
 
 import dask
@@ -17,7 +19,7 @@ from fociquant.run import cluster, worker_lanes
 from fociquant.run.acquaintance import different_versions, stranger
 from fociquant.run.cluster import _require_same, open_cluster
 from fociquant.run.desk import Description, Order
-from fociquant.run.jobqueue import read_batch_jobs, start_jobs
+from fociquant.run.jobqueue import RENEWALS, BatchQueue, read_batch_jobs
 from fociquant.run.progress import Progress
 from fociquant.segment.late import file_sha256
 from fociquant.settings import ComputeSettings, configs_dir
@@ -74,6 +76,10 @@ def test_a_sound_worker_is_no_stranger():
          "fociquant is not installed there.*Start the worker from"),
         (ModuleNotFoundError("No module named 'fociquant.run.desk'", name="fociquant.run.desk"),
          f"another version of fociquant.*Install fociquant {__version__}"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"),
+         f"cannot load what it needs.*'torch'.*Install fociquant {__version__} and its packages"),
+        (OSError("libcudart.so.12: cannot open shared object file"),
+         "cannot load what it needs.*libcudart.*anew"),
         (TimeoutError("20 s"), "does not answer.*Start it again"),
     ],
 )  # fmt: skip
@@ -90,6 +96,9 @@ def test_a_stranger_is_told_apart(answer, expected):
     [
         ("127.0.0.1:8786", "is no address.*tcp://127"),
         ("tcp://nowhere", "is no address"),
+        ("", "is no address"),
+        ("ucx://127.0.0.1:8786", "is no address"),
+        ("tls://127.0.0.1:1", "tls://127.0.0.1:1 cannot be spoken to.*certificates"),
         ("tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1.*dask scheduler"),
     ],
 )
@@ -97,6 +106,33 @@ def test_a_scheduler_that_is_not_there(monkeypatch, address, expected):
     monkeypatch.setattr("fociquant.run.cluster.CONNECT_S", 1.0)
     with pytest.raises(ClusterError, match=expected):
         open_cluster("compact", ComputeSettings(scheduler=address), images=[], progress=Progress())
+
+
+def test_another_program_at_the_address_does_not_hold_a_run_up(monkeypatch):
+    """It takes every greeting, and never answers: a dashboard, for example."""
+    monkeypatch.setattr("fociquant.run.cluster.CONNECT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as taking:
+        address = f"tcp://127.0.0.1:{taking.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address}"):
+            open_cluster(
+                "compact", ComputeSettings(scheduler=address), images=[], progress=Progress()
+            )
+
+
+def test_worker_processes_have_the_settings_of_dask_itself(monkeypatch):
+    seen = []
+
+    def start(**_):
+        seen.append(dask.config.get("distributed.comm.timeouts.tcp"))
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(cluster, "LocalCluster", start)
+    with (
+        dask.config.set({"distributed.comm.timeouts.tcp": "2s"}),
+        pytest.raises(ClusterError, match="cannot be started"),
+    ):
+        open_cluster("compact", ComputeSettings(workers=1), images=[], progress=Progress())
+    assert set(seen) == {"30s"}
 
 
 def test_an_unknown_model_starts_no_worker():
@@ -166,7 +202,7 @@ class Dying(Deserted):
                 raise CommClosedError("the worker is gone")
             return SOUND
 
-        return types.SimpleNamespace(done=lambda: True, result=result)
+        return types.SimpleNamespace(done=lambda: True, result=result, status="finished")
 
 
 def test_a_worker_process_that_dies_while_it_is_greeted_is_replaced():
@@ -174,6 +210,54 @@ def test_a_worker_process_that_dies_while_it_is_greeted_is_replaced():
     lanes = worker_lanes.ClusterLanes(client, Order("run", "compact", "cpu", 0, own=True), [])
     lanes.wait(5.0, 1, Progress())
     assert client.ran == ["tcp://a:1", "tcp://b:2"] and list(lanes.places()) == ["tcp://b:2"]
+
+
+class Killing(Deserted):
+    """A client whose workers, each new, die on their first words, for want of memory."""
+
+    number = 0
+
+    def nthreads(self):
+        self.number += 1
+        return {f"tcp://a:{self.number}": 1}
+
+    def run(self, *_, **__):
+        pass
+
+    def submit(self, *_, **__):
+        return types.SimpleNamespace(done=lambda: False)
+
+
+def test_worker_processes_that_die_again_and_again_are_not_waited_for():
+    lanes = worker_lanes.ClusterLanes(Killing(), Order("run", "compact", "cpu", 0, own=True), [])
+    with pytest.raises(ClusterError, match=r"0 of 2.*ended 9 times.*little memory.*fewer --work"):
+        lanes.wait(600.0, 2, Progress())
+    lanes = worker_lanes.ClusterLanes(Killing(), Order("run", "compact", "cpu", 0, own=True), [])
+    lanes._info = INFO
+    with pytest.raises(ClusterLostError, match=r"What was done is kept.*fewer --workers"):
+        for _ in range(100):
+            lanes._refresh()
+
+
+def test_workers_of_a_scheduler_that_die_again_and_again_are_named():
+    lanes = worker_lanes.ClusterLanes(Killing(), Order("run", "compact", "cpu", 0, own=False), [])
+    with pytest.raises(ClusterError, match=r"0 of 1.*Workers ended \d+ times.*look into their log"):
+        lanes.wait(1.0, 1, Progress())
+    lanes._refresh()
+    lanes._died_loading = 2
+    lanes._refresh()
+    assert any("is gone. Workers ended 3 times" in note for note in lanes.notes())
+
+
+def test_a_package_that_a_worker_lacks_is_named():
+    class Bare(Silent):
+        def submit(self, *_, **__):
+            error = ModuleNotFoundError("No module named 'torch'", name="torch")
+            return types.SimpleNamespace(done=lambda: True, status="error", exception=lambda: error)
+
+    lanes = worker_lanes.ClusterLanes(Bare(), Order("run", "compact", "cpu", 0, own=False), [])
+    with pytest.raises(ClusterError, match=r"tcp://a:1: it cannot load.*'torch'.*Install"):
+        lanes.wait(5.0, 1, Progress())
 
 
 def test_worker_processes_that_never_come_back_end_the_run(monkeypatch):
@@ -189,26 +273,99 @@ def test_worker_processes_that_never_come_back_end_the_run(monkeypatch):
         lanes.places()
 
 
-class Recorder:
-    """Stands in for a cluster class of dask-jobqueue."""
-
-    def __init__(self, queue, cores, processes, memory, walltime):
-        self.made_of = (queue, cores, processes, memory, walltime)
-
-    def scale(self, jobs):
-        self.jobs = jobs
+SHIPPED = configs_dir() / "cluster_slurm.yaml"
 
 
 @pytest.fixture()
-def jobqueue(monkeypatch):
-    module = types.ModuleType("dask_jobqueue")
-    module.SLURMCluster = Recorder
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", module)
+def queue_of(tmp_path):
+    """A queue of the real dask-jobqueue on the loopback, from the content of its file."""
+    queues = []
+
+    def make(content):
+        path = tmp_path / "c.yaml"
+        path.write_text(content)
+        queues.append(BatchQueue(read_batch_jobs(path)))
+        return queues[-1]
+
+    yield make
+    for queue in queues:
+        queue.cluster.close(timeout=5.0)
 
 
-def test_the_shipped_cluster_file_hands_in_its_jobs(jobqueue):
-    cluster = start_jobs(read_batch_jobs(configs_dir() / "cluster_slurm.yaml"))
-    assert cluster.jobs == 4 and cluster.made_of == ("normal", 8, 1, "32GB", "04:00:00")
+OPTIONS = "queue: x, cores: 8, processes: 2, memory: 32GB, walltime: '04:00:00', interface: lo"
+JOBS = f"kind: slurm\njobs: 3\noptions: {{{OPTIONS}}}\n"
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="its loopback is called lo")
+
+
+def test_the_shipped_cluster_file_is_taken():
+    made = read_batch_jobs(SHIPPED)
+    assert (made.kind, made.jobs, made.options["walltime"]) == ("slurm", 4, "04:00:00")
+
+
+@linux
+def test_jobs_serve_nothing_to_browsers_unless_asked(queue_of):
+    script = queue_of(JOBS).cluster.job_script()
+    assert "#SBATCH -p x" in script and "#SBATCH -t 04:00:00" in script
+    assert "--dashboard-address 127.0.0.1:0 --no-dashboard" in script and "--nworkers 2" in script
+    asked = queue_of(
+        JOBS[:-2] + ", worker_extra_args: [--dashboard], "
+        "scheduler_options: {dashboard_address: '127.0.0.1:0'}}\n"
+    )
+    assert "--no-dashboard" not in asked.cluster.job_script()
+    assert "--dashboard " in asked.cluster.job_script() + " "
+
+
+class Ended:
+    """A job that was handed in."""
+
+    def __init__(self, name, log):
+        self.name, self.log = name, log
+
+    async def close(self):
+        self.log.append(f"withdrawn {self.name}")
+
+
+@linux
+def test_jobs_that_end_before_a_worker_can_be_used_are_given_up(queue_of, monkeypatch):
+    queue, log = queue_of(JOBS), []
+    queue.cluster.worker_spec |= {"a": {}, "a-b": {}}
+    queue.cluster.workers |= {"a": Ended("a", log), "a-b": Ended("a-b", log)}
+    seen = ["a-0", "a-1"]
+    monkeypatch.setattr(
+        queue.cluster.scheduler, "workers",
+        {name: types.SimpleNamespace(name=name) for name in seen},
+    )  # fmt: skip
+    assert list(queue.keep_up(usable=False)) == []
+    assert queue._with_workers() == {"a"}  # of two processes; nothing is known of the other
+    monkeypatch.setattr(queue.cluster.scheduler, "workers", {})
+    monkeypatch.setattr("fociquant.run.jobqueue.ENDED_S", -1.0)
+
+    async def handed_in():
+        log.append("handed in")
+        if log.count("handed in") == 2:
+            raise RuntimeError("Exit code: 1\nstderr:\nsbatch: error: too many jobs\n\n")
+
+    monkeypatch.setattr(queue, "_hand_in_missing", handed_in)
+    monkeypatch.setattr("fociquant.run.jobqueue.AGAIN_S", 0.0)
+
+    def next_note():
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            if notes := list(queue.keep_up(usable=False)):
+                queue._seen |= {"a": 0.0}
+                return notes
+            time.sleep(0.01)
+        raise AssertionError("nothing was said")
+
+    again = ["1 of 3 jobs had ended and are handed in again"]
+    assert next_note() == again
+    assert next_note() == ["jobs that ended cannot be handed in again: sbatch: error: too many "
+                           "jobs. It is tried again."]  # fmt: skip
+    assert [next_note() for _ in range(RENEWALS - 1)] == [again] * (RENEWALS - 1)
+    with pytest.raises(ClusterLostError, match=r"ended 4 times before.*logs.*kept"):
+        next_note()
+    assert log[:3] == ["withdrawn a", "handed in", "handed in"]
+    queue.cluster.worker_spec.clear()
 
 
 def test_ctrl_c_stays_what_it_was_whatever_jobqueue_does_at_its_import(monkeypatch, tmp_path):
@@ -216,12 +373,11 @@ def test_ctrl_c_stays_what_it_was_whatever_jobqueue_does_at_its_import(monkeypat
         "import signal, sys\nsignal.signal(signal.SIGINT, lambda *_: sys.exit())\n"
         "class SLURMCluster:\n"
         "    def __init__(self, **options): pass\n"
-        "    def scale(self, jobs): pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "dask_jobqueue", raising=False)
     before = signal.getsignal(signal.SIGINT)
-    start_jobs(read_batch_jobs(configs_dir() / "cluster_slurm.yaml"))
+    BatchQueue(read_batch_jobs(SHIPPED))
     assert signal.getsignal(signal.SIGINT) is before
     monkeypatch.delitem(sys.modules, "dask_jobqueue")
 
@@ -235,17 +391,17 @@ def test_weights_of_another_content_on_the_workers_are_refused(tmp_path):
         _require_same(path, dataclasses.replace(found, sha256="0" * 64))
 
 
-def test_an_option_that_jobqueue_does_not_know_is_said(jobqueue, tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("kind: slurm\njobs: 1\noptions: {cors: 8}\n")
+@linux
+@pytest.mark.filterwarnings("ignore:unclosed cluster:ResourceWarning")  # it was never whole
+def test_an_option_that_jobqueue_does_not_know_is_said(queue_of):
     with pytest.raises(ClusterError, match=r"cors.*Correct 'options'"):
-        start_jobs(read_batch_jobs(path))
+        queue_of(JOBS.replace("cores", "cors"))
 
 
 def test_without_jobqueue_the_cure_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
     with pytest.raises(ClusterError, match=r"pip install 'fociquant\[slurm\]'"):
-        start_jobs(read_batch_jobs(configs_dir() / "cluster_slurm.yaml"))
+        BatchQueue(read_batch_jobs(SHIPPED))
 
 
 @pytest.mark.parametrize(
