@@ -54,9 +54,12 @@ def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> pages.ReportEx
     """
     from fociquant.run.tables import REQUIRED_COLUMNS, TEXT_COLUMNS
 
-    found = {name: pages.read_crops(crops_path(folder, name)) for name in names}
+    # What a section that failed shows may be of an image that was there before.
+    shown_of = [name for name in names if not folder.failure(name).exists()]
+    found = {name: pages.read_crops(crops_path(folder, name)) for name in shown_of}
     crops = {name: one for name, one in found.items() if one is not None}
-    overviews = {name: folder.overview(name) for name in names if folder.overview(name).is_file()}
+    pictures = {name: folder.overview(name) for name in shown_of}
+    overviews = {name: path for name, path in pictures.items() if path.is_file()}
     further = {name: folder.root / path for name, path in OPTIONAL_TABLES.items()}
     tables = {
         n: read_csv(p, text=TEXT_COLUMNS, columns=REQUIRED_COLUMNS.get(p.name, ()))

@@ -86,3 +86,12 @@ def test_the_report_is_given_every_candidate_once(counted):
     assert len(extras.shown) == sum(len(one.cells) for one in extras.crops.values())
     assert {"thresholds", "link_sweep"} <= set(extras.tables)
     assert set(extras.overviews) == {"s0", "s1", "s2"}
+
+
+def test_what_is_left_of_another_image_is_not_shown_for_a_section_that_failed(counted):
+    _, outcome = counted
+    failure = outcome.folder.failure("s1")
+    failure.write_text('{"reason": "the image is damaged"}')
+    extras = gather_extras(outcome.folder, ["s0", "s1", "s2"])
+    failure.unlink()
+    assert set(extras.overviews) == {"s0", "s2"} and set(extras.crops) == {"s0"}
