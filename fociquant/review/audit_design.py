@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,6 +139,8 @@ class AuditDesign:
     strata : tuple of Stratum
     items : tuple of AuditItem
         In the order in which they are to be shown.
+    images : mapping of str to str
+        Each section in it to the fingerprint of its image; empty in what earlier versions drew.
     """
 
     seed: int
@@ -146,6 +148,7 @@ class AuditDesign:
     sections: Mapping[str, str]
     strata: tuple[Stratum, ...]
     items: tuple[AuditItem, ...]
+    images: Mapping[str, str] = field(default_factory=dict)
 
     def of_section(self, section: str) -> tuple[AuditItem, ...]:
         """Items that lie in one section."""
@@ -288,8 +291,8 @@ def write_design(results: Path, design: AuditDesign) -> Path:
         items.append(content)
     write_json(path, {
         "format": FORMAT, "seed": design.seed, "created": design.created,
-        "sections": dict(design.sections), "strata": [asdict(one) for one in design.strata],
-        "items": items,
+        "sections": dict(design.sections), "images": dict(design.images),
+        "strata": [asdict(one) for one in design.strata], "items": items,
     }, cure=CURE)  # fmt: skip
     return path
 
@@ -316,6 +319,7 @@ def read_design(results: Path) -> AuditDesign | None:
             int(content["seed"]), str(content["created"]), dict(content["sections"]),
             tuple(Stratum(**one) for one in content["strata"]),
             tuple(_item_from_json(one) for one in content["items"]),
+            dict(content.get("images", {})),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
@@ -335,8 +339,3 @@ def _item_from_json(content: Mapping[str, Any]) -> AuditItem:
         rings = fields.get(name, ())
         fields[name] = tuple(tuple(float(value) for value in ring) for ring in rings)
     return AuditItem(**fields)
-
-
-def audited_sections(design: AuditDesign, sections: Sequence[str]) -> list[str]:
-    """Sections of the design that are not among `sections` any more."""
-    return sorted(set(design.sections) - set(sections))

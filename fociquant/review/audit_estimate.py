@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,7 @@ def estimate_audit(
     verdicts: Verdicts,
     *,
     incomplete: Sequence[tuple[str, str, float]] = (),
+    changed: Mapping[tuple[str, str, float], str] | None = None,
 ) -> AuditEstimate:
     """Corrected counts per mouse and group.
 
@@ -79,6 +80,9 @@ def estimate_audit(
         From :func:`settle_verdicts`.
     incomplete : sequence of (mouse, group, dpi)
         Mice with a failed section: they have a corrected count, but are in no group's mean.
+    changed : mapping of (mouse, group, dpi) to str, optional
+        Mice whose sections are others than when the sample was drawn, with the reason: they have
+        no corrected count, as the sample stands for what was there then.
 
     Returns
     -------
@@ -91,6 +95,8 @@ def estimate_audit(
     groups: list[tuple[str, float, int, float]] = []
     rates: list[dict[str, object]] = []
     notes: list[str] = []
+    stale = changed or {}
+    left_out = {*incomplete, *stale}
     lows: list[np.ndarray] = []
     highs: list[np.ndarray] = []
     for dpi, group in arms:
@@ -98,12 +104,20 @@ def estimate_audit(
         total = arm.total(rng)
         rates += arm.rates()
         notes += arm.notes()
-        mice += [_mouse_row(m, group, dpi, total, i) for i, m in enumerate(arm.mice)]
-        used = [i for i, m in enumerate(arm.mice) if (m, group, dpi) not in set(incomplete)]
+        mice += [
+            _mouse_row(m, group, dpi, None if (m, group, dpi) in stale else total, i)
+            for i, m in enumerate(arm.mice)
+        ]
+        used = [i for i, m in enumerate(arm.mice) if (m, group, dpi) not in left_out]
         lows.append(np.empty((DRAWS, 0)) if total is None else total.low[:, used])
         highs.append(np.empty((DRAWS, 0)) if total is None else total.high[:, used])
         mean = float(total.point[used].mean()) if total is not None and used else math.nan
         groups.append((group, dpi, lows[-1].shape[1], mean))
+    notes += [
+        f"{mouse} ({group}, {dpi:g} dpi) has no corrected count: {why}, and the sample was drawn "
+        "before. Draw again (--draw --again)."
+        for (mouse, group, dpi), why in sorted(stale.items())
+    ]
     ends = zip(group_ends(lows, share=LOW), group_ends(highs, share=HIGH), strict=True)
     table = [
         (*row, min(low, row[3]), max(high, row[3]))

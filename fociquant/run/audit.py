@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ from fociquant.review.audit_design import (
     AuditItem,
 )
 from fociquant.review.audit_verdicts import check_verdict
-from fociquant.review.results import KEY_LENGTH, read_run
+from fociquant.review.results import KEY_LENGTH, image_key, read_run
+from fociquant.run.audit_currency import mice_that_changed
 from fociquant.run.gating import find_gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
 from fociquant.run.review import StudyReview, counted_tissue, extent_of
@@ -68,12 +69,15 @@ class Frames:
         Section to the fingerprint of its results.
     excluded : dict of str to shapely geometry
         Section to what is not counted of it.
+    images : dict of str to str
+        Section to the fingerprint of its image.
     """
 
     objects: pd.DataFrame
     fields: pd.DataFrame
     keys: dict[str, str]
     excluded: dict[str, shapely.Geometry]
+    images: dict[str, str]
 
 
 def audit_settings(results: Path) -> ReviewSettings:
@@ -122,6 +126,7 @@ def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = Fa
              TISSUE: settings.audit_fields}  # fmt: skip
     design = draw_audit(frames.objects, frames.fields, keys=frames.keys, sizes=sizes, seed=seed)
     design = with_surroundings(design, frames.objects, frames.excluded)
+    design = replace(design, images=frames.images)
     write_design(results, design)
     return design
 
@@ -129,7 +134,7 @@ def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = Fa
 def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float) -> Frames:
     """Every candidate and every field of tissue of the study, controls left out."""
     review, gating = StudyReview.read(folder, inputs), find_gating(folder, inputs)
-    objects, fields, keys, excluded = [], [], {}, {}
+    objects, fields, keys, excluded, images = [], [], {}, {}, {}
     for section, state in stored_sections(folder, inputs):
         if state is None or section.negative_control:
             continue
@@ -137,6 +142,7 @@ def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float)
         reviewed = review.section(section, state, gated, facts)
         excluded[section.name] = reviewed.region
         keys[section.name] = str(state["key"])[:KEY_LENGTH]
+        images[section.name] = image_key(state)
         cells = reviewed.cells[reviewed.cells["decision"] != "excluded"]
         named = cells[["cell", "y_um", "x_um", "outline"]].assign(
             accepted=cells["positive"].to_numpy(bool)
@@ -147,7 +153,8 @@ def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float)
             extent_um=extent_of(state),
         )  # fmt: skip
         fields.append(_of(section, table))
-    return Frames(_joined(objects, OBJECT_COLUMNS), _joined(fields, FIELD_COLUMNS), keys, excluded)
+    tables = _joined(objects, OBJECT_COLUMNS), _joined(fields, FIELD_COLUMNS)
+    return Frames(*tables, keys, excluded, images)
 
 
 def _of(section: Section, table: pd.DataFrame) -> pd.DataFrame:
@@ -174,13 +181,14 @@ def estimate(results: Path) -> AuditEstimate:
     """
     design = require_design(results)
     logs, _ = read_logs(results)
-    folder, _ = _open(results)
+    folder, inputs = _open(results)
     mice = read_csv(folder.mice, text=("mouse", "group"))
     failed = mice[mice["sections_failed"] > 0]
     keys = zip(failed["mouse"], failed["group"], failed["dpi"], strict=True)
     return estimate_audit(
         design, settle_verdicts(design, audit_verdicts(design, logs)),
         incomplete=[(str(m), str(g), float(d)) for m, g, d in keys],
+        changed=mice_that_changed(design, folder, inputs),
     )  # fmt: skip
 
 

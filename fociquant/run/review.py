@@ -38,6 +38,7 @@ from fociquant.review.record import REVIEWER_COLUMNS, list_troubled
 from fociquant.review.replay import SIGNED
 from fociquant.review.results import KEY_LENGTH, image_key
 from fociquant.review.reviewers import AUDIT, STUDY
+from fociquant.run.audit_currency import mice_that_changed
 from fociquant.run.review_agreement import AGREEMENT_COLUMNS, agreement_table
 from fociquant.store import ResultsFolder, write_csv
 from fociquant.units import PixelSize
@@ -249,6 +250,7 @@ class StudyReview:
         return estimate_audit(
             design, settle_verdicts(design, verdicts),
             incomplete=[(str(m), str(g), float(d)) for m, g, d in failed.itertuples(index=False)],
+            changed=mice_that_changed(design, folder, self.inputs),
         )  # fmt: skip
 
     def write(self, folder: ResultsFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_nothing_to_draw_from_is_an_error():
 
 def test_a_design_comes_back_from_disk(tmp_path):
     assert read_design(tmp_path) is None
-    design = drawn()
+    design = dataclasses.replace(drawn(), images={"sa": "1f", "sb": "2e"})
     path = write_design(tmp_path, design)
     assert read_design(tmp_path) == design
     path.write_text(path.read_text().replace('"format": 1', '"format": 7'))
@@ -141,6 +142,16 @@ def test_the_estimate_is_reproducible_and_a_mouse_with_a_failed_section_is_in_no
     assert without.groups["mice"].tolist() == [1]
     assert without.groups["mean_corrected"].tolist() == [150]
     assert len(without.mice) == 2
+
+
+def test_a_mouse_that_changed_since_the_draw_has_no_corrected_count_and_it_is_said():
+    design = drawn()
+    why = {("a", "IAV", 9.0): "sa shows another image since"}
+    estimate = estimate_audit(design, judge(design), changed=why)
+    corrected = estimate.mice.set_index("mouse")["cells_corrected"]
+    assert math.isnan(corrected["a"]) and corrected["b"] == 150
+    assert estimate.groups["mean_corrected"].tolist() == [150]
+    assert estimate.notes[-1].startswith("a (IAV, 9 dpi) has no corrected count: sa shows another")
 
 
 def test_verdicts_of_several_reviewers_are_settled():

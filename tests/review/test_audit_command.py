@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -61,6 +62,44 @@ def test_from_the_draw_to_corrected_counts_in_the_tables(results, tmp_path):
     assert groups.loc["IAV", "mean_corrected_low"] < 5 < groups.loc["IAV", "mean_corrected_high"]
     found = read_csv(results / "review" / "audit.csv")
     assert found.query("kind == 'accepted'")["cancer_cells"].tolist() == [5, 4]
+
+
+def judged(results, tmp_path):
+    sheet = tmp_path / "audit.csv"
+    run(audit.command, results, "--draw", "--seed", 4, "--fields", 2, "--sheet", sheet)
+    kinds = {item.id: item.kind for item in read_design(results).items}
+    table = sheet_of(sheet)
+    table["verdict"] = ["1" if kinds[item] == "accepted" else "0" for item in table["item"]]
+    write_csv(sheet, table)
+    run(audit.command, results, "--verdicts", sheet, "--reviewer", "ana")
+
+
+def corrected(results):
+    recount(results)
+    mice = read_csv(results / "mice.csv", text=("mouse",)).set_index("mouse")["cells_corrected"]
+    return {mouse: None if np.isnan(value) else value for mouse, value in mice.items()}
+
+
+def test_a_sample_of_another_image_corrects_nothing(results, tmp_path):
+    recount(results)
+    judged(results, tmp_path)
+    assert corrected(results) == {"a": 4, "b": 6}
+    design = json.loads((results / "review" / "audit.json").read_text())
+    before = json.dumps(design)
+    design["images"]["s1"] = "another"
+    (results / "review" / "audit.json").write_text(json.dumps(design))
+    assert corrected(results) == {"a": 4, "b": None}
+    said = run(audit.command, results).output
+    assert "has no corrected count: s1 shows another image since" in said
+    design = json.loads(before)
+    del design["sections"]["s0"], design["images"]["s0"]
+    (results / "review" / "audit.json").write_text(json.dumps(design))
+    assert corrected(results) == {"a": None, "b": 6}
+    assert "s0 was not counted then" in run(audit.command, results).output
+    del design["images"]  # as earlier versions wrote it
+    design["sections"]["s0"] = "k"
+    (results / "review" / "audit.json").write_text(json.dumps(design))
+    assert corrected(results) == {"a": 4, "b": 6}
 
 
 def test_a_second_draw_needs_to_be_asked_for(results):
