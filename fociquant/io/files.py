@@ -94,13 +94,15 @@ class SharedFile:
         self.handle.close()
 
 
-def fingerprint_files(paths: Sequence[Path]) -> str:
+def fingerprint_files(paths: Sequence[Path], *, more: str = "") -> str:
     """A hash of the sizes and of samples of some files, independent of their names and times.
 
     Parameters
     ----------
     paths : sequence of Path
         In an order that does not depend on the computer.
+    more : str, optional
+        What else the fingerprint depends on.
 
     Returns
     -------
@@ -123,6 +125,7 @@ def fingerprint_files(paths: Sequence[Path]) -> str:
             for offset, length in _sampled_places(size):
                 handle.seek(offset)
                 digest.update(handle.read(length))
+    digest.update(more.encode("utf-8"))
     return digest.hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -44,6 +45,9 @@ TILE_PX = 512
 
 SAMPLED_CHUNKS = 8
 """Chunks along the diagonal of each level whose samples are in the fingerprint."""
+
+CHUNK_NAME = re.compile(r"(?:c[/.])?\d+(?:[/.]\d+)*")
+"""Path of a chunk from its array's folder; other programs leave files of other names there."""
 
 CURE = "Convert it again, for example with bioformats2raw or ome-zarr."
 
@@ -194,6 +198,19 @@ class ZarrLevel:
             Path(folder, name).relative_to(self.folder).as_posix()
             for folder, _, names in os.walk(self.folder) for name in names
         )  # fmt: skip
+
+    def incomplete(self) -> str:
+        """The names of all stored chunks where some are not stored, else empty.
+
+        With it a copy that has been completed is another image than before.
+        """
+        wanted = math.prod(
+            -(-size // side) for size, side in zip(self.array.shape, self._outer(), strict=True)
+        )
+        if wanted > MOST_CHUNKS:
+            return ""
+        names = sorted(name for name in self._files if CHUNK_NAME.fullmatch(name))
+        return "" if len(names) >= wanted else "\n".join(names)
 
     def sampled_files(self) -> list[Path]:
         """The stored chunks along the diagonal, those that exist."""
@@ -360,9 +377,12 @@ def _pixel_size(scales: Mapping[str, Any], axes: _Axes) -> PixelSize | None:
 
 
 def _fingerprint(folder: Path, levels: Sequence[ZarrLevel]) -> str:
-    """Metadata of the group and its levels, and sampled chunks of each."""
+    """Metadata of the group and its levels, sampled chunks of each, and which are there."""
     files = [folder / name for name in METADATA_FILES]
     for level in levels:
         files += [level.folder / name for name in METADATA_FILES]
         files += level.sampled_files()
-    return fingerprint_files([file for file in files if file.is_file()])
+    there = [file for file in files if file.is_file()]
+    return fingerprint_files(
+        there, more="\n\n".join(level.incomplete() for level in levels).strip()
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from fociquant.errors import CorruptImageError, ImageFormatError
 from fociquant.io.files import SharedFile
 from fociquant.io.metadata import is_reduced
 from fociquant.io.section import MAX_SEGMENT_BYTES
+from fociquant.model import Box
 
 WINDOW_PX = 1024
 """Uncompressed strips are read in windows of this side, whatever their length."""
@@ -75,16 +76,16 @@ class TiffLevel:
         for ref in pages:
             _check_page(ref)
         self.dtype = np.dtype(first.page.dtype).newbyteorder("=")
-        make: Callable[[PageRef, int], _RawPlane | _CodedPlane] = (
-            _RawPlane if _is_raw(first.page) else _CodedPlane
-        )
         separate = first.page.planarconfig == 2
         samples = int(first.page.samplesperpixel)
         parts = range(samples) if separate else range(1)
-        self._planes = [make(ref, part) for ref in pages for part in parts]
+        self._planes = [_plane(ref, part) for ref in pages for part in parts]
         self._samples = 1 if separate else samples
-        self.tile_shape = self._planes[0].tile_shape
         self.shape = (len(pages) * samples, *first.size)
+        # Pages, of several files above all, need not be cut alike: the largest pieces hold
+        # those of the others, so that few are decoded twice.
+        self.tile_shape = _largest([plane.tile_shape for plane in self._planes])
+        self._pieces = _largest([plane.piece_shape for plane in self._planes])
 
     def place(self, channel: int) -> tuple[int, int]:
         """(plane, sample in it) of a channel."""
@@ -99,8 +100,18 @@ class TiffLevel:
         return np.moveaxis(pixels, -1, 0).astype(self.dtype, copy=False)
 
     def stored(self, group: int) -> np.ndarray:
-        """Pieces of a page that were written."""
-        return self._planes[group].stored()
+        """Pieces of a page that were written, on the grid of the largest pieces of any page."""
+        plane = self._planes[group]
+        there = plane.stored()
+        if plane.piece_shape == self._pieces:
+            return there
+        rows, columns = (
+            _spans(size, own, wanted)
+            for size, own, wanted in zip(
+                self.shape[1:], plane.piece_shape, self._pieces, strict=True
+            )
+        )
+        return np.array([[there[row, column].all() for column in columns] for row in rows], bool)
 
 
 class _CodedPlane:
@@ -110,7 +121,7 @@ class _CodedPlane:
         page = ref.page
         self._ref, self._decode = ref, page.decode
         tiled = page.is_tiled
-        self.tile_shape = _segment_shape(page)
+        self.tile_shape = self.piece_shape = _segment_shape(page)
         self._columns = math.ceil(page.imagewidth / page.tilewidth) if tiled else 1
         self._rows = math.ceil(page.imagelength / self.tile_shape[0])
         self._first = part * self._rows * self._columns
@@ -118,8 +129,24 @@ class _CodedPlane:
         self._tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
 
     def decode(self, y: int, x: int, height: int, width: int) -> np.ndarray:
-        """(height, width, samples); zeros where the file stores nothing (a sparse tile)."""
-        row, column = y // self.tile_shape[0], x // self.tile_shape[1]
+        """(height, width, samples) from whole pieces or several of them."""
+        tall, wide = self.tile_shape
+        if not (y % tall or x % wide) and height <= tall and width <= wide:
+            return self._piece(y // tall, x // wide, height, width)
+        asked = Box(y, x, y + height, x + width)
+        out = np.empty((height, width, self._samples), self._ref.page.dtype)
+        whole = Box(0, 0, *self._ref.size)
+        for row in range(y // tall, -(-asked.y1 // tall)):
+            for column in range(x // wide, -(-asked.x1 // wide)):
+                top, left = row * tall, column * wide
+                piece = Box(top, left, top + tall, left + wide).intersect(whole)
+                pixels = self._piece(row, column, *piece.shape)
+                common = piece.intersect(asked)
+                out[common.shift(-y, -x).slices] = pixels[common.shift(-top, -left).slices]
+        return out
+
+    def _piece(self, row: int, column: int, height: int, width: int) -> np.ndarray:
+        """One of them, cut; zeros where the file stores nothing (a sparse tile)."""
         index = self._first + row * self._columns + column
         page = self._ref.page
         offset, count = page.dataoffsets[index], page.databytecounts[index]
@@ -155,21 +182,52 @@ class _RawPlane:
         self._first = part * math.ceil(page.imagelength / self._strip_rows)
         whole = self._row_bytes <= WHOLE_ROW_BYTES
         self.tile_shape = (WINDOW_PX, int(page.imagewidth) if whole else WINDOW_PX)
+        self.piece_shape = (self._strip_rows, int(page.imagewidth))
+        self._strips = math.ceil(page.imagelength / self._strip_rows)
+        self._sparse = not self.stored().all()
 
     def decode(self, y: int, x: int, height: int, width: int) -> np.ndarray:
-        """(height, width, samples)."""
-        offsets = [self._offset(row) + x * self._pixel_bytes for row in range(y, y + height)]
-        data = self._file.read_runs(offsets, width * self._pixel_bytes)
-        return np.frombuffer(data, self._dtype).reshape(height, width, self._samples)
+        """(height, width, samples); zeros in strips that the file does not store."""
+        if self._sparse:
+            return self._decode_sparse(y, x, height, width)
+        return self._rows(range(y, y + height), x, width)
 
     def stored(self) -> np.ndarray:
-        """All of it: what lies outside the file was refused when it was opened."""
-        return np.ones((1, 1), bool)
+        """Bool (strips, 1). What lies outside the file was refused when it was opened."""
+        own = self._page.dataoffsets[self._first : self._first + self._strips]
+        return np.array(own, np.int64).astype(bool)[:, np.newaxis]
+
+    def _decode_sparse(self, y: int, x: int, height: int, width: int) -> np.ndarray:
+        there = self.stored()[:, 0]
+        rows = [row for row in range(y, y + height) if there[row // self._strip_rows]]
+        out = np.full((height, width, self._samples), self._page.nodata, self._dtype)
+        out[np.array(rows, np.int64) - y] = self._rows(rows, x, width)
+        return out
+
+    def _rows(self, rows: Sequence[int], x: int, width: int) -> np.ndarray:
+        offsets = [self._offset(row) + x * self._pixel_bytes for row in rows]
+        data = self._file.read_runs(offsets, width * self._pixel_bytes)
+        return np.frombuffer(data, self._dtype).reshape(len(rows), width, self._samples)
 
     def _offset(self, row: int) -> int:
         strip, inner = divmod(row, self._strip_rows)
         start = self._page.dataoffsets[self._first + strip]
         return int(start) + self._shift + inner * self._row_bytes
+
+
+def _plane(ref: PageRef, part: int) -> _RawPlane | _CodedPlane:
+    return _RawPlane(ref, part) if _is_raw(ref.page) else _CodedPlane(ref, part)
+
+
+def _largest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The longest of each side."""
+    return max(height for height, _ in shapes), max(width for _, width in shapes)
+
+
+def _spans(size: int, own: int, wanted: int) -> list[slice]:
+    """Along one side: which pieces of length `own` each piece of length `wanted` meets."""
+    starts = range(0, size, wanted)
+    return [slice(start // own, -(-min(start + wanted, size) // own)) for start in starts]
 
 
 def _segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:

@@ -539,6 +539,27 @@ def test_a_chunk_lost_in_one_channel_is_known(tmp_path, version, shards):
         assert opened.missing_pieces([2]) == {}
 
 
+@pytest.mark.parametrize(("version", "shards"), [("0.4", None), ("0.5", None), ("0.5", True)])
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_copy_that_is_completed_later_is_another_image(tmp_path, version, shards, level):
+    image = pixels((3, 300, 260))
+    folder = ome_zarr(tmp_path / "z.zarr", [image, halved(image)], version=version, shards=shards)
+    array = zarr.open_group(folder, mode="r")[str(level)]
+    chunk = folder / str(level) / array.metadata.encode_chunk_key((0, 0, 1))
+    prints = []
+    for name in (".DS_Store", "Thumbs.db"):  # what other programs leave behind is no chunk
+        (folder / str(level) / name).write_bytes(b"x")
+    for state in ("whole", "a chunk is missing", "whole again"):
+        if state == "a chunk is missing":
+            content = chunk.read_bytes()
+            chunk.unlink()
+        elif state == "whole again":
+            chunk.write_bytes(content)
+        with open_image(folder) as opened:
+            prints.append(opened.fingerprint)
+    assert prints[0] == prints[2] != prints[1]
+
+
 def test_a_tile_never_written_in_one_channel_is_known(tmp_path):
     image = pixels((3, 64, 80))
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
