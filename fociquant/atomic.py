@@ -117,6 +117,20 @@ def write_bytes(target: Path, content: bytes, *, cure: str = "") -> None:
         temporary.write_bytes(content)
 
 
+def remove(target: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises
+    ------
+    DiskError
+        If the disk does not let it go.
+    """
+    try:
+        target.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
 def cannot_write(target: Path, error: OSError, *, cure: str = "") -> DiskError:
     """The error for a target that the disk does not take."""
     helps = CLOSE_IT if _in_use(error) else cure or _cure(error)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,7 @@ class _Section:
     known: Known | None = None
     mask: np.ndarray | None = None
     parts: list[Part] = field(default_factory=list)
+    seams: dict[str, Any] | None = None  # of an earlier run's objects, which stay
     waiting: set[str] = field(default_factory=set)
     failure: Failed | None = None
 
@@ -216,7 +218,8 @@ class Corridor:
         self, section: _Section, known: Known, mask: np.ndarray, *, just_screened: bool = False
     ) -> None:
         section.mask = mask
-        if not section.ledger.has_objects(known.facts, mask):
+        section.seams = section.ledger.seams_of_objects(known.facts, mask)
+        if section.seams is None:
             section.parts = self._parts(section, known, mask)
         there = [part for part in section.parts if section.ledger.has(part)]
         done = {part.block.name for part in there}
@@ -327,7 +330,7 @@ class Corridor:
             self._give_up(section)
             return
         self._merging[section.name] = self._merger.submit(
-            section.ledger.finish, section.known, section.mask, section.parts
+            section.ledger.finish, section.known, section.mask, section.parts, section.seams
         )
 
     def _collect_merged(self) -> None:

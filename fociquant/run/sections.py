@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fociquant.atomic import sweep, write_bytes
+from fociquant.atomic import remove, sweep, write_bytes
+from fociquant.errors import ResultsError
 from fociquant.model import Section, SectionFacts
 from fociquant.run.blocks import no_rows
 from fociquant.run.jobs import Count, Prepared, reason_of
@@ -31,6 +32,7 @@ from fociquant.store import (
     write_json,
     write_labels_zarr,
     write_objects,
+    write_sealed,
 )
 from fociquant.store.facts import is_whole, masks_from_json, masks_to_json
 from fociquant.store.objects import write_chosen
@@ -82,19 +84,23 @@ class Ledger:
     def is_counted(self) -> bool:
         """Whether the section's objects are stored, and nothing that they depend on has changed."""
         state = self._state_there()
-        drawn = self._folder.overview(self.planned.name).is_file()
-        current = state.get("key") == self.planned.keys.section
-        return drawn and current and self._objects_are(str(state.get("objects_key")))
+        if state.get("key") != self.planned.keys.section or self._facts_there() is None:
+            return False
+        return self._objects_are(str(state.get("objects_key")))
 
     def _state_there(self) -> dict[str, Any]:
         """What an earlier run said of the section at its end; empty if parts of it are missing."""
         state = read_json(self._folder.state(self.planned.name)) or {}
         return state if is_whole(state) else {}
 
-    def has_objects(self, facts: SectionFacts, mask: np.ndarray) -> bool:
-        """Whether an earlier run counted the same places of the same decode cells alike."""
-        key = self._objects_key(facts, mask)
-        return self._state_there().get("objects_key") == key and self._objects_are(key)
+    def seams_of_objects(self, facts: SectionFacts, mask: np.ndarray) -> dict[str, Any] | None:
+        """The seam report of an earlier run's objects, where they can stay; else None.
+
+        They can if the same places of the same decode cells were counted alike.
+        """
+        key, state = self._objects_key(facts, mask), self._state_there()
+        there = state.get("objects_key") == key and self._objects_are(key)
+        return dict(state["seams"]) if there else None
 
     def _objects_key(self, facts: SectionFacts, mask: np.ndarray) -> str:
         return places_key(self._asked(facts), self.planned.keys.objects(mask))
@@ -112,21 +118,28 @@ class Ledger:
 
     def known(self) -> Known | None:
         """Facts that an earlier run found."""
-        stored = read_json(self._folder.facts(self.planned.name)) or {}
-        has_picture = self._folder.overview(self.planned.name).is_file()
-        if stored.get("key") != self.planned.keys.facts or not has_picture:
+        stored = self._facts_there()
+        if stored is None:
             return None
         try:
             return Known(facts_of(stored), tuple(stored["warnings"]))
         except (KeyError, TypeError, ValueError):
             return None  # damaged, and found again
 
+    def _facts_there(self) -> dict[str, Any] | None:
+        """What is stored of the facts of this very image, if its picture is there too."""
+        stored = read_json(self._folder.facts(self.planned.name)) or {}
+        has_picture = self._folder.overview(self.planned.name).is_file()
+        return stored if stored.get("key") == self.planned.keys.facts and has_picture else None
+
     def keep_facts(self, found: Prepared) -> Known:
         """Store what was found."""
         name = self.planned.name
+        # A picture without facts is drawn again: none stands beside those of another image.
+        remove(self._folder.facts(name))
         write_bytes(self._folder.overview(name), found.picture)
         entry = {"key": self.planned.keys.facts, "warnings": list(found.warnings)}
-        write_json(self._folder.facts(name), entry | facts_to_json(found.facts))
+        write_sealed(self._folder.facts(name), entry | facts_to_json(found.facts))
         return Known(found.facts, found.warnings)
 
     def mask(self) -> np.ndarray | None:
@@ -146,7 +159,7 @@ class Ledger:
     def keep_mask(self, mask: np.ndarray) -> None:
         """Store which decode cells are to be counted."""
         entry = {"key": self.planned.keys.screen, "masks": masks_to_json({"count": mask})}
-        write_json(self._folder.screen(self.planned.name), entry)
+        write_sealed(self._folder.screen(self.planned.name), entry)
 
     def parts(self, facts: SectionFacts, mask: np.ndarray, block_px: int) -> list[Part]:
         """The blocks with anything to count, in the order in which they are best visited."""
@@ -173,24 +186,35 @@ class Ledger:
     def _path(self, part: Part) -> Path:
         return self._folder.blocks(self.planned.name) / f"{part.block.name}.parquet"
 
-    def finish(self, known: Known, mask: np.ndarray, parts: Sequence[Part]) -> None:
+    def finish(
+        self, known: Known, mask: np.ndarray, parts: Sequence[Part], seams: dict[str, Any] | None
+    ) -> None:
         """Merge the blocks, number the objects, store them and their label image.
 
-        Objects of an earlier run stay where they are those of the same decode cells.
+        Objects of an earlier run stay where `seams` is their seam report.
+
+        Raises
+        ------
+        ResultsError
+            If the blocks are not all that were to be counted.
         """
         planned, folder = self.planned, self._folder
         key = self._objects_key(known.facts, mask)
-        if self.has_objects(known.facts, mask):
-            seams = self._state_there()["seams"]
-        else:
+        if seams is None:
             # Without its state the section is not counted: no state stands beside other objects.
-            folder.state(planned.name).unlink(missing_ok=True)
+            remove(folder.state(planned.name))
             seams = self._merge(parts, mask, key)
-        write_json(folder.state(planned.name), self._state(known, mask, key, seams))
+        write_sealed(folder.state(planned.name), self._state(known, mask, key, seams))
         settle(folder, planned.name)
 
     def _merge(self, parts: Sequence[Part], mask: np.ndarray, key: str) -> dict[str, Any]:
         planned, folder = self.planned, self._folder
+        counted = sum(len(part.job.cells) for part in parts)
+        if counted != mask.sum():  # never fewer cells than were asked for, whatever happened
+            raise ResultsError(
+                f"{counted} of {mask.sum()} decode cells of {planned.name} were counted. "
+                "Run the same command again."
+            )
         paths = [self._path(part) for part in parts]
         places = [_places(path, number) for number, path in enumerate(paths)]
         nothing = no_rows(planned.roles, planned.analysis_pixel, self._settings)
@@ -243,7 +267,7 @@ def _places(path: Path, number: int) -> pd.DataFrame:
 def settle(folder: ResultsFolder, name: str) -> None:
     """Remove what a counted section no longer needs: its blocks, an earlier failure."""
     shutil.rmtree(folder.blocks(name), ignore_errors=True)
-    folder.failure(name).unlink(missing_ok=True)
+    remove(folder.failure(name))
     sweep(folder.section(name))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fociquant.atomic import write_json
 from fociquant.store.facts import facts_of, facts_to_json, stats_of
-from fociquant.store.folder import ResultsFolder, read_json
+from fociquant.store.folder import ResultsFolder
 from fociquant.store.labels import PaintedLabels, write_labels_zarr
 from fociquant.store.objects import has_objects, read_objects, write_objects
+from fociquant.store.records import read_json, write_sealed
 from fociquant.store.tables import read_csv, read_parquet, write_csv, write_parquet
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "write_labels_zarr",
     "write_objects",
     "write_parquet",
+    "write_sealed",
 ]

@@ -52,7 +52,13 @@ def is_whole(state: Mapping[str, Any]) -> bool:
 
 
 def facts_of(state: Mapping[str, Any]) -> SectionFacts:
-    """The facts stored in a section's state."""
+    """The facts stored in a section's state.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If an entry is missing or damaged.
+    """
     masks = masks_from_json(state["masks"])
     return SectionFacts(
         stats=stats_of(state),
@@ -148,8 +154,10 @@ def _map_from_json(content: Mapping[str, Any] | None) -> MarkerMap | None:
         return None
     height, width = (int(side) for side in content["shape"])
     unpacker = zlib.decompressobj()
-    # No more than the shape allows, whatever the text claims.
-    raw = unpacker.decompress(base64.b64decode(content["peaks"]), height * width + 1)
+    try:  # no more than the shape allows, whatever the text claims
+        raw = unpacker.decompress(base64.b64decode(content["peaks"]), height * width + 1)
+    except zlib.error as error:
+        raise ValueError(f"the marker map cannot be unpacked: {error}") from error
     y, x = content["edge_um"]
     peaks = np.frombuffer(raw, np.uint8).reshape(height, width)
     return MarkerMap(peaks, (float(y), float(x)))

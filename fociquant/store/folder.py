@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fociquant.atomic import sweep
 from fociquant.errors import ResultsError, said
+from fociquant.store.records import read_json
 
 MARKER = ".fociquant"
 """File that marks a folder as one that fociquant made."""
@@ -156,15 +155,3 @@ class ResultsFolder:
         more = (self.comparisons, self.thresholds, self.links, self.bands)
         for path in (*tables, *more, self.run, self.root / "report.html"):
             path.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None where there is no such file or it is damaged.
-
-    A damaged file is treated as absent because every JSON file here can be made again.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

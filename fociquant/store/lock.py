@@ -26,6 +26,9 @@ BEAT_S = 20.0
 SILENT_S = 180.0
 """A lock of another computer that did not show life for this long is left over, s."""
 
+SLACK_S = 2.0
+"""What clocks and the times of files are rounded to, s: FAT keeps even seconds."""
+
 TRIES = 5
 """How often a left-over lock is replaced before giving up: others may be quicker."""
 
@@ -119,7 +122,11 @@ def _lives(path: Path, owner: dict[str, Any]) -> bool:
     """Whether the owner of a lock still runs, as far as can be told from here."""
     if owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int):
         began = _began(owner["pid"])
-        return began is not None and began == owner.get("began")
+        if began is None:
+            return False
+        # Setting the clock moves the time at which a process seems to have begun. One that got
+        # the number of an owner that died has begun after its last sign of life.
+        return began == owner.get("began") or began <= _beaten(path) + SLACK_S
     return _age(path) < SILENT_S
 
 
@@ -129,6 +136,14 @@ def _began(pid: int) -> float | None:
         return round(psutil.Process(pid).create_time(), 1)
     except psutil.Error:
         return None
+
+
+def _beaten(path: Path) -> float:
+    """When the last sign of life was given, s since 1970; long ago if that cannot be told."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _age(path: Path) -> float:

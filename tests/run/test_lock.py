@@ -51,8 +51,23 @@ def test_the_lock_of_a_process_that_was_killed_is_replaced(tmp_path):
 
 def test_a_number_that_another_process_has_now_is_no_owner(tmp_path):
     held_by(tmp_path, pid=os.getppid(), began=12345.0)
+    before = lock._began(os.getppid()) - 60
+    os.utime(tmp_path / LOCK, (before, before))
     with locked(tmp_path):
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("step", [-3600.0, -1.0, 1.0, 3600.0])
+def test_setting_the_clock_takes_no_lock_from_its_owner(tmp_path, step, monkeypatch):
+    """Every process then seems to have begun at another time; the owner beats by the new clock."""
+    held_by(tmp_path)
+    beat = (tmp_path / LOCK).stat().st_mtime + step
+    os.utime(tmp_path / LOCK, (beat, beat))
+    began = lock._began
+    monkeypatch.setattr(lock, "_began", lambda pid: began(pid) + step)
+    with pytest.raises(ResultsError, match="process 1 on"), locked(tmp_path):
+        raise AssertionError
+    assert (tmp_path / LOCK).exists()
 
 
 def test_a_lock_of_another_computer_counts_while_it_shows_life(tmp_path):
