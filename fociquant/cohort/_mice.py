@@ -10,7 +10,7 @@ import pandas as pd
 
 from fociquant.cohort._order import natural_key, sort_mice
 from fociquant.cohort._zero import zero_note
-from fociquant.counts import poisson_upper
+from fociquant.counts import poisson_upper, several
 from fociquant.errors import InputError
 from fociquant.model import MOUSE_COLUMNS
 from fociquant.settings import FociProfile
@@ -219,11 +219,15 @@ def _phenotype(done: pd.DataFrame, name: str, min_cells: int) -> dict[str, objec
     known = done[done[f"{name}_positive"].notna()]
     if not len(known):
         return {f"{name}_note": "no section has its channel"}
-    positive, cells = int(known[f"{name}_positive"].sum()), int(known["cells"].sum())
+    judged = f"{name}_cells" if f"{name}_cells" in known else "cells"
+    positive, cells = int(known[f"{name}_positive"].sum()), int(known[judged].sum())
+    unjudged = int(known["cells"].sum()) - cells
     enough = cells >= max(min_cells, 1)
     notes = []
     if len(known) < len(done):
         notes.append(f"from {len(known)} of {len(done)} sections: the others lack its channel")
+    if unjudged > 0:
+        notes.append(f"without {several(unjudged, 'cell')} added by reviewers, not judged for it")
     if not enough:
         notes.append(f"not estimable: {cells} cells, at least {min_cells} are asked for")
     return {

@@ -36,7 +36,8 @@ class FociResult:
 
         ``focus`` int64, ``class`` str (of the profile), ``cells`` int64,
         ``area_um2`` float64, ``y_um`` and ``x_um`` float64 (mean of its cells'
-        centres), ``<phenotype>_positive`` int64 for each phenotype,
+        centres), ``<phenotype>_positive`` int64 for each phenotype (Int64 where cells were
+        not judged, ``<NA>`` for foci of which none was),
         ``equivalent_diameter_um`` float64 (of the disc with that area),
         ``nearest_focus_um`` float64 (centre to centre, NaN for an only focus).
     edited : numpy.ndarray of object (str), shape (number of foci,)
@@ -70,7 +71,8 @@ def find_foci(
         Cells of ONE section. Columns: ``cell`` (int64, unique), ``y_um``,
         ``x_um`` (finite, µm), ``positive`` (bool), ``outline`` (flat arrays
         ``[y0, x0, y1, x1, …]``, µm, at least three points, the first not
-        repeated), and ``<phenotype>_positive`` (bool) for each phenotype.
+        repeated), and ``<phenotype>_positive`` (bool, or nullable where some were not
+        judged) for each phenotype.
         Outlines of cells that are not positive are not looked at.
     link_um : float
         Largest gap between two linked outlines, inclusive, µm, >= 0. Gaps are
@@ -211,15 +213,21 @@ def _table(
         "x_um": x,
     }
     for name in phenotypes:
-        positive = table[f"{name}_positive"]
-        if positive.isna().any():  # the section has no such channel
-            columns[f"{name}_positive"] = pd.array([pd.NA] * n, dtype="Int64")
-            continue
-        counts = np.bincount(number, weights=positive.to_numpy(np.float64), minlength=n)
-        columns[f"{name}_positive"] = counts.astype(np.int64)
+        columns[f"{name}_positive"] = _carrying(table[f"{name}_positive"], number, n)
     columns["equivalent_diameter_um"] = np.round(2 * np.sqrt(areas / np.pi), POSITION_DECIMALS)
     columns["nearest_focus_um"] = _nearest(y, x)
     return pd.DataFrame(columns)
+
+
+def _carrying(positive: pd.Series, number: np.ndarray, n: int) -> Any:
+    """Cells of each focus that carry a phenotype; <NA> where none of its cells was judged."""
+    judged = positive.notna().to_numpy()
+    carries = positive.eq(True).fillna(False).to_numpy(bool)
+    counts = np.bincount(number, weights=carries, minlength=n).astype(np.int64)
+    if judged.all():
+        return counts
+    known = np.bincount(number[judged], minlength=n) > 0
+    return pd.Series(counts, dtype="Int64").where(known).array
 
 
 def _nearest(y: np.ndarray, x: np.ndarray) -> np.ndarray:

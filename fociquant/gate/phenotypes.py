@@ -182,6 +182,7 @@ def section_spill_over(gated: pd.DataFrame, name: str, rule: PhenotypeRule) -> f
         return float("nan")
     counted = gated["positive"].to_numpy(bool)
     excess = gated["marker_excess"].to_numpy(np.float64)
+    counted = counted & np.isfinite(above) & np.isfinite(excess)  # not what was added by hand
     return _spill(gated[counted], name, rule, above[counted], excess[counted])
 
 

@@ -64,10 +64,11 @@ def combine(
 ) -> tuple[np.ndarray, dict[int, str]]:
     """The verdict on every cell, and where reviewers differ.
 
-    Only a reviewer's last verdict on a cell is a vote. Where reviewers who signed the
-    section off have voted, only their votes count. ``latest``: the last vote by time
-    holds. ``majority``: the verdict with most votes; a reviewer who signed off without
-    deciding about the cell votes for the automatic result; a tie goes to the latest.
+    Only a reviewer's last verdict on a cell is a vote. Where reviewers have signed the
+    section off, only their votes count: of a cell about which none of them decided the
+    automatic result stands, which they saw. ``latest``: the last vote by time holds.
+    ``majority``: the verdict with most votes; a reviewer who signed off without deciding
+    about the cell votes for the automatic result; a tie goes to the latest.
 
     Parameters
     ----------
@@ -106,7 +107,10 @@ def _winner(
     implied: Mapping[tuple[str, str], int],
     rule: Literal["latest", "majority"],
 ) -> int:
-    counting = [vote for vote in last if vote.signed] or list(last)
+    counting = [vote for vote in last if vote.signed]
+    if not counting and implied:
+        return UNDECIDED
+    counting = counting or list(last)
     latest = max(counting, key=lambda vote: (vote.time, vote.reviewer)).verdict
     if rule == "latest":
         return latest

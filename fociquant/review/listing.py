@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,9 @@ DECISION_COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 """Columns of ``review/decisions.csv``."""
 
+
+WAITING = {*EDITS, Action.EXCLUDE}
+"""What counts, beside verdicts on cells, only if its reviewer's word does."""
 
 COMMENT_COLUMNS: tuple[str, ...] = (
     "section", "reviewer", "station", "time", "cell", "y_um", "x_um", "comment",
@@ -50,6 +53,8 @@ def list_decisions(
     rows: Mapping[str, np.ndarray],
     verdict: np.ndarray,
     numbers: np.ndarray,
+    *,
+    counting: Collection[tuple[str, str]],
 ) -> list[dict[str, Any]]:
     """One row per entry of each reviewer, in order.
 
@@ -62,13 +67,16 @@ def list_decisions(
         The result, per row.
     numbers : numpy.ndarray of int64
         Number of each row's cell.
+    counting : collection of (str, str)
+        People whose regions and edits of foci count.
 
     Returns
     -------
     list of dict
         `DECISION_COLUMNS` without ``section``. ``outcome`` is one of ``applied``,
         ``undone``, ``object gone``, ``partly applied``, ``superseded`` (the same reviewer
-        decided otherwise later), ``overruled`` (another one), ``repeat``, ``not trusted``.
+        decided otherwise later), ``overruled`` (another one, or the sign-off of another one),
+        ``repeat``, ``not trusted``.
     """
     listed = []
     for person in people:
@@ -84,6 +92,8 @@ def list_decisions(
                 row["outcome"] = "undone"
             elif entry.is_repeat:
                 row["outcome"] = "repeat"
+            elif entry.hash in held and entry.action in WAITING and person.key not in counting:
+                row["outcome"] = "overruled"
             elif entry.hash in held:
                 row["outcome"] = _outcome(entry, own, verdict, last)
             listed.append(row)

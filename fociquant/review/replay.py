@@ -18,7 +18,14 @@ from fociquant.review.match import Candidates
 from fociquant.review.read_log import Log
 from fociquant.review.regions import inside, to_geometry
 from fociquant.review.signing import last_signature, signature
-from fociquant.review.state import DECIDING, EDITS, SectionState, focus_edit
+from fociquant.review.state import (
+    ACCEPTED,
+    DECIDING,
+    EDITS,
+    REJECTED,
+    SectionState,
+    focus_edit,
+)
 from fociquant.settings import ReviewSettings
 
 NOBODY, BEGUN, SIGNED, OUTDATED = "", "begun", "signed off", "outdated"
@@ -157,6 +164,10 @@ class _Person:
     def key(self) -> tuple[str, str]:
         return self.reader.reviewer, self.reader.station
 
+    @property
+    def signed(self) -> bool:
+        return self.reader.status == SIGNED
+
 
 def replay_section(
     objects: SectionObjects, logs: Sequence[Log], *, settings: ReviewSettings
@@ -166,7 +177,8 @@ def replay_section(
     Each reviewer's log is replayed alone first (their sign-off stands for what they saw),
     then all are combined object by object, see :func:`fociquant.review.combine.combine`.
     Regions that any reviewer excluded are excluded; edits of foci are applied in the order
-    of time. Logs of a second look (``repeat``) count nothing.
+    of time; where some have signed the section off, only theirs. Logs of a second look
+    (``repeat``) count nothing.
 
     Parameters
     ----------
@@ -247,23 +259,26 @@ class _Together:
         self.measured: dict[int, Mapping[str, Any]] = {}
         self.rows: dict[str, np.ndarray] = {}
         order = _in_time(people)
-        self.entries = [entry for _, _, entry in order]
-        located = locate_rows(self.entries, self.book.state, candidates, self.book)
+        entries = [entry for _, _, entry in order]
+        # A section that was signed off is as the signers saw it: others wait for their own.
+        anyone = not any(person.signed for person in people)
+        self.counting = {person.key for person in people if person.signed or anyone}
+        self.entries = [entry for _, person, entry in order if person.key in self.counting]
+        located = locate_rows(entries, self.book.state, candidates, self.book)
         for (time, person, entry), one in zip(order, located, strict=True):
             self.rows[entry.hash] = one.rows
             if entry.action in DECIDING:
                 self._vote(time, person, entry, one.rows)
 
     def _vote(self, time: str, person: _Person, entry: Entry, rows: np.ndarray) -> None:
-        signed = person.reader.status == SIGNED
         for row in rows[rows >= 0].tolist():
-            vote = Vote(person.key, time, DECIDING[entry.action], signed)
+            vote = Vote(person.key, time, DECIDING[entry.action], person.signed)
             self.votes.setdefault(row, []).append(vote)
             if entry.action is Action.ADD and row in self.book.refs:
                 self.measured.setdefault(row, dict(entry.content.get("measured", {})))
 
     def region(self) -> shapely.Geometry:
-        """Everything that anybody excluded."""
+        """Everything that anybody whose word counts excluded."""
         excluding = [entry for entry in self.entries if entry.action is Action.EXCLUDE]
         return to_geometry([ring for entry in excluding for ring in entry.polygons])
 
@@ -297,13 +312,36 @@ def _combined(together: _Together, settings: ReviewSettings) -> SectionReview:
         edits=_edits(together, numbers),
         region=region,
         readers=readers,
-        decisions=list_decisions(together.people, together.rows, verdict, numbers),
+        decisions=list_decisions(
+            together.people, together.rows, verdict, numbers, counting=together.counting
+        ),
         conflicts=[
             {"cell": int(numbers[row]), "y_um": state.y_um[row], "x_um": state.x_um[row],
-             "verdicts": conflicts[row], "result": NAMES[int(verdict[row])]}
+             "verdicts": conflicts[row], "result": _said(verdict[row], state.automatic[row])}
             for row in order.tolist() if row in conflicts
         ],
+        problems=_waiting(together),
     )  # fmt: skip
+
+
+def _said(verdict: int, automatic: bool) -> str:
+    """The verdict in words; where nobody whose word counts decided, what the program says."""
+    return NAMES[int(verdict) or (ACCEPTED if automatic else REJECTED)]
+
+
+def _waiting(together: _Together) -> list[str]:
+    """Whose decisions do not count yet, because others have signed the section off."""
+    waiting = [
+        person.reader.reviewer for person in together.people
+        if person.key not in together.counting and any(map(_shapes, active_entries(person.entries)))
+    ]  # fmt: skip
+    if not waiting:
+        return []
+    signers = sorted({person.reader.reviewer for person in together.people if person.signed})
+    return [
+        f"decisions of {', '.join(sorted(waiting))} do not count before the section is signed off "
+        f"by them too, as it is by {', '.join(signers)}"
+    ]
 
 
 def _edits(together: _Together, numbers: np.ndarray) -> list[FocusEdit]:

@@ -274,8 +274,9 @@ def phenotype_columns(gated: pd.DataFrame, inputs: TableInputs) -> dict[str, Any
     for name in inputs.phenotypes:
         known = has_channel(gated, name)
         rule = inputs.rules.get(name, PhenotypeRule())
-        found[f"{name}_positive"] = int(counted[f"{name}_positive"].sum()) if known else np.nan
-        found[f"{name}_cells"] = len(counted) if known else np.nan
+        judged = counted[f"{name}_positive"].dropna()  # a cell added by hand may not be
+        found[f"{name}_positive"] = int(judged.sum()) if known else np.nan
+        found[f"{name}_cells"] = len(judged) if known else np.nan
         found[f"{name}_spill_over"] = section_spill_over(gated, name, rule)
     return found
 

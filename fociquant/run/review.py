@@ -39,6 +39,7 @@ from fociquant.review.replay import SIGNED
 from fociquant.review.results import KEY_LENGTH, image_key
 from fociquant.review.reviewers import AUDIT, STUDY
 from fociquant.run.audit_currency import mice_that_changed
+from fociquant.run.gating import has_channel
 from fociquant.run.review_agreement import AGREEMENT_COLUMNS, agreement_table
 from fociquant.store import ResultsFolder, write_csv
 from fociquant.units import PixelSize
@@ -374,7 +375,11 @@ def _with_decisions(
         own = added.get(name)
         values = [np.nan] * len(review.added) if own is None else list(own)
         columns[name] = [*table[name].tolist(), *values]
-    kinds = {name: table[name].dtype for name in added if table[name].dtype != object}
+    kinds = {name: table[name].dtype for name in added if name in table}
+    for name in inputs.phenotypes:  # unknown of a cell that was drawn by hand
+        kinds[f"{name}_positive"] = pd.BooleanDtype()
+        if not has_channel(gated, name):
+            columns[f"{name}_positive"] = [None] * (n + len(review.added))
     return pd.DataFrame(columns).astype(kinds)
 
 
@@ -397,12 +402,15 @@ def _added_columns(
         columns[f"{role}_mean"] = [_number(one, f"{name}_mean") for one in added]
         columns[f"{role}_ring"] = [_number(one, f"{name}_background") for one in added]
     for name in inputs.phenotypes:
-        columns[f"{name}_positive"] = [
-            one.measured.get(f"{name}_positive") is True for one in added
-        ]
+        columns[f"{name}_positive"] = [_yes_or_no(one, f"{name}_positive") for one in added]
     for name in ("marker_excess", "solidity", "eccentricity"):
         columns[name] = [_number(one, name) for one in added]
     return columns
+
+
+def _yes_or_no(cell: AddedCell, name: str) -> bool | None:
+    value = cell.measured.get(name)
+    return value if isinstance(value, bool) else None
 
 
 def _number(cell: AddedCell, name: str) -> float:

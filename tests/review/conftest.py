@@ -93,18 +93,14 @@ def all_tissue(*args, **options):
     return dataclasses.replace(found, facts=facts)
 
 
-@pytest.fixture(scope="session")
-def counted(tmp_path_factory):
-    """A real run: mice a (PBS) with 4 cells and b (IAV) with 6."""
+def count(study: Path, out: Path) -> Path:
+    """A real run with the uphill segmenter and without figures."""
     from fociquant.run import jobs
     from fociquant.run import study as corridor
     from fociquant.run.start import require_runnable
     from fociquant.settings import ComputeSettings
     from fociquant.testing.segmenters import UphillSegmenter
-    from fociquant.testing.studies import write_study
 
-    folder = tmp_path_factory.mktemp("counted")
-    study = write_study(folder / "study", {"a": 4, "b": 6})
     segmenter = UphillSegmenter(window_core_px=64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corridor, "load_segmenter", lambda *_, **__: segmenter)
@@ -112,11 +108,42 @@ def counted(tmp_path_factory):
         patch.setattr(jobs, "overview_png", lambda *_, **__: b"PNG")
         patch.setattr(jobs, "prepare_section", all_tissue)
         outcome = corridor.run_study(
-            require_runnable(study), folder / "results", compute=ComputeSettings(threads=1)
+            require_runnable(study), out, compute=ComputeSettings(threads=1)
         )
     assert outcome.failed == ()
-    assert outcome.tables.mice["cells"].tolist() == [4, 6]
-    return folder / "results"
+    return out
+
+
+@pytest.fixture(scope="session")
+def counted(tmp_path_factory):
+    """A real run: mice a (PBS) with 4 cells and b (IAV) with 6."""
+    from fociquant.store import read_csv
+    from fociquant.testing.studies import write_study
+
+    folder = tmp_path_factory.mktemp("counted")
+    found = count(write_study(folder / "study", {"a": 4, "b": 6}), folder / "results")
+    assert read_csv(found / "mice.csv")["cells"].tolist() == [4, 6]
+    return found
+
+
+@pytest.fixture(scope="session")
+def stained(tmp_path_factory):
+    """A real run of a study with Ki67, which the image of mouse a lacks."""
+    from fociquant.io import open_image, write_ome_tiff
+    from fociquant.model import Box
+    from fociquant.testing.studies import write_study
+
+    folder = tmp_path_factory.mktemp("stained")
+    study = write_study(folder / "study", {"a": 4, "b": 6})
+    roles = "nucleus: DAPI, phenotype: {Ki67: Ki67}}"
+    study.write_text(study.read_text().replace("nucleus: DAPI}", roles))
+    image = folder / "study" / "images" / "s1.ome.tif"
+    with open_image(image) as opened:
+        pixel, box = opened.pixel_size, Box.of_shape(opened.shape[1:])
+        planes = opened.read(box, [opened.channel_index(name) for name in ("HER2", "DAPI")])
+    more = np.concatenate([planes, planes[1:] // 2])
+    write_ome_tiff(image, more, channel_names=("HER2", "DAPI", "Ki67"), pixel_size=pixel)
+    return count(study, folder / "results")
 
 
 @pytest.fixture()
@@ -127,3 +154,13 @@ def results(counted, tmp_path, monkeypatch):
     monkeypatch.setattr(corridor, "report", lambda *_: None)
     shutil.copytree(counted, tmp_path / "r")
     return tmp_path / "r"
+
+
+@pytest.fixture()
+def with_ki67(stained, tmp_path, monkeypatch):
+    """A copy of the run with Ki67, to be reviewed."""
+    from fociquant.run import study as corridor
+
+    monkeypatch.setattr(corridor, "report", lambda *_: None)
+    shutil.copytree(stained, tmp_path / "k")
+    return tmp_path / "k"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 
 from fociquant.review import Reviewer, ReviewFolder, ReviewSession, review_marks
 from fociquant.run.study import recount
-from fociquant.store import read_csv
+from fociquant.store import read_csv, read_json, write_sealed
 
 TABLES = ("cells.parquet", "foci.csv", "groups.csv", "mice.csv", "sections.csv")
 ANA, BO = Reviewer("ana", "desk-1"), Reviewer("bo", "desk-2")
@@ -72,6 +71,40 @@ def test_an_added_cell_is_a_row_with_what_was_measured(results):
     assert mice(results).loc["b", "cells"] == 7
     section = read_csv(results / "sections.csv").set_index("section").loc["s1"]
     assert section["candidates"] == before
+
+
+def test_a_cell_added_where_a_channel_is_missing_stops_nothing(with_ki67):
+    with ReviewSession.open(with_ki67, "s0", ANA) as session:
+        session.add(square(100.0, 12.0), measured={"Ki67_positive": True})
+    recount(with_ki67)
+    table = read_csv(with_ki67 / "sections.csv").set_index("section")
+    assert table.loc["s0", "cells"] == 5 and pd.isna(table.loc["s0", "Ki67_cells"])
+    added = cells(with_ki67, "s0").query("decision == 'added'").iloc[0]
+    assert pd.isna(added["Ki67_positive"])
+
+
+def test_a_cell_that_nobody_judged_is_in_no_share(with_ki67):
+    """Unknown is not negative."""
+    recount(with_ki67)
+    before = mice(with_ki67).loc["b"]
+    spill = read_csv(with_ki67 / "sections.csv")["Ki67_spill_over"].tolist()
+    assert before["Ki67_cells"] == 6
+    far = [square(100.0 + 14 * number, 12.0) for number in range(3)]
+    with ReviewSession.open(with_ki67, "s1", ANA) as session:
+        session.add(far[0], measured={"Ki67_mean": 300.0})
+        session.add(far[1], measured={"Ki67_positive": True})
+        session.add(far[2], measured={"Ki67_positive": False})
+    recount(with_ki67)
+    row = mice(with_ki67).loc["b"]
+    assert row["cells"] == 9
+    assert (row["Ki67_positive"], row["Ki67_cells"]) == (before["Ki67_positive"] + 1, 8)
+    assert "without 1 cell added by reviewers, not judged for it" in row["Ki67_note"]
+    table = cells(with_ki67, "s1").query("decision == 'added'").sort_values("y_um")
+    assert table["Ki67_positive"].isna().tolist() == [True, False, False]
+    assert table["Ki67_positive"].tolist()[1:] == [True, False]
+    np.testing.assert_equal(read_csv(with_ki67 / "sections.csv")["Ki67_spill_over"].tolist(), spill)
+    foci = read_csv(with_ki67 / "foci.csv").query("section == 's1'")
+    assert foci["Ki67_positive"].sum() == row["Ki67_positive"]
 
 
 def test_an_excluded_region_leaves_the_denominator_too(results):
@@ -237,8 +270,7 @@ def test_decisions_about_objects_that_are_gone_are_said_and_not_applied(results)
 def another_image(results, section):
     """The section has been counted again, from another file of its name."""
     path = results / "sections" / section / "section.json"
-    state = json.loads(path.read_text())
-    path.write_text(json.dumps(state | {"image_fingerprint": "f" * 64}))
+    write_sealed(path, read_json(path) | {"image_fingerprint": "f" * 64})
 
 
 def test_decisions_made_on_another_image_are_not_applied_and_can_be_adopted(results):

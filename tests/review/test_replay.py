@@ -137,6 +137,34 @@ def test_who_signed_off_goes_before_who_did_not(made, clock):
     assert not review.positive[0] and review.status == "signed off"
 
 
+@pytest.mark.parametrize("rule", ["latest", "majority"])
+def test_a_section_that_was_signed_off_is_as_its_signer_saw_it(made, clock, rule):
+    """Whatever others decide who have not signed it, before or after."""
+    decide(made, clock, BO, ("reject", 1), sign=True)
+    signed = replay(made, combine_rule=rule)
+    with ReviewSession.open(made, "s1", ANA, clock=clock) as session:
+        session.reject(4)
+        session.accept(2)
+        session.add(square(300.0, 300.0))
+        session.exclude(square(30.0, 30.0), reason="fold")
+        session.merge([4, 7])
+    review = replay(made, combine_rule=rule)
+    assert review.status == "signed off"
+    assert review.positive[:12].tolist() == signed.positive.tolist()
+    assert not review.positive[12] and review.region.area == 0 and review.edits == []
+    said = {row["action"]: row["outcome"] for row in review.decisions if row["reviewer"] == "ana"}
+    assert set(said.values()) == {"overruled"} and len(said) == 5
+    assert review.problems == [
+        "decisions of ana do not count before the section is signed off by them too, as it is by bo"
+    ]
+    differ = {row["cell"]: (row["verdicts"], row["result"]) for row in review.conflicts}
+    assert differ[4] == ("ana rejected, bo accepted", "accepted")
+    assert differ[2] == ("ana accepted, bo rejected", "rejected")
+    decide(made, clock, ANA, sign=True)
+    both = replay(made, combine_rule=rule)
+    assert both.region.area > 0 and len(both.edits) == 1 and both.problems == []
+
+
 def test_the_majority_holds_if_it_is_asked_for(made, clock):
     decide(made, clock, ANA, ("reject", 1), sign=True)
     decide(made, clock, BO, ("reject", 1), sign=True)
