@@ -97,6 +97,8 @@ class Passing:
         Of the same objects, from :func:`~fociquant.gate.looks.looks_of`.
     pigment : float
         Slope of pigment over that of tissue; NaN if unknown.
+    saturated : numpy.ndarray of bool, shape (n,), optional
+        Which of them are too bright to tell a rim from a filled cell; default: none.
     """
 
     section: str
@@ -108,6 +110,7 @@ class Passing:
     unstained: bool = True
     looks: pd.DataFrame | None = None
     pigment: float = math.nan
+    saturated: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -116,9 +119,14 @@ class Passing:
         """Only what looks as the certain cells of a batch do; without `looks`."""
         score, ring = self.values[:, 1:].T
         kept = ~gate.lacks_rim(score, ring) & (ring < gate.ring_most)
+        if self.saturated is not None:  # the gate asks them for no pattern
+            kept |= self.saturated
         if self.looks is not None:
             kept &= score > score_of_pigment(self.looks, ring, gate.usual)
-        return replace(self, values=self.values[kept], places_um=self.places_um[kept], looks=None)
+        return replace(
+            self, values=self.values[kept], places_um=self.places_um[kept], looks=None,
+            saturated=None,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fociquant.flags import CellFlag
 from fociquant.io import write_ome_tiff
 from fociquant.run.study import recount
-from fociquant.testing.segmenters import cones
+from fociquant.testing.segmenters import UphillSegmenter, cones
 from fociquant.testing.studies import grid_of_cells
 from fociquant.units import PixelSize
 
@@ -189,3 +190,91 @@ def test_a_phenotype_that_some_images_lack_is_unknown_there(run, tmp_path):
     cells = pd.read_parquet(out / "cells.parquet")
     assert cells[cells["section"] == "b"]["Ki67_positive"].isna().all()
     assert pd.read_csv(out / "foci.csv").query("section == 'b'")["Ki67_positive"].isna().all()
+
+
+def edit(path, changes):
+    """Change columns of stored objects: name to values, whose key stays."""
+    table = pq.read_table(path)
+    for name, values in changes.items():
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array(values, field.type))
+    pq.write_table(table, path)
+
+
+LOOSE = "gate: {min_score: 0, lining_score: -10, without_autofluorescence_min_score: 0}\n"
+
+
+def test_saturated_false_cells_raise_the_gate_and_are_told(run, tmp_path):
+    """No pattern is asked of what is too bright to show one, in controls as elsewhere."""
+    sections = dict.fromkeys("abc", (12, 1.0, ())) | {"wt": (4, 1.0, ("control",))}
+    out = tmp_path / "r"
+    run(write(tmp_path / "study", sections, extra=LOOSE), out, threads=1)
+    for name, filled in (("a", 0), ("b", 0), ("c", 0), ("wt", 4)):
+        wear_rims(out / "sections" / name / "objects.parquet", filled)
+    edit(out / "sections" / "wt" / "objects.parquet", {"flags": [int(CellFlag.SATURATED)] * 4})
+    recount(out)
+    cells, batch = read(out, "sections.csv")["cells"], read(out, "thresholds.csv").iloc[0]
+    assert batch["false_at_floor"] == 4
+    assert cells.tolist() == [12, 12, 12, 0]
+    assert batch["false_cells"] == cells["wt"]
+
+
+def test_the_other_half_of_a_false_cell_is_asked_for_too(run, tmp_path):
+    """The gate is raised above the half that counts; then the other one would."""
+    sections = {"a": (12, 1.0, ()), "b": (12, 1.0, ()), "wt": (4, 1.0, ("control",))}
+    out = tmp_path / "r"
+    run(write(tmp_path / "study", sections, extra=LOOSE), out, threads=1)
+    path = out / "sections" / "wt" / "objects.parquet"
+    found = pq.read_table(path, columns=["y_um", "x_um", "marker_mean", "marker_ring"])
+    y, x, mean, ring = (column.to_numpy() for column in found.columns)
+    bright = ring + (mean - ring) * (0.3, 0.6, 0, 0)  # the brighter half has the lower score
+    edit(path, {"y_um": y[[0, 0, 2, 3]], "x_um": [x[0], x[0] + 6.0, *x[2:]],
+                "marker_mean": bright, "score_mean": [4.0, 3.9, -5.0, -5.0]})  # fmt: skip
+    for name in "ab":
+        edit(out / "sections" / name / "objects.parquet", {"score_mean": [8.0] * 12})
+    recount(out)
+    cells, batch = read(out, "sections.csv")["cells"], read(out, "thresholds.csv").iloc[0]
+    assert cells.tolist() == [12, 12, 0]
+    assert batch["false_cells"] == cells["wt"]
+
+
+class Nuclei(UphillSegmenter):
+    """Finds every nucleus, labelled or not."""
+
+    def flows(self, windows):
+        return super().flows(np.ascontiguousarray(windows[:, ::-1]))
+
+
+def test_what_controls_ask_of_a_phenotype_does_not_depend_on_screening(run, tmp_path, monkeypatch):
+    """Screening leaves most of a control out."""
+    monkeypatch.setattr(run, "segmenter", Nuclei(window_core_px=64))
+    shape, folder = (320, 480), tmp_path / "study"
+    (folder / "images").mkdir(parents=True)
+    places = grid_of_cells(shape, 54)
+    for number, name in enumerate(("wt", "a")):
+        marked = places[: 40 * number]
+        planes = [cones(shape, marked, 24.0) if len(marked) else np.zeros(shape)]
+        planes.append(cones(shape, places, 18.0))
+        planes.append(np.max([cones(shape, [one], 18.0) * (i % 10) / 10
+                              for i, one in enumerate(places)], axis=0))  # fmt: skip
+        ground = np.random.default_rng(number).normal(100, 6, (3, *shape))
+        pixels = np.clip(np.round(np.stack(planes) + ground), 0, 65535).astype(np.uint16)
+        write_ome_tiff(folder / f"images/{name}.ome.tif", pixels, tile_px=64,
+                       channel_names=["HER2", "DAPI", "Ki67"],
+                       pixel_size=PixelSize.square(0.5))  # fmt: skip
+    (folder / "samples.csv").write_text(
+        "image,mouse,group,dpi,section,control\nimages/wt.ome.tif,w,PBS,3,wt,negative\n"
+        "images/a.ome.tif,m,IAV,3,a,\n"
+    )
+    roles = "marker: HER2, nucleus: DAPI, phenotype: {Ki67: {channel: Ki67, controls: true}}"
+    (folder / "study.yaml").write_text(f"name: t\nchannels: {{{roles}}}\n{LOOSE}")
+    found = []
+    for exhaustive in (False, True):
+        out = tmp_path / f"r{exhaustive}"
+        run(folder / "study.yaml", out, threads=1, exhaustive=exhaustive)
+        found.append(read(out, "sections.csv").loc["a", ["cells", "Ki67_positive", "Ki67_cells"]])
+        notes = read(out, "thresholds.csv")["threshold_note"].iloc[0]
+        assert "Ki67 is judged by the sections alone: its negative controls have" in notes
+    assert found[0].tolist() == found[1].tolist()
+    assert found[0]["cells"] == 40
