@@ -39,6 +39,14 @@ def open_binary(path: Path) -> BinaryIO:
         ) from error
 
 
+def cannot_read(path: Path, error: OSError) -> ImageError:
+    """The error for a drive that does not give what is on it."""
+    return ImageError(
+        f"{path}: cannot be read ({error.strerror or error}). Check the drive, then run the same "
+        "command again."
+    )
+
+
 class SharedFile:
     """One open file, read at given places by any number of threads.
 
@@ -109,6 +117,11 @@ def fingerprint_files(paths: Sequence[Path], *, more: str = "") -> str:
     str
         64 hexadecimal digits (SHA-256). Identical copies have the same.
 
+    Raises
+    ------
+    ImageError
+        A file does not exist or cannot be read, not at a second try either.
+
     Notes
     -----
     Hashed are each file's size, its first and last 16 KiB, and 64 samples of 1 KiB spread evenly:
@@ -119,14 +132,27 @@ def fingerprint_files(paths: Sequence[Path], *, more: str = "") -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
-        with open_binary(path) as handle:
-            size = handle.seek(0, 2)
-            digest.update(size.to_bytes(8, "little"))
-            for offset, length in _sampled_places(size):
-                handle.seek(offset)
-                digest.update(handle.read(length))
+        try:
+            sampled = _sampled(path)
+        except OSError:
+            try:  # a drive that answered badly once
+                sampled = _sampled(path)
+            except OSError as error:
+                raise cannot_read(path, error) from error
+        digest.update(sampled)
     digest.update(more.encode("utf-8"))
     return digest.hexdigest()
+
+
+def _sampled(path: Path) -> bytes:
+    """Size and sampled bytes of one file."""
+    with open_binary(path) as handle:
+        size = handle.seek(0, 2)
+        parts = [size.to_bytes(8, "little")]
+        for offset, length in _sampled_places(size):
+            handle.seek(offset)
+            parts.append(handle.read(length))
+    return b"".join(parts)
 
 
 def _sampled_places(size: int) -> list[tuple[int, int]]:

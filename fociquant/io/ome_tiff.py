@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -189,10 +189,15 @@ def _names(image: OmeImage, plane: PageRef, count: int) -> tuple[str, ...]:
         samples = RGB_NAMES[: plane.page.samplesperpixel]
         if len(names) <= 1:
             return unique_names(samples, count)
-        names = [
-            f"{name or index} {sample}" for index, name in enumerate(names) for sample in samples
-        ]
+        names = _of_samples(names, samples)
+    elif len(names) < count == len(names) * plane.page.samplesperpixel:  # one name per page
+        names = _of_samples(names, [str(k) for k in range(plane.page.samplesperpixel)])
     return unique_names(names, count)
+
+
+def _of_samples(names: Sequence[str | None], samples: Sequence[str]) -> list[str | None]:
+    """A name for each sample of each page."""
+    return [f"{name or index} {sample}" for index, name in enumerate(names) for sample in samples]
 
 
 def _pixel_size(image: OmeImage, plane: PageRef) -> PixelSize | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fociquant.errors import CorruptImageError, FociquantError, ImageError, ImageFormatError
-from fociquant.io.files import fingerprint_files
+from fociquant.io.files import cannot_read, fingerprint_files
 from fociquant.io.metadata import is_reduced, pixel_size_from, unique_names
 from fociquant.io.ome_xml import CLEARLY_LARGER, check_flat
 from fociquant.io.section import (
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 METADATA_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 """Files that make a folder a Zarr hierarchy."""
+
+ARRAY_FILES = ("zarr.json", ".zarray")
+"""One of them lies in the folder of every array."""
 
 MAX_METADATA_BYTES = 64 * 2**20
 """A larger metadata file is refused before it is parsed."""
@@ -78,7 +81,7 @@ def open_ome_zarr(path: Path) -> SectionImage:
             path=path,
             format="OME-Zarr",
             channel_names=_channel_names(attributes, levels[0].shape[0]),
-            pixel_size=_pixel_size(scales, levels[0].axes),
+            pixel_size=_pixel_size(scales, levels[0]),
             pyramid=tuple(levels),
             closers=(),
             make_fingerprint=partial(_fingerprint, group_path, levels),
@@ -109,10 +112,14 @@ class ZarrLevel:
     folder : Path
         Where it is stored.
     axes : _Axes
+    scales : sequence of sequence of float
+        What its metadata multiply its pixels with, along every axis.
     """
 
-    def __init__(self, array: zarr.Array, folder: Path, axes: _Axes) -> None:
-        self.array, self.folder, self.axes = array, folder, axes
+    def __init__(
+        self, array: zarr.Array, folder: Path, axes: _Axes, scales: Sequence[Sequence[float]]
+    ) -> None:
+        self.array, self.folder, self.axes, self.scales = array, folder, axes, scales
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
         self.shape = (self._size("c", array.shape), *self._plane(array.shape))
         self._channels = self._size("c", array.chunks)
@@ -166,11 +173,20 @@ class ZarrLevel:
         }
         key = tuple(parts.get(name, 0) for name in self.axes.names)
         pixels = np.asarray(self.array[key])
+        self._check_there()
         kept = [name for name in self.axes.names if name in parts]
         if "c" not in kept:
             pixels, kept = pixels[np.newaxis], ["c", *kept]
         ordered = pixels.transpose([kept.index(name) for name in "cyx"])
         return ordered.astype(self.dtype, copy=False)
+
+    def _check_there(self) -> None:
+        """Refuse pixels of an array that has gone: of a missing chunk all are empty."""
+        if not any((self.folder / name).is_file() for name in ARRAY_FILES):
+            raise ImageError(
+                f"{self.folder} is not there any more. Check the drive, then run the same "
+                "command again."
+            )
 
     def stored(self, group: int) -> np.ndarray:
         """Chunks (or shards) of a group of channels that have a file; all if they are too many."""
@@ -353,7 +369,12 @@ def _level(folder: Path, dataset: Mapping[str, Any], axes: _Axes) -> ZarrLevel:
         raise CorruptImageError(
             f"{place}: {array.ndim} axes, but the metadata name {len(axes.names)}. {CURE}"
         )
-    return ZarrLevel(array, place, axes)
+    transforms = dataset.get("coordinateTransformations") or []
+    return ZarrLevel(array, place, axes, _scales(transforms))
+
+
+def _scales(transforms: Sequence[Mapping[str, Any]]) -> list[Sequence[float]]:
+    return [one["scale"] for one in transforms if one.get("type") == "scale"]
 
 
 def _channel_names(attributes: Mapping[str, Any], count: int) -> tuple[str, ...]:
@@ -362,13 +383,10 @@ def _channel_names(attributes: Mapping[str, Any], count: int) -> tuple[str, ...]
     return unique_names(labels, count)
 
 
-def _pixel_size(scales: Mapping[str, Any], axes: _Axes) -> PixelSize | None:
+def _pixel_size(scales: Mapping[str, Any], full: ZarrLevel) -> PixelSize | None:
     """Of level 0, from the scale transformations; None where an axis has no unit of length."""
-    transforms = [
-        *(scales["datasets"][0].get("coordinateTransformations") or []),
-        *(scales.get("coordinateTransformations") or []),
-    ]
-    sizes = [one["scale"] for one in transforms if one.get("type") == "scale"]
+    axes = full.axes
+    sizes = [*full.scales, *_scales(scales.get("coordinateTransformations") or [])]
     y, x = axes.names.index("y"), axes.names.index("x")
     if not sizes or axes.units[y] != axes.units[x]:
         return None
@@ -382,7 +400,10 @@ def _fingerprint(folder: Path, levels: Sequence[ZarrLevel]) -> str:
     for level in levels:
         files += [level.folder / name for name in METADATA_FILES]
         files += level.sampled_files()
-    there = [file for file in files if file.is_file()]
+    try:
+        there = [file for file in files if file.is_file()]
+    except OSError as error:
+        raise cannot_read(folder, error) from error
     return fingerprint_files(
         there, more="\n\n".join(level.incomplete() for level in levels).strip()
     )

@@ -69,12 +69,37 @@ class OpenImages:
             del self._users[name]
 
 
+def is_unchanged(path: Path, fingerprint: str, stains: Stains | None = None) -> bool:
+    """Whether an image that was read is still the same.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    fingerprint : str
+        That it had.
+    stains : Stains, optional
+        Dyes of a colour image.
+
+    Raises
+    ------
+    ImageError
+        If it can no longer be opened.
+    """
+    with open_image(path, stains=stains) as image:
+        return image.fingerprint == fingerprint
+
+
+def changed(path: Path) -> ImageError:
+    """The error for an image that is another one now."""
+    return ImageError(
+        f"{path}: the file was changed while it was being counted. "
+        "Let it rest, and run the same command again."
+    )
+
+
 def _opened(path: Path, fingerprint: str, stains: Stains | None) -> SectionImage:
     image = open_image(path, stains=stains)
     if image.fingerprint != fingerprint:
         image.close()
-        raise ImageError(
-            f"{path}: the file was changed while it was being counted. "
-            "Let it rest, and run the same command again."
-        )
+        raise changed(path)
     return image

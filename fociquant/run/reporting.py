@@ -145,8 +145,10 @@ def picture_cells(
         Told of sections whose image can no longer be read.
     """
     by_name = {section.name: section for section in study.sections}
-    columns = ["section", "cell", "positive", "y_um", "x_um", "outline"]
-    for name, table in _by_section(folder.cells, columns, by_name):
+    columns = ["section", "cell", "positive", "y_um", "x_um", "outline", "decision"]
+    for name, everything in _by_section(folder.cells, columns, by_name):
+        # What a reviewer adds has another number after the next addition or its undoing.
+        table = everything[everything["decision"] != "added"]
         chosen = pages.choose_cells(
             table["cell"].to_numpy(), table["positive"].to_numpy(bool), section=name
         )

@@ -17,6 +17,7 @@ from fociquant.model import Section, SectionFacts
 from fociquant.run.blocks import no_rows
 from fociquant.run.jobs import Count, Prepared, reason_of
 from fociquant.run.merging import merge
+from fociquant.run.opened import changed, is_unchanged
 from fociquant.run.plan import EXHAUSTIVE, PlannedSection, screening_settings
 from fociquant.run.progress import Progress
 from fociquant.run.screening import asked_places, places_key, places_of
@@ -195,10 +196,13 @@ class Ledger:
 
         Raises
         ------
+        ImageError
+            If the image is another one now, or gone: what was read may be of both.
         ResultsError
             If the blocks are not all that were to be counted.
         """
         planned, folder = self.planned, self._folder
+        self._require_same_image()
         key = self._objects_key(known.facts, mask)
         if seams is None:
             # Without its state the section is not counted: no state stands beside other objects.
@@ -206,6 +210,15 @@ class Ledger:
             seams = self._merge(parts, mask, key)
         write_sealed(folder.state(planned.name), self._state(known, mask, key, seams))
         settle(folder, planned.name)
+
+    def _require_same_image(self) -> None:
+        planned, folder = self.planned, self._folder
+        if is_unchanged(planned.section.image, planned.fingerprint, planned.stains):
+            return
+        for path in (folder.facts(planned.name), folder.screen(planned.name)):
+            remove(path)
+        shutil.rmtree(folder.blocks(planned.name), ignore_errors=True)
+        raise changed(planned.section.image)
 
     def _merge(self, parts: Sequence[Part], mask: np.ndarray, key: str) -> dict[str, Any]:
         planned, folder = self.planned, self._folder

@@ -1,6 +1,7 @@
 """Files that are damaged, hostile, huge or not images: a clear error, or only kilobytes read."""
 
 import io
+import itertools
 import json
 import os
 import struct
@@ -303,6 +304,41 @@ def test_a_changed_file_has_another_fingerprint_and_is_not_unpickled(tmp_path, g
             assert opened.fingerprint != before
     with pytest.raises(ImageError, match="changed"):
         pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("bad_times", [1, 2])
+def test_a_drive_that_does_not_give_the_samples_is_said(good, monkeypatch, bad_times):
+    """Once is an accident; an unreadable spot fails the section, not the run."""
+    with open_image(good) as opened:
+        before = opened.fingerprint
+    real, bad = files.open_binary, itertools.count()
+
+    class Bad:
+        def __init__(self, handle):
+            self.handle = handle
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.handle.close()
+
+        def seek(self, *args):
+            return self.handle.seek(*args)
+
+        def read(self, size):
+            raise OSError(5, "Input/output error")
+
+    def opening(path):
+        return Bad(real(path)) if next(bad) < bad_times else real(path)
+
+    with open_image(good) as opened:
+        monkeypatch.setattr(files, "open_binary", opening)
+        if bad_times == 1:
+            assert opened.fingerprint == before
+        else:
+            with pytest.raises(ImageError, match=r"Input/output error.*Check the drive"):
+                _ = opened.fingerprint
 
 
 def test_the_cache_keeps_its_budget_and_the_newest_tile():

@@ -9,7 +9,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fociquant.errors import CorruptImageError
+from fociquant.errors import CorruptImageError, ImageError
 from fociquant.io import open_image, write_labels, write_ome_tiff
 from fociquant.io.metadata import is_reduced, reduction
 from fociquant.model import Box
@@ -143,6 +143,21 @@ def test_colour_ome_tiff(tmp_path):
     tifffile.imwrite(tmp_path / "a.ome.tif", image, photometric="rgb", metadata={"axes": "YXS"})
     truth = ExpectedImage((np.moveaxis(image, -1, 0),), ("Red", "Green", "Blue"))
     check_reader(open_image, tmp_path / "a.ome.tif", truth)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_samples_of_named_pages_belong_to_their_page(tmp_path, planar):
+    """One name per page: its samples are no further channels of other names."""
+    image = pixels((2, 40, 50, 2))
+    if planar == "separate":
+        image = np.ascontiguousarray(np.moveaxis(image, -1, 1))
+    ome(tmp_path / "a.tif", image, "CYXS" if planar == "contig" else "CSYX", names=("A", "B"),
+        planarconfig=planar)  # fmt: skip
+    with open_image(tmp_path / "a.tif") as opened:
+        assert opened.channel_names == ("A 0", "A 1", "B 0", "B 1")
+        found = opened.read(Box(0, 0, 40, 50), range(4)).reshape(2, 2, 40, 50)
+    samples = image if planar == "separate" else np.moveaxis(image, -1, 1)
+    np.testing.assert_array_equal(found, samples)
 
 
 def test_our_own_pyramid(tmp_path):
@@ -415,6 +430,31 @@ def test_ome_zarr_units(tmp_path, unit, um):
             assert opened.pixel_size is None
         else:
             assert opened.pixel_size.y == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_levels_listed_coarsest_first_have_the_pixel_size_of_the_finest(tmp_path, version):
+    image = pixels()
+    levels = (image, halved(image))
+    folder = ome_zarr(tmp_path / "a.zarr", levels, version=version)
+    group = zarr.open_group(folder, mode="r+")
+    attributes = dict(group.attrs)
+    attributes.get("ome", attributes)["multiscales"][0]["datasets"].reverse()
+    group.attrs.update(attributes)
+    check_reader(open_image, folder, ExpectedImage(levels, NAMES, PixelSize.square(0.5)), boxes=5)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_ome_zarr_that_goes_away_while_it_is_read_is_not_empty(tmp_path, version):
+    """A drive that is pulled: chunks that are not there would be zeros."""
+    folder = ome_zarr(tmp_path / "a.zarr", (pixels((3, 150, 1200)),), version=version)
+    with open_image(folder) as opened:
+        assert opened.read(Box(0, 0, 150, 100), [0]).any()
+        folder.rename(tmp_path / "unplugged")
+        with pytest.raises(ImageError, match=r"not there any more\. Check the drive"):
+            opened.read(Box(0, 1000, 150, 1200), [0])
+        (tmp_path / "unplugged").rename(folder)
+        assert opened.read(Box(0, 1000, 150, 1200), [0]).any()
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

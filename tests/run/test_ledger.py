@@ -196,6 +196,32 @@ def test_an_image_that_changes_while_it_is_counted_fails_its_section(
     monkeypatch.undo()
 
 
+@pytest.mark.parametrize("when", ["_prepared", "_counted"])
+def test_an_image_that_changes_after_it_was_opened_fails_its_section(
+    run, study, tables, tmp_path, monkeypatch, when
+):
+    """What was read until then may be of both images: nothing of it is kept."""
+    image, take_in = study.parent / "images" / "s1.ome.tif", corridor.Corridor._take_in
+    first, kind = image.read_bytes(), jobs.Prepared if when == "_prepared" else bytes
+
+    def changing(self, task, result):
+        if isinstance(result, kind) and task.section.name == "s1":
+            write_section(image, SHAPE, grid_of_cells(SHAPE, 2), seed=9)
+        take_in(self, task, result)
+
+    run(study, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(corridor.Corridor, "_take_in", changing)
+        outcome = run(study, tmp_path / "r", block_px=64)
+    assert outcome.failed == ("s1",)
+    assert "changed while it was being counted" in outcome.tables.sections["reason"][1]
+    there = {path.name for path in (tmp_path / "r" / "sections" / "s1").iterdir()}
+    assert there <= {"failure.json", "overview.png"}
+    image.write_bytes(first)
+    run(study, tmp_path / "r")
+    assert tables(tmp_path / "r") == tables(tmp_path / "whole")
+
+
 class Told(Progress):
     """Remembers what the user is told."""
 

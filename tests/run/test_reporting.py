@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
+import numpy as np
 import pytest
 
 from fociquant.report import read_crops
+from fociquant.review import ReviewSession
 from fociquant.run.progress import Progress
 from fociquant.run.provenance import inputs_of
 from fociquant.run.reporting import crops_path, gather_extras, picture_cells
@@ -55,6 +59,24 @@ def test_pictures_are_the_same_again_and_those_missing_are_made(counted, run):
     path.unlink()
     run(study, outcome.folder.root, threads=1)
     assert path.read_bytes() == before
+
+
+def test_cells_that_a_reviewer_adds_have_no_pictures(counted, run, tmp_path):
+    """The number of one that was taken back is that of the next."""
+    study, outcome = counted
+    out = tmp_path / "r"
+    shutil.copytree(outcome.folder.root, out)
+    before = crops_path(outcome.folder, "s1").read_bytes()
+    square = np.array([(60.0, 80.0), (60.0, 92.0), (72.0, 92.0), (72.0, 80.0)])
+    for shift in (0.0, -40.0):
+        with ReviewSession.open(out, "s1", "ana") as session:
+            if session.history:
+                session.undo()
+            session.add(square + np.array([0.0, shift]))
+        run(study, out, threads=1)
+        cells = read_parquet(out / "cells.parquet").query("section == 's1'")
+        assert (cells["decision"] == "added").sum() == 1
+        assert (out / "sections" / "s1" / "cells.png").read_bytes() == before
 
 
 def test_an_image_that_is_gone_is_told_and_the_others_are_pictured(counted):
