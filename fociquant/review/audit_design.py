@@ -28,6 +28,9 @@ FORMAT = 1
 
 Box = tuple[float, float, float, float]
 
+Owner = tuple[str, str, float]
+"""Mouse, group and dpi: whose a section is."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditItem:
@@ -141,6 +144,8 @@ class AuditDesign:
         In the order in which they are to be shown.
     images : mapping of str to str
         Each section in it to the fingerprint of its image; empty in what earlier versions drew.
+    owners : mapping of str to (str, str, float)
+        Each section in it to its mouse, group and dpi then; empty in what earlier versions drew.
     """
 
     seed: int
@@ -149,6 +154,7 @@ class AuditDesign:
     strata: tuple[Stratum, ...]
     items: tuple[AuditItem, ...]
     images: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[str, Owner] = field(default_factory=dict)
 
     def of_section(self, section: str) -> tuple[AuditItem, ...]:
         """Items that lie in one section."""
@@ -292,6 +298,7 @@ def write_design(results: Path, design: AuditDesign) -> Path:
     write_json(path, {
         "format": FORMAT, "seed": design.seed, "created": design.created,
         "sections": dict(design.sections), "images": dict(design.images),
+        "owners": {name: list(owner) for name, owner in design.owners.items()},
         "strata": [asdict(one) for one in design.strata], "items": items,
     }, cure=CURE)  # fmt: skip
     return path
@@ -320,12 +327,17 @@ def read_design(results: Path) -> AuditDesign | None:
             tuple(Stratum(**one) for one in content["strata"]),
             tuple(_item_from_json(one) for one in content["items"]),
             dict(content.get("images", {})),
+            {str(name): _owner(*one) for name, one in dict(content.get("owners", {})).items()},
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{path} is damaged or of another version ({error}). Restore it from a copy, or "
             "draw again."
         ) from error
+
+
+def _owner(mouse: str, group: str, dpi: float) -> Owner:
+    return str(mouse), str(group), float(dpi)
 
 
 def _item_from_json(content: Mapping[str, Any]) -> AuditItem:

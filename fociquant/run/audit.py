@@ -37,10 +37,11 @@ from fociquant.review.audit_design import (
     REJECTED,
     TISSUE,
     AuditItem,
+    Owner,
 )
 from fociquant.review.audit_verdicts import check_verdict
 from fociquant.review.results import KEY_LENGTH, image_key, read_run
-from fociquant.run.audit_currency import mice_that_changed
+from fociquant.run.audit_currency import mice_that_changed, owner_of
 from fociquant.run.gating import find_gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
 from fociquant.run.review import StudyReview, counted_tissue, extent_of
@@ -71,6 +72,8 @@ class Frames:
         Section to what is not counted of it.
     images : dict of str to str
         Section to the fingerprint of its image.
+    owners : dict of str to (str, str, float)
+        Section to its mouse, group and dpi.
     """
 
     objects: pd.DataFrame
@@ -78,6 +81,7 @@ class Frames:
     keys: dict[str, str]
     excluded: dict[str, shapely.Geometry]
     images: dict[str, str]
+    owners: dict[str, Owner]
 
 
 def audit_settings(results: Path) -> ReviewSettings:
@@ -126,7 +130,7 @@ def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = Fa
              TISSUE: settings.audit_fields}  # fmt: skip
     design = draw_audit(frames.objects, frames.fields, keys=frames.keys, sizes=sizes, seed=seed)
     design = with_surroundings(design, frames.objects, frames.excluded)
-    design = replace(design, images=frames.images)
+    design = replace(design, images=frames.images, owners=frames.owners)
     write_design(results, design)
     return design
 
@@ -134,7 +138,7 @@ def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = Fa
 def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float) -> Frames:
     """Every candidate and every field of tissue of the study, controls left out."""
     review, gating = StudyReview.read(folder, inputs), find_gating(folder, inputs)
-    objects, fields, keys, excluded, images = [], [], {}, {}, {}
+    objects, fields, keys, excluded, images, owners = [], [], {}, {}, {}, {}
     for section, state in stored_sections(folder, inputs):
         if state is None or section.negative_control:
             continue
@@ -143,6 +147,7 @@ def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float)
         excluded[section.name] = reviewed.region
         keys[section.name] = str(state["key"])[:KEY_LENGTH]
         images[section.name] = image_key(state)
+        owners[section.name] = owner_of(section)
         cells = reviewed.cells[reviewed.cells["decision"] != "excluded"]
         named = cells[["cell", "y_um", "x_um", "outline"]].assign(
             accepted=cells["positive"].to_numpy(bool)
@@ -154,7 +159,7 @@ def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float)
         )  # fmt: skip
         fields.append(_of(section, table))
     tables = _joined(objects, OBJECT_COLUMNS), _joined(fields, FIELD_COLUMNS)
-    return Frames(*tables, keys, excluded, images)
+    return Frames(*tables, keys, excluded, images, owners)
 
 
 def _of(section: Section, table: pd.DataFrame) -> pd.DataFrame:

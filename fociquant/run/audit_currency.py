@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from fociquant.model import Section
 from fociquant.review import AuditDesign
+from fociquant.review.audit_design import Owner
 from fociquant.review.results import image_key
 from fociquant.run.gating import stored_sections
 from fociquant.store import ResultsFolder
@@ -13,13 +16,20 @@ if TYPE_CHECKING:
     from fociquant.run.tables import TableInputs
 
 
+def owner_of(section: Section) -> Owner:
+    """Mouse, group and dpi of a section, as the sheet has them now."""
+    return str(section.mouse), str(section.group), float(section.dpi)
+
+
 def mice_that_changed(
     design: AuditDesign, folder: ResultsFolder, inputs: TableInputs
-) -> dict[tuple[str, str, float], str]:
+) -> dict[Owner, str]:
     """Mice whose sections are not those that the sample was drawn from, each with the reason.
 
     A section that failed since is still the one that was drawn from. So is one that was counted
-    again with other settings: what the sample says of the tissue holds.
+    again with other settings: what the sample says of the tissue holds. One that the sheet gives
+    to another mouse, group or day since changes both: the mouse that it was of, and the one that
+    it is of now.
 
     Parameters
     ----------
@@ -30,19 +40,52 @@ def mice_that_changed(
     Returns
     -------
     dict of (str, str, float) to str
-        By mouse, group and dpi.
+        By mouse, group and dpi, as they were at the draw or as they are now.
     """
-    found: dict[tuple[str, str, float], str] = {}
+    then = _owners_then(design)
+    found: dict[Owner, str] = {}
     for section, state in stored_sections(folder, inputs):
-        if state is None or section.negative_control:
-            continue
-        mouse = (str(section.mouse), str(section.group), float(section.dpi))
-        if section.name not in design.sections:
-            found[mouse] = f"{section.name} was not counted then"
-        elif design.images.get(section.name, image_key(state)) != image_key(state):
-            found[mouse] = f"{section.name} shows another image since"
+        for mouse, why in _changes(section, state, design, then.get(section.name)):
+            found.setdefault(mouse, why)
     there = {section.name for section in inputs.sections}
-    for item in design.items:
-        if item.section not in there:
-            found[item.mouse, item.group, item.dpi] = f"{item.section} is no longer in the study"
+    for name, owner in then.items():
+        if name not in there:
+            found.setdefault(owner, f"{name} is no longer in the study")
+    mice = {owner_of(section) for section in inputs.sections}
+    for one in design.strata:
+        owner = (one.mouse, one.group, one.dpi)
+        if owner not in mice:
+            found.setdefault(owner, "the study has no section of it any more")
     return found
+
+
+def _owners_then(design: AuditDesign) -> dict[str, Owner]:
+    """Section to its mouse at the draw; of earlier versions' designs, as far as items tell."""
+    drawn: dict[str, Owner] = {
+        item.section: (item.mouse, item.group, item.dpi) for item in design.items
+    }
+    return drawn | dict(design.owners)
+
+
+def _changes(
+    section: Section, state: Mapping[str, Any] | None, design: AuditDesign, then: Owner | None
+) -> Iterator[tuple[Owner, str]]:
+    """Mice whose count is another one because of this section, each with the reason."""
+    name, now = section.name, owner_of(section)
+    if section.negative_control:
+        # A control is in the count of no mouse, so it changes only the one that it was of.
+        if name in design.sections:
+            yield then or now, f"{name} is a negative control now"
+    elif name not in design.sections:
+        if state is not None:
+            yield now, f"{name} was not counted then"
+    elif then is not None and then != now:
+        yield then, f"{name} is a section of {_said(now)} now"
+        yield now, f"{name} was a section of {_said(then)} then"
+    elif state is not None and design.images.get(name, image_key(state)) != image_key(state):
+        yield now, f"{name} shows another image since"
+
+
+def _said(owner: Owner) -> str:
+    mouse, group, dpi = owner
+    return f"{mouse} ({group}, {dpi:g} dpi)"

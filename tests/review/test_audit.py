@@ -84,7 +84,8 @@ def test_nothing_to_draw_from_is_an_error():
 
 def test_a_design_comes_back_from_disk(tmp_path):
     assert read_design(tmp_path) is None
-    design = dataclasses.replace(drawn(), images={"sa": "1f", "sb": "2e"})
+    owners = {"sa": ("a", "IAV", 9.0), "sb": ("b", "IAV", 9.0)}
+    design = dataclasses.replace(drawn(), images={"sa": "1f", "sb": "2e"}, owners=owners)
     path = write_design(tmp_path, design)
     assert read_design(tmp_path) == design
     path.write_text(path.read_text().replace('"format": 1', '"format": 7'))

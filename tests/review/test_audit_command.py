@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from fociquant.cli import audit, group, review
 from fociquant.errors import InputError, ResultsError
 from fociquant.review import Reviewer, ReviewSession, read_design
+from fociquant.run import audit as run_audit
 from fociquant.run.study import recount
 from fociquant.store import read_csv, write_csv
 
@@ -100,6 +101,89 @@ def test_a_sample_of_another_image_corrects_nothing(results, tmp_path):
     design["sections"]["s0"] = "k"
     (results / "review" / "audit.json").write_text(json.dumps(design))
     assert corrected(results) == {"a": 4, "b": 6}
+
+
+def correct_the_sheet(results, sections):
+    """What a run with the corrected sample sheet leaves: its sections in ``run.json``."""
+    record = json.loads((results / "run.json").read_text())
+    now = {entry["name"]: entry for entry in record["sections"]}
+    record["sections"] = [now[name] | new for name, new in sections.items()]
+    (results / "run.json").write_text(json.dumps(record))
+
+
+A, B = ({"mouse": "a", "group": "PBS"}, {"mouse": "b", "group": "IAV"})
+
+
+@pytest.mark.parametrize(
+    ("sections", "named", "means"),
+    [
+        ({"s0": B, "s1": A}, ["a (PBS", "b (IAV"], {}),
+        ({"s0": A, "s1": B | {"group": "PBS"}}, ["b (IAV", "b (PBS"], {"PBS": 4}),
+        ({"s0": A, "s1": B | {"dpi": 30.0}}, ["b (IAV, 3 ", "b (IAV, 30"], {"PBS": 4}),
+        ({"s0": A, "s1": A}, ["a (PBS", "b (IAV"], {}),
+        ({"s0": A, "s1": B | {"control": "negative"}}, ["b (IAV"], {"PBS": 4}),
+        ({"s0": A}, ["b (IAV"], {"PBS": 4}),
+    ],
+    ids=["swapped", "group", "day", "one mouse", "control", "gone"],
+)
+def test_a_mouse_whose_sections_the_sheet_gives_otherwise_has_no_corrected_count(
+    results, tmp_path, sections, named, means
+):
+    recount(results)
+    judged(results, tmp_path)
+    correct_the_sheet(results, sections)
+    mice = corrected(results)
+    assert mice["a"] == means.get("PBS") and mice.get("b") is None
+    groups = read_csv(results / "groups.csv", text=("group",)).set_index("group")
+    assert groups["mean_corrected"].dropna().to_dict() == means
+    assert run_audit.estimate(results).groups["mean_corrected"].dropna().tolist() == [
+        *means.values()
+    ]
+    notes = [text for text in run_audit.estimate(results).notes if "no corrected count" in text]
+    assert len(notes) == len(named) and all(map(str.startswith, notes, named))
+
+
+def test_a_section_that_was_a_control_at_the_draw_is_not_in_the_sample(results, tmp_path):
+    recount(results)
+    correct_the_sheet(results, {"s0": A | {"control": "negative"}, "s1": A | {"group": "IAV"}})
+    recount(results)
+    judged(results, tmp_path)
+    assert read_design(results).owners == {"s1": ("a", "IAV", 3.0)}
+    correct_the_sheet(results, {"s0": A | {"group": "IAV", "control": ""}, "s1": {}})
+    assert corrected(results) == {"a": None}
+    assert "s0 was not counted then" in run_audit.estimate(results).notes[-1]
+
+
+def test_a_section_without_a_drawn_unit_that_leaves_the_study_is_missed(results, tmp_path):
+    recount(results)
+    correct_the_sheet(results, {"s0": B, "s1": B})
+    recount(results)
+    judged(results, tmp_path)
+    path = results / "review" / "audit.json"
+    design = json.loads(path.read_text())
+    design["items"] = [item for item in design["items"] if item["section"] == "s1"]
+    path.write_text(json.dumps(design))
+    correct_the_sheet(results, {"s1": B})
+    assert corrected(results) == {"b": None}
+    assert "s0 is no longer in the study" in run_audit.estimate(results).notes[-1]
+
+
+def test_the_design_of_an_earlier_version_is_asked_for_what_it_tells(results, tmp_path):
+    recount(results)
+    judged(results, tmp_path)
+    path = results / "review" / "audit.json"
+    design = json.loads(path.read_text())
+    del design["owners"]
+    path.write_text(json.dumps(design))
+    assert corrected(results) == {"a": 4, "b": 6}
+    correct_the_sheet(results, {"s0": B, "s1": A})
+    assert corrected(results) == {"a": None, "b": None}
+    correct_the_sheet(results, {"s0": {"mouse": "c"}, "s1": B})
+    design["items"] = []
+    path.write_text(json.dumps(design))
+    assert corrected(results) == {"b": None, "c": None}
+    notes = run_audit.estimate(results).notes
+    assert any("the study has no section of it any more" in text for text in notes)
 
 
 def test_a_second_draw_needs_to_be_asked_for(results):
