@@ -124,6 +124,23 @@ def to_geometry(rings: Sequence[np.ndarray]) -> shapely.Geometry:
     return shapely.union_all(polygons)
 
 
+def from_mask(mask: np.ndarray, pixel: PixelSize) -> shapely.Geometry:
+    """What a mask on the overview grid covers; x before y, µm.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray of bool, shape (h, w)
+        Its origin is the image's.
+    pixel : PixelSize
+        Of the mask.
+    """
+    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    # Runs of a row: they begin and end as often, and in the same order.
+    (rows, first), (_, end) = np.nonzero(edges == 1), np.nonzero(edges == -1)
+    runs = shapely.box(first * pixel.x, rows * pixel.y, end * pixel.x, (rows + 1) * pixel.y)
+    return shapely.union_all(runs)
+
+
 def inside(geometry: shapely.Geometry, y_um: np.ndarray, x_um: np.ndarray) -> np.ndarray:
     """Indices of the points within a region or on its edge.
 

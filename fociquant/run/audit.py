@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import shapely
 
 from fociquant.errors import InputError, ResultsError
-from fociquant.model import Section
+from fociquant.flags import CellFlag, parse_flags
+from fociquant.model import Section, SectionFacts
 from fociquant.review import (
     AuditDesign,
     AuditEstimate,
@@ -40,6 +42,7 @@ from fociquant.review.audit_design import (
     Owner,
 )
 from fociquant.review.audit_verdicts import check_verdict
+from fociquant.review.regions import from_mask
 from fociquant.review.results import KEY_LENGTH, image_key, read_run
 from fociquant.run.audit_currency import mice_that_changed, owner_of
 from fociquant.run.gating import find_gating, gate_section, stored_sections
@@ -55,6 +58,10 @@ SHEET_COLUMNS = ("item", "code", "what", "y_um", "x_um", "height_um", "width_um"
 CANNOT_SAY = "?"
 """In the sheet: this item cannot be told."""
 
+ELSEWHERE = CellFlag.OUTSIDE_REGION | CellFlag.IN_ARTEFACT
+"""Of a candidate in another section of the slide, which has cells of another mouse, or in a masked
+place: both are in no area, so what is a cancer cell there is none that this section lacks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frames:
@@ -64,12 +71,14 @@ class Frames:
     ----------
     objects : pandas.DataFrame
         `OBJECT_COLUMNS`.
+    outlined : pandas.DataFrame
+        The same, with candidates that are not drawn: what has an outline was not missed.
     fields : pandas.DataFrame
         `FIELD_COLUMNS`.
     keys : dict of str to str
         Section to the fingerprint of its results.
     excluded : dict of str to shapely geometry
-        Section to what is not counted of it.
+        Section to what is not counted of its image.
     images : dict of str to str
         Section to the fingerprint of its image.
     owners : dict of str to (str, str, float)
@@ -77,6 +86,7 @@ class Frames:
     """
 
     objects: pd.DataFrame
+    outlined: pd.DataFrame
     fields: pd.DataFrame
     keys: dict[str, str]
     excluded: dict[str, shapely.Geometry]
@@ -98,7 +108,8 @@ def audit_settings(results: Path) -> ReviewSettings:
 def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = False) -> AuditDesign:
     """Draw a sample from what is counted now, and store its design.
 
-    Negative controls and excluded regions are left out.
+    Negative controls, excluded regions, masked artefacts and other sections of the same slide are
+    left out.
 
     Parameters
     ----------
@@ -129,22 +140,23 @@ def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = Fa
     sizes = {ACCEPTED: settings.audit_accepted, REJECTED: settings.audit_rejected,
              TISSUE: settings.audit_fields}  # fmt: skip
     design = draw_audit(frames.objects, frames.fields, keys=frames.keys, sizes=sizes, seed=seed)
-    design = with_surroundings(design, frames.objects, frames.excluded)
+    design = with_surroundings(design, frames.outlined, frames.excluded)
     design = replace(design, images=frames.images, owners=frames.owners)
     write_design(results, design)
     return design
 
 
 def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float) -> Frames:
-    """Every candidate and every field of tissue of the study, controls left out."""
+    """Every candidate and every field of tissue that is counted, controls left out."""
     review, gating = StudyReview.read(folder, inputs), find_gating(folder, inputs)
-    objects, fields, keys, excluded, images, owners = [], [], {}, {}, {}, {}
+    objects, outlined, fields = [], [], []
+    keys, excluded, images, owners = {}, {}, {}, {}
     for section, state in stored_sections(folder, inputs):
         if state is None or section.negative_control:
             continue
         gated, facts = gate_section(folder, inputs, section, state, gating)
         reviewed = review.section(section, state, gated, facts)
-        excluded[section.name] = reviewed.region
+        excluded[section.name] = shapely.union_all([reviewed.region, _masked(facts)])
         keys[section.name] = str(state["key"])[:KEY_LENGTH]
         images[section.name] = image_key(state)
         owners[section.name] = owner_of(section)
@@ -152,14 +164,33 @@ def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float)
         named = cells[["cell", "y_um", "x_um", "outline"]].assign(
             accepted=cells["positive"].to_numpy(bool)
         )
-        objects.append(_of(section, named))
+        outlined.append(_of(section, named))
+        objects.append(_of(section, named[_is_here(cells)]))
         table = tissue_fields(
             counted_tissue(facts), facts.overview_px, field_um=field_um, excluded=reviewed.region,
             extent_um=extent_of(state),
         )  # fmt: skip
         fields.append(_of(section, table))
-    tables = _joined(objects, OBJECT_COLUMNS), _joined(fields, FIELD_COLUMNS)
-    return Frames(*tables, keys, excluded, images, owners)
+    return Frames(
+        _joined(objects, OBJECT_COLUMNS), _joined(outlined, OBJECT_COLUMNS),
+        _joined(fields, FIELD_COLUMNS), keys, excluded, images, owners,
+    )  # fmt: skip
+
+
+def _is_here(cells: pd.DataFrame) -> np.ndarray:
+    """Whether objects can be cells of the section: not `ELSEWHERE`, or counted all the same.
+
+    A person who accepts a candidate there says that it is a cell of this section.
+    """
+    texts = cells["flags"].astype("str")
+    elsewhere = texts.map({text: bool(parse_flags(text) & ELSEWHERE) for text in texts.unique()})
+    return np.asarray(cells["positive"].to_numpy(bool) | ~elsewhere.to_numpy(bool))
+
+
+def _masked(facts: SectionFacts) -> shapely.Geometry:
+    """Artefacts, and what is another section: cells there are not asked for in fields."""
+    masked = facts.artefact if facts.region is None else facts.artefact | ~facts.region
+    return from_mask(masked, facts.overview_px)
 
 
 def _of(section: Section, table: pd.DataFrame) -> pd.DataFrame:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fociquant.review import ReviewSession
+
+if TYPE_CHECKING:
+    from fociquant.run.study import Outcome
 
 RADIUS = 6.0
 
@@ -93,8 +98,8 @@ def all_tissue(*args, **options):
     return dataclasses.replace(found, facts=facts)
 
 
-def count(study: Path, out: Path) -> Path:
-    """A real run with the uphill segmenter and without figures."""
+def count_cones(study: Path, target: Path, prepare: Callable[..., Any]) -> Outcome:
+    """A real run of a study of cones, with `prepare` in place of ``prepare_section``."""
     from fociquant.run import jobs
     from fociquant.run import study as corridor
     from fociquant.run.start import require_runnable
@@ -106,24 +111,24 @@ def count(study: Path, out: Path) -> Path:
         patch.setattr(corridor, "load_segmenter", lambda *_, **__: segmenter)
         patch.setattr(corridor, "report", lambda *_: None)
         patch.setattr(jobs, "overview_png", lambda *_, **__: b"PNG")
-        patch.setattr(jobs, "prepare_section", all_tissue)
+        patch.setattr(jobs, "prepare_section", prepare)
         outcome = corridor.run_study(
-            require_runnable(study), out, compute=ComputeSettings(threads=1)
+            require_runnable(study), target, compute=ComputeSettings(threads=1)
         )
     assert outcome.failed == ()
-    return out
+    return outcome
 
 
 @pytest.fixture(scope="session")
 def counted(tmp_path_factory):
     """A real run: mice a (PBS) with 4 cells and b (IAV) with 6."""
-    from fociquant.store import read_csv
     from fociquant.testing.studies import write_study
 
     folder = tmp_path_factory.mktemp("counted")
-    found = count(write_study(folder / "study", {"a": 4, "b": 6}), folder / "results")
-    assert read_csv(found / "mice.csv")["cells"].tolist() == [4, 6]
-    return found
+    study = write_study(folder / "study", {"a": 4, "b": 6})
+    outcome = count_cones(study, folder / "results", all_tissue)
+    assert outcome.tables.mice["cells"].tolist() == [4, 6]
+    return folder / "results"
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +148,42 @@ def stained(tmp_path_factory):
         planes = opened.read(box, [opened.channel_index(name) for name in ("HER2", "DAPI")])
     more = np.concatenate([planes, planes[1:] // 2])
     write_ome_tiff(image, more, channel_names=("HER2", "DAPI", "Ki67"), pixel_size=pixel)
-    return count(study, folder / "results")
+    count_cones(study, folder / "results", all_tissue)
+    return folder / "results"
+
+
+def burnt_region(*args, **options):
+    """All of the region is lung; what is lower than 60 µm is masked."""
+    from fociquant.prepare import prepare_section
+
+    found = prepare_section(*args, **options)
+    region = found.facts.region
+    assert region is not None
+    artefact = np.zeros_like(region)
+    artefact[round(60 / found.facts.overview_px.y) :] = True
+    facts = dataclasses.replace(found.facts, outline=region, artefact=artefact & region)
+    return dataclasses.replace(found, facts=facts)
+
+
+@pytest.fixture()
+def slide(tmp_path, monkeypatch):
+    """A real run: 20 cells on a slide of 95 x 115 µm, of mouse l to 65 µm from the left, else of r.
+
+    The last row is masked: 9 cells of l count, and 6 of r; 3 and 2 lie in the mask.
+    """
+    from fociquant.run import study as corridor
+    from fociquant.testing.studies import write_study
+
+    study = write_study(tmp_path / "study", {"l": 20}, shape=(190, 230))
+    (tmp_path / "study" / "samples.csv").write_text(
+        "image,mouse,group,dpi,section,region\n"
+        'images/s0.ome.tif,l,PBS,3,left,"0,0,95,65"\n'
+        'images/s0.ome.tif,r,PBS,3,right,"0,65,95,115"\n'
+    )
+    outcome = count_cones(study, tmp_path / "slide", burnt_region)
+    assert outcome.tables.mice["cells"].tolist() == [9, 6]
+    monkeypatch.setattr(corridor, "report", lambda *_: None)
+    return tmp_path / "slide"
 
 
 @pytest.fixture()

@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from click.testing import CliRunner
 
 from fociquant.cli import audit, group, review
 from fociquant.errors import InputError, ResultsError
 from fociquant.review import Reviewer, ReviewSession, read_design
+from fociquant.review.regions import to_geometry
 from fociquant.run import audit as run_audit
 from fociquant.run.study import recount
 from fociquant.store import read_csv, write_csv
@@ -223,6 +225,33 @@ def test_excluded_regions_and_their_cells_are_not_drawn(results):
     recount(results)
     run(audit.command, results, "--draw", "--seed", 1)
     assert {item.section for item in read_design(results).items} == {"s0"}
+
+
+def test_cells_of_other_sections_on_the_slide_and_in_artefacts_are_not_drawn(slide, tmp_path):
+    recount(slide)
+    judged(slide, tmp_path)
+    design = read_design(slide)
+    objects = {(one.mouse, one.kind): one.units for one in design.strata if one.kind != "tissue"}
+    assert objects == {("l", "accepted"): 9, ("r", "accepted"): 6}
+    assert corrected(slide) == {"l": 9, "r": 6}
+    # In a field all 20 have outlines, and what is not of the section is not asked for.
+    [field] = [item for item in design.items if item.is_field and item.mouse == "l"]
+    assert len(field.outlines) == 20
+    left_out = to_geometry([np.array(ring).reshape(-1, 2) for ring in field.left_out])
+    expected = shapely.union_all([shapely.box(65, 0, 115, 95), shapely.box(0, 60, 65, 95)])
+    assert left_out.symmetric_difference(expected).area < 0.1 * expected.area
+
+
+def test_a_candidate_elsewhere_that_a_person_accepts_is_drawn(slide):
+    cells = pd.read_parquet(slide / "cells.parquet").query("section == 'left' and not positive")
+    assert cells["flags"].str.contains("outside_region").sum() == 8
+    with ReviewSession.open(slide, "left", Reviewer("ana", "x")) as session:
+        session.accept([int(cells["cell"].iloc[0])])
+    recount(slide)
+    run(audit.command, slide, "--draw", "--seed", 1)
+    [accepted] = [one.units for one in read_design(slide).strata
+                  if (one.mouse, one.kind) == ("l", "accepted")]  # fmt: skip
+    assert accepted == 10
 
 
 def test_an_audit_of_nothing_says_what_to_do(results, tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fociquant.errors import InputError
 from fociquant.review import CellRef, area_within, check_region, tissue_fields
 from fociquant.review.match import Candidates
+from fociquant.review.regions import from_mask
 from fociquant.settings import ReviewSettings
 from fociquant.units import PixelSize
 
@@ -142,3 +143,17 @@ def test_after_a_shift_every_cell_is_itself_again(seed, number):
     here = candidates(places[order] + rng.uniform(-1, 1, (number, 2)))
     found = here.find([ref(y, x, cell=i + 1) for i, (y, x) in enumerate(places)])
     assert (order[found.row] == np.arange(number)).all()
+
+
+def test_a_mask_as_a_region_covers_its_pixels_and_no_others():
+    mask = np.zeros((4, 5), bool)
+    mask[1:3, 1:4] = True
+    mask[2, 2] = False
+    mask[3, 4] = True
+    found = from_mask(mask, PixelSize(2.0, 3.0))
+    assert found.area == pytest.approx(mask.sum() * 6.0)
+    assert shapely.bounds(found).tolist() == [3.0, 2.0, 15.0, 8.0]
+    rows, columns = np.indices(mask.shape)
+    inside_um = shapely.contains_xy(found, (columns + 0.5) * 3.0, (rows + 0.5) * 2.0)
+    assert np.array_equal(inside_um, mask)
+    assert shapely.is_empty(from_mask(np.zeros((2, 2), bool), PixelSize(2.0, 3.0)))
