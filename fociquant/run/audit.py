@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +15,10 @@ from fociquant.model import Section, SectionFacts
 from fociquant.review import (
     AuditDesign,
     AuditEstimate,
-    AuditSession,
-    Reviewer,
     ReviewFolder,
     audit_verdicts,
     draw_audit,
     estimate_audit,
-    open_blinding,
     read_design,
     read_logs,
     require_design,
@@ -38,25 +33,28 @@ from fociquant.review.audit_design import (
     OBJECT_COLUMNS,
     REJECTED,
     TISSUE,
-    AuditItem,
     Owner,
 )
-from fociquant.review.audit_verdicts import check_verdict
 from fociquant.review.regions import from_mask
 from fociquant.review.results import KEY_LENGTH, image_key, read_run
 from fociquant.run.audit_currency import mice_that_changed, owner_of
+from fociquant.run.audit_sheet import read_sheet, write_sheet
 from fociquant.run.gating import find_gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
 from fociquant.run.review import StudyReview, counted_tissue, extent_of
 from fociquant.run.tables import TableInputs
 from fociquant.settings import ReviewSettings
-from fociquant.store import ResultsFolder, read_csv, write_csv
+from fociquant.store import ResultsFolder, read_csv
 
-SHEET_COLUMNS = ("item", "code", "what", "y_um", "x_um", "height_um", "width_um", "verdict")
-"""Columns of the sheet that a reviewer without a viewer fills in."""
-
-CANNOT_SAY = "?"
-"""In the sheet: this item cannot be told."""
+__all__ = [
+    "Frames",
+    "audit_frames",
+    "audit_settings",
+    "draw",
+    "estimate",
+    "read_sheet",
+    "write_sheet",
+]
 
 ELSEWHERE = CellFlag.OUTSIDE_REGION | CellFlag.IN_ARTEFACT
 """Of a candidate in another section of the slide, which has cells of another mouse, or in a masked
@@ -226,104 +224,6 @@ def estimate(results: Path) -> AuditEstimate:
         incomplete=[(str(m), str(g), float(d)) for m, g, d in keys],
         changed=mice_that_changed(design, folder, inputs),
     )  # fmt: skip
-
-
-def write_sheet(results: Path, target: Path) -> int:
-    """Write the sample as a sheet to fill in: coded names, no word of what the program thinks.
-
-    Parameters
-    ----------
-    results : pathlib.Path
-    target : pathlib.Path
-        CSV.
-
-    Returns
-    -------
-    int
-        Number of items.
-    """
-    design, blinding = require_design(results), open_blinding(results)
-    rows: list[dict[str, Any]] = []
-    for item in design.items:
-        y0, x0, y1, x1 = item.span_um
-        place = (*item.centre_um, y1 - y0, x1 - x0)
-        row = (item.id, blinding.code_of(item.section), item.question, *place, "")
-        rows.append(dict(zip(SHEET_COLUMNS, row, strict=True)))
-    write_csv(target, pd.DataFrame(rows, columns=list(SHEET_COLUMNS)))
-    return len(rows)
-
-
-def read_sheet(results: Path, source: Path, reviewer: Reviewer) -> int:
-    """Take the verdicts of a filled-in sheet into the reviewer's logs.
-
-    Parameters
-    ----------
-    results : pathlib.Path
-    source : pathlib.Path
-        A sheet of :func:`write_sheet`; items without a verdict are passed over.
-    reviewer : Reviewer
-
-    Returns
-    -------
-    int
-        Verdicts taken in; those that are in the log already are not repeated.
-
-    Raises
-    ------
-    InputError
-        All that is wrong with the sheet, one line each; nothing is taken in then.
-    """
-    design = require_design(results)
-    table = read_csv(source, text=("item", "verdict"))
-    if not {"item", "verdict"} <= set(table.columns):
-        raise InputError(
-            f"{source} has no columns 'item' and 'verdict'. Fill in a sheet of --sheet."
-        )
-    items = {item.id: item for item in design.items}
-    wrong: list[str] = []
-    verdicts: dict[str, int | None] = {}
-    for line, (name, text) in enumerate(zip(table["item"], table["verdict"], strict=True), start=2):
-        if not str(text).strip():
-            continue
-        try:
-            item = _known(items, str(name))
-            verdicts[item.id] = _verdict(item, str(text).strip())
-        except InputError as error:
-            wrong.append(f"{source}, line {line}: {error}")
-    if wrong:
-        raise InputError("\n".join(wrong))
-    with AuditSession.open(results, reviewer) as session:
-        before = session.verdicts
-        new = {i: v for i, v in verdicts.items() if i not in before or before[i] != v}
-        session.judge_all(new)
-    return len(new)
-
-
-def _known(items: Mapping[str, AuditItem], name: str) -> AuditItem:
-    if name not in items:
-        raise InputError(f"there is no item {name!r} in this audit.")
-    return items[name]
-
-
-def _verdict(item: AuditItem, text: str) -> int | None:
-    """What was written in the sheet.
-
-    Raises
-    ------
-    InputError
-        It is no verdict on this item.
-    """
-    if text == CANNOT_SAY:
-        return None
-    # A spreadsheet may have made 1 a 1.0; more digits than these are no count.
-    number = text.removesuffix(".0")
-    try:
-        return check_verdict(item, int(number if number.isdecimal() and len(number) < 9 else "-1"))
-    except InputError:
-        allowed = "0, 1, 2 …" if item.is_field else "1 (cancer cell), 0"
-        raise InputError(
-            f"verdict {text!r} on {item.id}. Write {allowed} or {CANNOT_SAY} (cannot be said)."
-        ) from None
 
 
 def _open(results: Path) -> tuple[ResultsFolder, TableInputs]:

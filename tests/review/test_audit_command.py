@@ -28,7 +28,7 @@ def run(command, *arguments):
 
 
 def sheet_of(path):
-    return read_csv(path, text=("item", "code", "what", "verdict"))
+    return read_csv(path, text=("item", "code", "what", "verdict", "draw"))
 
 
 def test_from_the_draw_to_corrected_counts_in_the_tables(results, tmp_path):
@@ -195,6 +195,26 @@ def test_a_second_draw_needs_to_be_asked_for(results):
         run(audit.command, results, "--draw", "--seed", 2)
     run(audit.command, results, "--draw", "--seed", 2, "--again")
     assert read_design(results).seed == 2
+
+
+def test_a_sheet_of_another_draw_is_refused(results, tmp_path):
+    recount(results)
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    run(audit.command, results, "--draw", "--seed", 1, "--sheet", old)
+    run(audit.command, results, "--draw", "--again", "--seed", 2, "--sheet", new)
+    table = sheet_of(old)
+    assert sheet_of(new)["item"].tolist() == table["item"].tolist()
+    cure = rf"another draw.*write a sheet of this one \(fociquant audit {results} --sheet"
+    for columns in (list(table), [name for name in table if name != "draw"], ["item", "verdict"]):
+        write_csv(old, table.assign(verdict="0")[columns])
+        with pytest.raises(InputError, match=cure) as error:
+            run(audit.command, results, "--verdicts", old, "--reviewer", "ana")
+        assert "\n" not in str(error.value)
+    assert not list((results / "review" / "decisions").glob("*.jsonl"))
+    # A sheet of this draw that an earlier version wrote is taken in by codes and places.
+    write_csv(new, sheet_of(new).assign(verdict="0").drop(columns="draw"))
+    said = run(audit.command, results, "--verdicts", new, "--reviewer", "ana")
+    assert f"{len(table)} verdicts taken in" in said.output
 
 
 def test_everything_wrong_with_a_sheet_is_said_at_once_and_nothing_is_taken_in(results, tmp_path):
