@@ -41,7 +41,8 @@ class AuditEstimate:
     Parameters
     ----------
     mice : pandas.DataFrame
-        `MOUSE_COLUMNS`; empty numbers where a kind was not judged at all in the arm.
+        `MOUSE_COLUMNS`; empty numbers where a kind that was drawn was not judged at all in the
+        arm, or nothing was.
     groups : pandas.DataFrame
         `GROUP_COLUMNS`: mean per mouse of the group, with the interval of the mean of the
         population of mice.
@@ -187,15 +188,27 @@ class _Arm:
             seen[position[item.mouse]] += item.area_mm2
         return judged, found, seen
 
+    def is_judged(self) -> bool:
+        """Whether verdicts carry a corrected count.
+
+        Of every kind there is something must have been judged, and something at all: without a
+        verdict 0 is no finding. Only where no field was drawn, as was asked for, tissue may lack.
+        """
+        kinds = [kind for kind in KINDS if self.units(kind).any() and self._is_asked(kind)]
+        return bool(kinds) and all(self.judged(kind) for kind in kinds)
+
+    def _is_asked(self, kind: str) -> bool:
+        return kind != TISSUE or any(item.is_field for item in self._items)
+
     def total(self, rng: np.random.Generator) -> Spread | None:
-        """Cancer cells of each mouse; None where counted cells or candidates were not judged."""
+        """Cancer cells of each mouse; None where too little was judged."""
+        if not self.is_judged():
+            return None
         nothing = np.zeros((DRAWS, len(self.mice)))
         total = Spread(np.zeros(len(self.mice)), nothing, nothing)
         for kind in (ACCEPTED, REJECTED):
             judged, found, _ = self.sums(kind)
             units = self.units(kind)
-            if units.sum() and not judged.sum():
-                return None
             if units.sum():
                 total += true_among(units, judged, found, rng)
         _, found, seen = self.sums(TISSUE)
@@ -233,9 +246,9 @@ class _Arm:
         if self.units(kind).sum() and not judged:
             missing = {ACCEPTED: "no counted cell", REJECTED: "no rejected candidate",
                        TISSUE: "no field of tissue"}[kind]  # fmt: skip
-            effect = ("cells without an outline are not in the corrected counts" if kind == TISSUE
-                      else "there is no corrected count")  # fmt: skip
-            return f"{missing} has been judged; {effect}"
+            effect = ("cells without an outline are not in the corrected counts"
+                      if self.is_judged() else "there is no corrected count")  # fmt: skip
+            return f"{missing} has been {'judged' if sampled else 'drawn'}; {effect}"
         unsure = self.unsure(kind)
         left = sampled - judged - unsure
         parts = [f"{left} of {sampled} {kind} items are not judged yet"] if left else []

@@ -130,8 +130,39 @@ def test_what_was_not_judged_is_said():
     assert any("no rejected candidate has been judged" in text for text in estimate.notes)
     verdicts |= {i.id: 0 for i in design.items if i.kind == REJECTED}
     estimate = estimate_audit(design, verdicts)
+    assert estimate.mice["cells_corrected"].isna().all(), "tissue was drawn: cells may be missed"
+    assert estimate.notes == (
+        "IAV, 9 dpi: no field of tissue has been judged; there is no corrected count",
+    )
+
+
+def test_without_fields_in_the_draw_counts_are_of_objects_and_it_is_said():
+    design = drawn(sizes=SIZES | {TISSUE: 0})
+    estimate = estimate_audit(design, judge(design))
     assert estimate.mice["cells_corrected"].tolist() == [50, 150]
-    assert any("without an outline are not in" in text for text in estimate.notes)
+    assert estimate.notes == (
+        "IAV, 9 dpi: no field of tissue has been drawn; cells without an outline are not in the "
+        "corrected counts",
+    )
+    assert estimate_audit(design, {}).mice["cells_corrected"].isna().all()
+
+
+@pytest.mark.parametrize("fields", [0, 10])
+def test_an_arm_without_a_candidate_has_no_corrected_count_before_a_verdict(fields):
+    design = drawn(accepted=(0, 0), rejected=(0, 0), sizes=SIZES | {TISSUE: fields})
+    estimate = estimate_audit(design, {})
+    assert estimate.mice["cells_corrected"].isna().all()
+    assert estimate.groups["mean_corrected"].isna().all()
+    assert "there is no corrected count" in estimate.notes[0]
+    unsure = estimate_audit(design, dict.fromkeys(item.id for item in design.items))
+    assert unsure.mice["cells_corrected"].isna().all(), "nobody could say"
+
+
+def test_fields_alone_give_the_counts_of_an_arm_without_a_candidate():
+    design = drawn(accepted=(0, 0), rejected=(0, 0))
+    mice = estimate_audit(design, judge(design)).mice
+    assert mice["cells_corrected"].tolist() == [0, 0]
+    assert (mice["cells_corrected_low"] == 0).all() and (mice["cells_corrected_high"] > 0).all()
 
 
 def test_the_estimate_is_reproducible_and_a_mouse_with_a_failed_section_is_in_no_mean():
