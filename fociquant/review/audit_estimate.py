@@ -80,7 +80,8 @@ def estimate_audit(
     verdicts : mapping of str to int
         From :func:`settle_verdicts`.
     incomplete : sequence of (mouse, group, dpi)
-        Mice with a failed section: they have a corrected count, but are in no group's mean.
+        Mice that are no observation (a failed section, no tissue): they have a corrected count,
+        but are in no group's mean.
     changed : mapping of (mouse, group, dpi) to str, optional
         Mice whose sections are others than when the sample was drawn, with the reason: they have
         no corrected count, as the sample stands for what was there then.

@@ -37,7 +37,7 @@ from fociquant.review.audit_design import (
 )
 from fociquant.review.regions import from_mask
 from fociquant.review.results import KEY_LENGTH, image_key, read_run
-from fociquant.run.audit_currency import mice_that_changed, owner_of
+from fociquant.run.audit_currency import mice_in_no_mean, mice_that_changed, owner_of
 from fociquant.run.audit_sheet import read_sheet, write_sheet
 from fociquant.run.gating import find_gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
@@ -217,11 +217,9 @@ def estimate(results: Path) -> AuditEstimate:
     logs, _ = read_logs(results)
     folder, inputs = _open(results)
     mice = read_csv(folder.mice, text=("mouse", "group"))
-    failed = mice[mice["sections_failed"] > 0]
-    keys = zip(failed["mouse"], failed["group"], failed["dpi"], strict=True)
     return estimate_audit(
         design, settle_verdicts(design, audit_verdicts(design, logs)),
-        incomplete=[(str(m), str(g), float(d)) for m, g, d in keys],
+        incomplete=mice_in_no_mean(mice),
         changed=mice_that_changed(design, folder, inputs),
     )  # fmt: skip
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from fociquant.counts import is_observed
 from fociquant.model import Section
 from fociquant.review import AuditDesign
 from fociquant.review.audit_design import Owner
@@ -19,6 +22,18 @@ if TYPE_CHECKING:
 def owner_of(section: Section) -> Owner:
     """Mouse, group and dpi of a section, as the sheet has them now."""
     return str(section.mouse), str(section.group), float(section.dpi)
+
+
+def mice_in_no_mean(mice: pd.DataFrame) -> list[Owner]:
+    """Mice that ``mean`` leaves out, so that ``mean_corrected`` is of the same ones.
+
+    Parameters
+    ----------
+    mice : pandas.DataFrame
+        ``mouse, group, dpi`` and what :func:`fociquant.counts.is_observed` asks for.
+    """
+    out = mice.loc[~is_observed(mice), ["mouse", "group", "dpi"]]
+    return [(str(m), str(g), float(d)) for m, g, d in out.itertuples(index=False)]
 
 
 def mice_that_changed(

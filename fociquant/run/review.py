@@ -38,7 +38,7 @@ from fociquant.review.record import REVIEWER_COLUMNS, list_troubled
 from fociquant.review.replay import SIGNED
 from fociquant.review.results import KEY_LENGTH, image_key
 from fociquant.review.reviewers import AUDIT, STUDY
-from fociquant.run.audit_currency import mice_that_changed
+from fociquant.run.audit_currency import mice_in_no_mean, mice_that_changed
 from fociquant.run.gating import has_channel
 from fociquant.run.review_agreement import AGREEMENT_COLUMNS, agreement_table
 from fociquant.store import ResultsFolder, write_csv
@@ -247,10 +247,9 @@ class StudyReview:
         if design is None:
             return None
         verdicts = audit_verdicts(design, (log for own in self.logs.values() for log in own))
-        failed = mice.loc[mice["sections_failed"] > 0, MOUSE]
         return estimate_audit(
             design, settle_verdicts(design, verdicts),
-            incomplete=[(str(m), str(g), float(d)) for m, g, d in failed.itertuples(index=False)],
+            incomplete=mice_in_no_mean(mice),
             changed=mice_that_changed(design, folder, self.inputs),
         )  # fmt: skip
 

@@ -16,7 +16,8 @@ from fociquant.review import Reviewer, ReviewSession, read_design
 from fociquant.review.regions import to_geometry
 from fociquant.run import audit as run_audit
 from fociquant.run.study import recount
-from fociquant.store import read_csv, write_csv
+from fociquant.store import read_csv, read_json, write_csv
+from fociquant.store.records import write_sealed
 
 
 def run(command, *arguments):
@@ -103,6 +104,23 @@ def test_a_sample_of_another_image_corrects_nothing(results, tmp_path):
     design["sections"]["s0"] = "k"
     (results / "review" / "audit.json").write_text(json.dumps(design))
     assert corrected(results) == {"a": 4, "b": 6}
+
+
+def test_a_mouse_without_tissue_is_in_no_corrected_mean_as_it_is_in_no_mean(results, tmp_path):
+    recount(results)
+    correct_the_sheet(results, {"s0": A, "s1": B | {"group": "PBS"}})
+    state = read_json(results / "sections" / "s0" / "section.json")
+    assert state is not None
+    without = dict(state) | {"tissue_mm2": 0.0, "parenchyma_mm2": 0.0}
+    write_sealed(results / "sections" / "s0" / "section.json", without)
+    with ReviewSession.open(results, "s0", Reviewer("ana", "x")) as session:
+        session.reject(session.cell[session.positive].tolist())
+    recount(results)
+    judged(results, tmp_path)
+    assert corrected(results)["b"] == 6
+    groups = read_csv(results / "groups.csv").iloc[0]
+    assert groups["mean"] == 6 and groups["mean_corrected"] == 6
+    assert run_audit.estimate(results).groups["mean_corrected"].tolist() == [6]
 
 
 def correct_the_sheet(results, sections):
