@@ -143,7 +143,8 @@ class AuditDesign:
     items : tuple of AuditItem
         In the order in which they are to be shown.
     images : mapping of str to str
-        Each section in it to the fingerprint of its image; empty in what earlier versions drew.
+        Each section in it to the fingerprint of its image, followed by its region where it has
+        one; empty in what earlier versions drew.
     owners : mapping of str to (str, str, float)
         Each section in it to its mouse, group and dpi then; empty in what earlier versions drew.
     """

@@ -36,8 +36,8 @@ from fociquant.review.audit_design import (
     Owner,
 )
 from fociquant.review.regions import from_mask
-from fociquant.review.results import KEY_LENGTH, image_key, read_run
-from fociquant.run.audit_currency import mice_in_no_mean, mice_that_changed, owner_of
+from fociquant.review.results import KEY_LENGTH, read_run
+from fociquant.run.audit_currency import mice_in_no_mean, mice_that_changed, owner_of, shown_by
 from fociquant.run.audit_sheet import read_sheet, write_sheet
 from fociquant.run.gating import find_gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
@@ -78,7 +78,7 @@ class Frames:
     excluded : dict of str to shapely geometry
         Section to what is not counted of its image.
     images : dict of str to str
-        Section to the fingerprint of its image.
+        Section to the fingerprint of its image, and the region.
     owners : dict of str to (str, str, float)
         Section to its mouse, group and dpi.
     """
@@ -156,7 +156,7 @@ def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float)
         reviewed = review.section(section, state, gated, facts)
         excluded[section.name] = shapely.union_all([reviewed.region, _masked(facts)])
         keys[section.name] = str(state["key"])[:KEY_LENGTH]
-        images[section.name] = image_key(state)
+        images[section.name] = shown_by(section, state)
         owners[section.name] = owner_of(section)
         cells = reviewed.cells[reviewed.cells["decision"] != "excluded"]
         named = cells[["cell", "y_um", "x_um", "outline"]].assign(

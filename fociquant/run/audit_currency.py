@@ -24,6 +24,11 @@ def owner_of(section: Section) -> Owner:
     return str(section.mouse), str(section.group), float(section.dpi)
 
 
+def shown_by(section: Section, state: Mapping[str, Any]) -> str:
+    """What a section shows: the fingerprint of its image, and which part of it, if not all."""
+    return f"{image_key(state)} {section.region.replace(' ', '')}".strip()
+
+
 def mice_in_no_mean(mice: pd.DataFrame) -> list[Owner]:
     """Mice that ``mean`` leaves out, so that ``mean_corrected`` is of the same ones.
 
@@ -97,8 +102,12 @@ def _changes(
     elif then is not None and then != now:
         yield then, f"{name} is a section of {_said(now)} now"
         yield now, f"{name} was a section of {_said(then)} then"
-    elif state is not None and design.images.get(name, image_key(state)) != image_key(state):
-        yield now, f"{name} shows another image since"
+    elif state is not None:
+        shown = shown_by(section, state)
+        before = design.images.get(name, shown)
+        if before != shown:
+            part = before.partition(" ")[0] == image_key(state)
+            yield now, f"{name} shows another {'part of its image' if part else 'image'} since"
 
 
 def _said(owner: Owner) -> str:

@@ -141,7 +141,7 @@ def _require_this_draw(
             )
 
 
-def _is_placed_at(item: AuditItem, row: Mapping[str, Any], blinding: Blinding) -> bool:
+def _is_placed_at(item: AuditItem, row: Mapping[Any, Any], blinding: Blinding) -> bool:
     """Whether a row of the sheet names the section and the place of an item."""
     if str(row.get("code", "")).strip() != blinding.code_of(item.section):
         return False

@@ -280,6 +280,14 @@ def test_cells_of_other_sections_on_the_slide_and_in_artefacts_are_not_drawn(sli
     assert left_out.symmetric_difference(expected).area < 0.1 * expected.area
 
 
+def test_a_section_that_is_another_part_of_the_slide_since_corrects_nothing(slide, tmp_path):
+    recount(slide)
+    judged(slide, tmp_path)
+    correct_the_sheet(slide, {"left": {"region": "0, 0, 95, 65"}, "right": {"region": "1"}})
+    assert corrected(slide) == {"l": 9, "r": None}
+    assert "right shows another part of its image since" in run_audit.estimate(slide).notes[-1]
+
+
 def test_a_candidate_elsewhere_that_a_person_accepts_is_drawn(slide):
     cells = pd.read_parquet(slide / "cells.parquet").query("section == 'left' and not positive")
     assert cells["flags"].str.contains("outside_region").sum() == 8
