@@ -55,6 +55,7 @@ from fociquant.run.sections import DONE, FAILED
 from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, write_csv
 from fociquant.store.tables import DEFAULT_DECIMALS
+from fociquant.study.taken import made_columns, taken_names
 
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
@@ -119,8 +120,20 @@ class TableInputs:
 
     @property
     def extras(self) -> tuple[str, ...]:
-        """Extra columns of the sheet, in its order."""
-        return tuple(dict.fromkeys(name for section in self.sections for name in section.extra))
+        """Extra columns of the sheet, in its order; none that the tables make themselves.
+
+        A study with such a column is refused before it is counted; results of earlier versions
+        may name one.
+        """
+        names = dict.fromkeys(name for section in self.sections for name in section.extra)
+        if not names:
+            return ()
+        # Columns of channels are in cells.parquet, to which no column of the sheet is carried.
+        made = made_columns(
+            phenotypes=self.phenotypes, immune=bool(self.immune), profile=self.profile
+        )
+        taken = taken_names(made)
+        return tuple(name for name in names if name.casefold() not in taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,4 +492,5 @@ def _section_row(
     row["control"] = "negative" if section.negative_control else ""
     row["batch"] = section.batch
     row["region"] = section.region
-    return row | {name: section.extra.get(name, "") for name in inputs.extras}
+    # What was found stays, whatever the sheet's own columns are called.
+    return row | {name: section.extra.get(name, "") for name in inputs.extras if name not in row}

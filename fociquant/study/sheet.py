@@ -5,20 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from fociquant.errors import Problem
-from fociquant.model import (
-    CELL_COLUMNS,
-    FOCUS_COLUMNS,
-    MOUSE_COLUMNS,
-    SECTION_COLUMNS,
-    Section,
-    parse_region,
-)
+from fociquant.model import Section, parse_region
 from fociquant.study.images import ImageFinder
 from fociquant.study.naming import default_section_name, folded, safe_name, why_unsafe
 from fociquant.study.spelling import did_you_mean, listed, nearest
@@ -32,8 +25,6 @@ OPTIONAL: tuple[str, ...] = ("section", "control", "batch", "region")
 
 NEGATIVE = "negative"
 """The only value of ``control`` besides an empty cell."""
-
-_RESULT_COLUMNS = frozenset(CELL_COLUMNS + FOCUS_COLUMNS + SECTION_COLUMNS + MOUSE_COLUMNS)
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 """A number with a decimal point or, as Excel writes it in half of Europe, a comma."""
@@ -66,7 +57,9 @@ class SheetRow:
     region: str = ""
 
 
-def read_rows(table: Table, path: Path) -> tuple[tuple[SheetRow, ...], list[Problem]]:
+def read_rows(
+    table: Table, path: Path, *, taken: Collection[str]
+) -> tuple[tuple[SheetRow, ...], list[Problem]]:
     """Rows of a sheet as sections, and everything that is wrong with them.
 
     Parameters
@@ -75,6 +68,8 @@ def read_rows(table: Table, path: Path) -> tuple[tuple[SheetRow, ...], list[Prob
         The sheet as text.
     path : Path
         Where the sheet lies; images are relative to its folder.
+    taken : collection of str
+        Names that columns of the results have, case folded.
 
     Returns
     -------
@@ -84,7 +79,7 @@ def read_rows(table: Table, path: Path) -> tuple[tuple[SheetRow, ...], list[Prob
         In the order of the sheet, those between rows last.
     """
     file = path.name
-    problems = list(_column_problems(table, file))
+    problems = list(_column_problems(table, file, taken))
     if not table.rows and not table.refused:
         problems.append(
             Problem(file, "no rows below the header.", "Write one row per section image.")
@@ -105,7 +100,7 @@ def parse_dpi(text: str) -> float | None:
     return abs(value) if math.isfinite(value) and value >= 0 else None
 
 
-def _column_problems(table: Table, file: str) -> Iterator[Problem]:
+def _column_problems(table: Table, file: str, taken: Collection[str]) -> Iterator[Problem]:
     others = [name for name in table.columns if name not in REQUIRED + OPTIONAL]
     for name in REQUIRED:
         if name not in table.columns:
@@ -114,7 +109,7 @@ def _column_problems(table: Table, file: str) -> Iterator[Problem]:
             cure = f"{rename}Required are {listed(REQUIRED)}."
             yield Problem(f"{file}, header", f"column {name!r} is missing.", cure)
     for name in others:
-        if name.casefold() in _RESULT_COLUMNS:
+        if name.casefold() in taken:
             meaning = did_you_mean(name, [c for c in OPTIONAL if c not in table.columns])
             what = f"column {name!r} has the name of a column of the results."
             yield Problem(f"{file}, header", what, f"{meaning}Rename it.")

@@ -19,6 +19,7 @@ from fociquant.study.notes import sheet_notes
 from fociquant.study.sheet import OPTIONAL, REQUIRED, SheetRow, read_rows
 from fociquant.study.spelling import did_you_mean, listed
 from fociquant.study.table import Table, read_table
+from fociquant.study.taken import taken_in_study
 from fociquant.study.text import MAX_SHEET_BYTES, MAX_STUDY_BYTES, read_text
 from fociquant.units import PixelSize
 
@@ -185,7 +186,8 @@ def inspect_study(path: Path) -> Inspection:
         if not exists(folder / config.samples):
             return Inspection(None, tuple(problems), (), (), config, document, config.samples)
     sheet, table, sheet_problems = _read_sheet(document, config, folder)
-    rows, row_problems = read_rows(table, sheet) if table.columns else ((), [])
+    taken = taken_in_study(config.channels, config.profile)
+    rows, row_problems = read_rows(table, sheet, taken=taken) if table.columns else ((), [])
     problems += [*wrong, *sheet_problems, *row_problems]
     problems += _reference_problems(document, config, table)
     study = None if problems else _study(config, folder, rows, (file, sheet))
