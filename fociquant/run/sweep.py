@@ -73,7 +73,8 @@ class Sweep:
 def sweep_gate(root: Path) -> Sweep:
     """Judge all stored objects again at rising thresholds.
 
-    Counts are those of the gate alone: decisions of reviewers are left out.
+    Counts and areas are those of the gate alone: decisions of reviewers are left out, and regions
+    that they excluded are counted.
 
     Parameters
     ----------
@@ -195,8 +196,14 @@ def _steps(floor: float, last: float, name: str) -> list[float]:
 
 
 def _mice_of(folder: ResultsFolder, inputs: TableInputs) -> pd.DataFrame:
-    """The stored table of mice: who they are, their tissue, what failed."""
-    return read_csv(folder.mice, text=("mouse", "group", "control", "batch", *inputs.extras))
+    """The stored table of mice: who they are, their tissue as found, what failed."""
+    mice = read_csv(
+        folder.mice,
+        text=("mouse", "group", "control", "batch", *inputs.extras),
+        columns=("tissue_mm2", "excluded_mm2"),
+    )
+    # The cells of excluded regions are counted here, so their area is too.
+    return mice.assign(tissue_mm2=mice["tissue_mm2"] + mice["excluded_mm2"])
 
 
 def _with_cells(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -10,6 +11,8 @@ from click.testing import CliRunner
 
 from fociquant.cli import group
 from fociquant.errors import ResultsError
+from fociquant.review import ReviewSession
+from fociquant.run.study import recount
 from fociquant.run.sweep import sweep_gate
 from fociquant.run.verdict import sentences, verdict
 from fociquant.testing.studies import write_study
@@ -68,6 +71,27 @@ def test_without_sweep_the_thresholds_are_told(results):
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(ResultsError, match=r"no run\.json"):
         sweep_gate(tmp_path)
+
+
+def in_use(results):
+    groups = sweep_gate(results).groups
+    return groups[(groups["state"] == "in use") & (groups["property"] == "marker")]
+
+
+def test_excluded_regions_are_counted_with_their_area(results, tmp_path):
+    copy = shutil.copytree(results, tmp_path / "r")
+    before = in_use(copy)
+    for section in ("s1", "s3", "s5"):
+        with ReviewSession.open(copy, section, "ana") as session:
+            session.exclude([[0, 0], [0, 100], [40, 100], [40, 0]], reason="fold")
+    recount(copy)
+    mice = pd.read_csv(copy / "mice.csv").set_index("mouse")
+    assert (mice.loc[["i1", "i2", "i3"], "excluded_mm2"] > 0).all()
+    assert (mice["cells"] < mice["cells_automatic"]).any()
+    after = in_use(copy)
+    assert after["mean"].tolist() == before["mean"].tolist()
+    for name in ("rate_ratio", "ratio_low", "ratio_high"):
+        assert after[name].dropna().tolist() == pytest.approx(before[name].dropna(), rel=1e-3)
 
 
 def levels(*p_and_ratio):
