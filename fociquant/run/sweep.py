@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Level:
     threshold : float
         What every section asks for at least, in the unit of the property.
     state : {'floor', 'in use', 'raised'}
-        Without controls; as in the tables; higher than that.
+        As if no section were marked as a control; as in the tables; higher than that.
     """
 
     property: str
@@ -123,14 +123,30 @@ def _count(
 ) -> tuple[list[Level], dict[str, list[int]]]:
     """The levels, and the cells of every counted section at each."""
     levels = _levels(folder, inputs, gating)
+    without = gating
+    if any(level.state == "floor" for level in levels):
+        without = find_gating(folder, _without_controls(inputs))
     found: dict[str, list[int]] = {}
     for section, state in stored_sections(folder, inputs):
         if state is None:
             continue
         found[section.name] = [
-            _cells(folder, inputs, section, state, level=level, gating=gating) for level in levels
-        ]
+            _cells(
+                folder, inputs, section, state, level=level,
+                gating=without if level.state == "floor" else gating,
+            )
+            for level in levels
+        ]  # fmt: skip
     return levels, found
+
+
+def _without_controls(inputs: TableInputs) -> TableInputs:
+    """The same study with no section marked as a control.
+
+    What the certain cells of a batch ask for is left, and is asked of the controls too.
+    """
+    sections = tuple(replace(section, negative_control=False) for section in inputs.sections)
+    return replace(inputs, sections=sections)
 
 
 def _cells(
@@ -143,8 +159,7 @@ def _cells(
     gating: Gating,
 ) -> int:
     settings = _raised(inputs.settings.gate, level)
-    chosen = None if level.state == "floor" else gating
-    gated, _ = gate_section(folder, inputs, section, state, chosen, settings=settings)
+    gated, _ = gate_section(folder, inputs, section, state, gating, settings=settings)
     return int(gated["positive"].sum())
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from fociquant.cli import group
 from fociquant.errors import ResultsError
 from fociquant.review import ReviewSession
+from fociquant.run import jobs
 from fociquant.run.study import recount
 from fociquant.run.sweep import sweep_gate
 from fociquant.run.verdict import sentences, verdict
+from fociquant.store import read_objects
+from fociquant.store.objects import write_objects
 from fociquant.testing.studies import write_study
 
 
@@ -92,6 +98,58 @@ def test_excluded_regions_are_counted_with_their_area(results, tmp_path):
     assert after["mean"].tolist() == before["mean"].tolist()
     for name in ("rate_ratio", "ratio_low", "ratio_high"):
         assert after[name].dropna().tolist() == pytest.approx(before[name].dropna(), rel=1e-3)
+
+
+def wear_rims(path, section):
+    """Certain cells with a rim and evenly filled ones; in the control a few uncertain ones."""
+    objects = read_objects(path)
+    number, ground = np.arange(len(objects)), objects["marker_ring"]
+    edge = objects["marker_mean"] - ground
+    filled = (number % 3 == 0) & (section != "control")
+    objects["score_mean"] = np.where(filled, 4.5, 7.0)
+    if section == "control":
+        objects["score_mean"] = np.where(number == 0, 4.6, 1.0)
+    objects["marker_edge_mean"] = ground + 1.3 * edge
+    objects["marker_core_mean"] = ground + np.where(filled, 1.3, 0.3) * edge
+    key = pq.read_schema(path).metadata[b"fociquant_key"].decode()
+    write_objects(path, objects, key=key)
+
+
+@pytest.fixture()
+def with_control(run, tmp_path, monkeypatch):
+    """A batch whose certain cells ask for a rim, and a control that raises its score."""
+
+    def one_mm2(*args, **kwargs):
+        found = all_tissue(*args, **kwargs)
+        return dataclasses.replace(found, facts=dataclasses.replace(found.facts, tissue_mm2=1.0))
+
+    all_tissue = jobs.prepare_section
+    monkeypatch.setattr(jobs, "prepare_section", one_mm2)
+    study = write_study(tmp_path / "study", {"p": 40, "i": 40, "wt": 6}, shape=(420, 420))
+    (study.parent / "samples.csv").write_text(
+        "image,mouse,group,dpi,section,control\n"
+        "images/s0.ome.tif,p,PBS,7,a,\nimages/s1.ome.tif,i,IAV,7,b,\n"
+        "images/s2.ome.tif,wt,PBS,7,control,negative\n"
+    )
+    run(study, tmp_path / "r", threads=1)
+    for section in ("a", "b", "control"):
+        wear_rims(tmp_path / "r" / "sections" / section / "objects.parquet", section)
+    recount(tmp_path / "r")
+    return study, tmp_path / "r"
+
+
+def test_the_floor_is_the_study_without_its_controls(run, with_control):
+    study, out = with_control
+    assert pd.read_csv(out / "thresholds.csv")["score_threshold"].tolist() == [4.6]
+    rows = sweep_gate(out).mice.query("property == 'marker'")
+    found = {state: own.set_index("mouse")["cells"] for state, own in rows.groupby("state")}
+    sheet = study.parent / "samples.csv"
+    sheet.write_text(sheet.read_text().replace("negative", ""))
+    run(study, out, threads=1)
+    alone = pd.read_csv(out / "mice.csv").set_index("mouse")["cells"]
+    assert (alone["wt"], alone["p"]) == (1, 26)  # 14 evenly filled ones are out with or without
+    assert found["floor"].to_dict() == alone.to_dict()
+    assert found["in use"].to_dict() == {**alone.to_dict(), "wt": 0}
 
 
 def levels(*p_and_ratio):
