@@ -50,7 +50,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
 def _show_refused_controls(outcome: Outcome) -> None:
     gating = outcome.tables.gating
     for batch in gating.batches.values() if gating is not None else ():
-        for name, reason in batch.refused.items():
+        # Those that were not counted are listed below, with the reason.
+        shown = {name: why for name, why in batch.refused.items() if name not in outcome.failed}
+        for name, reason in shown.items():
             click.echo(f"{name}: marked as negative control, not used as one: {reason}", err=True)
 
 

@@ -46,7 +46,7 @@ def caveats(
     lines += _about_sections(mice, sections)
     lines += _about_tissue(sections)
     lines += _about_controls(mice, sections, has_autofluorescence=has_autofluorescence)
-    lines += _about_thresholds(thresholds)
+    lines += _about_thresholds(thresholds, sections)
     lines += _about_numbers(mice)
     lines += [
         f"The classes of foci are those of the profile '{profile_name}'. No definition of a "
@@ -110,21 +110,28 @@ def _about_controls(
             "There is no autofluorescence channel. Autofluorescence is stronger in infected "
             "lungs, so false cells may be more frequent in the infected groups."
         )
-    if not is_control(sections).any():
+    control = is_control(sections)
+    if not control.any():
         yield (
             "There are no negative-control sections, so the number of false cells per section is "
             "not known. Infected lungs without tumour are the best control."
+        )
+    elif not (control & (sections["status"] == "done")).any():
+        yield (
+            "No negative-control section could be counted, so the number of false cells per "
+            "section is not known."
         )
     elif is_control(mice).any():
         yield "Negative-control mice are listed and drawn, but are in no mean."
 
 
-def _about_thresholds(thresholds: pd.DataFrame | None) -> Iterator[str]:
-    """Controls that could not be used, and batches without any."""
+def _about_thresholds(thresholds: pd.DataFrame | None, sections: pd.DataFrame) -> Iterator[str]:
+    """Controls that were counted and could not be used, and batches without any."""
     if thresholds is None or not len(thresholds):
         return
     refused = thresholds["control_sections_refused"].fillna("").astype(str)
-    names = [name for cell in refused for name in cell.split("|") if name]
+    failed = set(sections.loc[sections["status"] != "done", "section"].astype(str))
+    names = [name for cell in refused for name in cell.split("|") if name and name not in failed]
     if names:
         yield (
             f"Marked as negative control and not used as one: {', '.join(names)}. The reason is "

@@ -140,7 +140,7 @@ def _gate(run: Mapping[str, Any], gate: Mapping[str, Any], sections: pd.DataFram
                  f"{gate.get('min_solidity', 0):g}")  # fmt: skip
     rules.append(f"and the network's mean score was at least {_score(gate, channels)}")
     sentence = f"An object was counted as a cancer cell if {', '.join(rules)}."
-    return " ".join([sentence, *_thresholds(sections), *_phenotypes(run, gate)])
+    return " ".join([sentence, *_thresholds(run, sections), *_phenotypes(run, gate)])
 
 
 def _floor(gate: Mapping[str, Any], channels: Mapping[str, Any]) -> str:
@@ -181,24 +181,46 @@ def _score(gate: Mapping[str, Any], channels: Mapping[str, Any]) -> str:
     return f"{asked:g} ({asked - less:g} where marker, size and nucleus left no doubt)"
 
 
-def _thresholds(sections: pd.DataFrame) -> Iterator[str]:
-    """How the marker's threshold was set, and the controls."""
-    control = sections[is_control(sections)]
-    if "threshold_source" in sections:
-        sources = set(sections["threshold_source"].dropna()) - {""}
-        if "controls" in sources:
-            yield (
-                "Marker thresholds were raised per staining batch by its negative-control sections."
-            )
-    if len(control):
-        cells = pd.to_numeric(control["cells"], errors="coerce").sum()
-        area = pd.to_numeric(control["tissue_mm2"], errors="coerce").sum()
+def _thresholds(run: Mapping[str, Any], sections: pd.DataFrame) -> Iterator[str]:
+    """What the controls raised, and what was counted in them."""
+    raised = [_RAISED[name] for name in _RAISED if name in _raised_by_controls(run)]
+    if raised:
+        thresholds = "Thresholds" if len(raised) > 1 else "The threshold"
+        were = "were" if len(raised) > 1 else "was"
         yield (
-            f"In {several(len(control), 'negative-control section')} ({area:.3g} mm² of "
-            f"tissue) {several(int(cells), 'cell was', 'cells were')} counted."
+            f"{thresholds} of {' and '.join(raised)} {were} raised per staining batch by its "
+            "negative-control sections."
         )
+    control = sections[is_control(sections)]
+    done = control[control["status"] == "done"]
+    failed = len(control) - len(done)
+    if len(done):
+        cells = pd.to_numeric(done["cells"], errors="coerce").sum()
+        area = pd.to_numeric(done["tissue_mm2"], errors="coerce").sum()
+        others = f"; {failed} more could not be analysed" if failed else ""
+        yield (
+            f"In {several(len(done), 'negative-control section')} ({area:.3g} mm² of "
+            f"tissue) {several(int(cells), 'cell was', 'cells were')} counted{others}."
+        )
+    elif failed:
+        marked = several(failed, "section was", "sections were")
+        yield f"No negative-control section could be analysed ({marked} marked as one)."
     else:
         yield "There were no negative-control sections."
+
+
+_RAISED = {
+    "marker": "the marker",
+    "score": "the network's score",
+    "ring": "how much the marker forms a ring",
+}
+"""Threshold to its name in a sentence."""
+
+
+def _raised_by_controls(run: Mapping[str, Any]) -> set[str]:
+    """The thresholds that controls raised in any batch."""
+    batches = (run.get("gate") or {}).get("raised_by_controls") or {}
+    return {name for raised in batches.values() for name in raised}
 
 
 def _phenotypes(run: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:

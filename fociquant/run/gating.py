@@ -7,7 +7,7 @@ the run gave.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,9 @@ PHENOTYPE_PARTS = ("positive", "cells", "spill_over")
 
 Ranges = Mapping[str, Mapping[str, ChannelRange]]
 """Batch to role to the range of its channel."""
+
+NOT_COUNTED = "it was not counted; the reason is in sections.csv."
+"""Why a control section that failed, or was not reached, is not used."""
 
 UNLIKE_BATCH = 0.2
 """A section whose range is below this part of its batch's may have been scanned otherwise."""
@@ -123,12 +126,19 @@ class Gating:
         return {
             "thresholds": clean,
             "phenotype_thresholds": {b: dict(t) for b, t in self.phenotypes.items() if t},
+            "raised_by_controls": {b: _raised(one) for b, one in self.batches.items()},
         }
 
     @property
     def warnings(self) -> list[str]:
         """Of all batches, in their order."""
         return [text for one in self.batches.values() for text in one.warnings]
+
+
+def _raised(one: BatchThreshold) -> list[str]:
+    """What the controls of a batch raised: ``marker``, ``score``, ``ring``."""
+    asked = {"marker": one.gate.marker, "score": one.gate.score, "ring": one.gate.ring}
+    return [name for name, at in asked.items() if math.isfinite(at)]
 
 
 def _or_nan(value: float) -> float:
@@ -250,7 +260,9 @@ def _thresholds(
         )
         counted = gated["positive"] | gated["cell"].isin(missed.get(section.name, ()))
         passing.append(_passing(section, gated[counted], facts, inputs.rules))
-    return batch_thresholds(passing, settings=inputs.settings.gate), found
+    batches = batch_thresholds(passing, settings=inputs.settings.gate)
+    uncounted = {section.name for section in inputs.sections} - set(found)
+    return {name: _told_uncounted(one, uncounted) for name, one in batches.items()}, found
 
 
 def _left_in_controls(
@@ -361,7 +373,27 @@ def _passing(
 
 def _nothing(section: Section) -> Passing:
     """A section that says nothing: it was not counted."""
-    return Passing(section.name, section.batch, False, 0.0, np.empty((0, 3)), np.empty((0, 2)))
+    return Passing(
+        section.name, section.batch, section.negative_control, 0.0, np.empty((0, 3)),
+        np.empty((0, 2)),
+    )  # fmt: skip
+
+
+def _told_uncounted(one: BatchThreshold, uncounted: Collection[str]) -> BatchThreshold:
+    """The same, where controls that were not counted are refused for that.
+
+    To the gate they are sections in which no tissue was found.
+    """
+    reasons = {name: NOT_COUNTED if name in uncounted else why for name, why in one.refused.items()}
+    warnings = list(one.warnings)
+    for name in reasons:
+        before, after = _refusal(name, one.refused[name]), _refusal(name, reasons[name])
+        warnings = [after if text == before else text for text in warnings]
+    return replace(one, refused=reasons, warnings=tuple(warnings))
+
+
+def _refusal(name: str, reason: str) -> str:
+    return f"control section {name} is not used as a control: {reason}"
 
 
 def unlike_its_batch(

@@ -11,16 +11,18 @@ from fociquant.settings import GateSettings, Settings, load_settings
 AF = {"marker": "HER2", "nucleus": "DAPI", "autofluorescence": "AF"}
 
 
-def paragraph(settings: Settings, channels: dict[str, str], source: str = "section") -> str:
+def paragraph(
+    settings: Settings, channels: dict[str, str], raised=(), controls=(("done", 2, 1.5),)
+) -> str:
     run = {
+        "gate": {"raised_by_controls": {"b1": list(raised), "b2": []}},
         "settings": settings.model_dump(mode="json"),
         "channel_names": channels,
         "model": {"name": "compact", "sha256": "0" * 64},
     }
-    sections = pd.DataFrame(
-        {"section": ["a"], "status": ["done"], "control": ["negative"], "cells": [2],
-         "tissue_mm2": [1.5], "threshold_source": [source]}
-    )  # fmt: skip
+    sections = pd.DataFrame(controls, columns=["status", "cells", "tissue_mm2"]).assign(
+        section="a", control="negative", threshold_source="controls"
+    )
     mice = pd.DataFrame({"mouse": ["m"], "control": [""], "reviewed": ["no"]})
     return " ".join(methods(run, mice, sections, None))
 
@@ -53,9 +55,26 @@ def test_the_floor_told_is_the_floor_asked_for():
 
 
 def test_raised_thresholds_are_a_whole_sentence():
-    told = paragraph(Settings(), AF, source="controls")
-    assert "were raised per staining batch by its negative-control sections. In 1 neg" in told
-    assert "raised per staining" not in paragraph(Settings(), AF)
+    told = paragraph(Settings(), AF, raised=["marker", "score"])
+    assert (
+        "Thresholds of the marker and the network's score were raised per staining batch by its "
+        "negative-control sections. In 1 neg"
+    ) in told
+    score = paragraph(Settings(), AF, raised=["score"])
+    assert "The threshold of the network's score was raised per staining batch" in score
+
+
+def test_thresholds_that_controls_left_alone_are_not_called_raised():
+    assert "raised" not in paragraph(Settings(), AF)
+
+
+def test_controls_that_failed_are_no_zeros():
+    both = paragraph(Settings(), AF, controls=(("done", 2, 1.5), ("failed", None, None)))
+    said = "In 1 negative-control section (1.5 mm² of tissue) 2 cells were counted; 1 more could"
+    assert said in both
+    none = paragraph(Settings(), AF, controls=(("failed", None, None),))
+    assert "No negative-control section could be analysed (1 section was marked as one)." in none
+    assert "0 cells" not in none and "There were no negative" not in none
 
 
 def test_colour_images_are_told_as_such():

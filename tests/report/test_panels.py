@@ -313,7 +313,9 @@ def test_methods_say_what_was_done_with_its_numbers():
     as_it_is["settings"]["prepare"]["subtract_autofluorescence"] = False
     assert "taken off" not in "\n".join(methods(as_it_is, mice, sections, comparison()))
     controls = sections.assign(control="negative", threshold_source="controls")
-    text = "\n".join(methods(record(), mice.assign(reviewed="yes"), controls, None))
+    raised = record() | {"gate": {"raised_by_controls": {"A": ["marker"]}}}
+    assert "raised per" not in "\n".join(methods(record(), mice, controls, None))
+    text = "\n".join(methods(raised, mice.assign(reviewed="yes"), controls, None))
     assert "12 negative-control sections (24 mm² of tissue) 492 cells were counted" in text
     assert "raised per staining batch" in text and "12 of 12 mice were reviewed" in text
     assert "negative binomial" not in text

@@ -177,6 +177,18 @@ def test_caveats_name_what_cannot_be_trusted_among_controls_and_tissue():
     assert "No tissue was found in 1 section (s1)" in found
 
 
+def test_controls_that_failed_are_not_taken_for_labelled_ones():
+    thresholds = pd.DataFrame({
+        "batch": [""], "threshold_source": ["section"], "control_sections_refused": ["s1|s2"],
+    })  # fmt: skip
+    failed = sections(status="failed").assign(control="negative")
+    found = "\n".join(caveats(
+        mice(), failed, has_autofluorescence=True, profile_name="chia2025", thresholds=thresholds,
+    ))  # fmt: skip
+    assert "No negative-control section could be counted" in found
+    assert "not used as one" not in found and "There are no negative" not in found
+
+
 def test_caveats_that_do_not_apply_are_not_there():
     whole = pd.concat([mice(sections_failed=0, sections=3, cells=5, reviewed="yes", mouse=str(i))
                        for i in range(4)])  # fmt: skip

@@ -145,6 +145,7 @@ def test_what_was_used_is_in_run_json_and_recount_agrees(results, tables):
     before, record = tables(out), json.loads((out / "run.json").read_text())
     thresholds = (out / "thresholds.csv").read_bytes()
     one = record["gate"]["thresholds"][0]
+    assert record["gate"]["raised_by_controls"] == {"b1": ["marker"], "b2": []}
     assert one["batch"] == "b1" and one["false_cells"] == 0 and one["control_sections"] == "wt"
     recount(out)
     assert tables(out) == before and (out / "thresholds.csv").read_bytes() == thresholds
@@ -168,6 +169,25 @@ def test_a_section_full_of_cells_is_refused_as_a_control(run, tmp_path):
     found = read(tmp_path / "r", "sections.csv")
     assert found["cells"].tolist() == [12, 12]
     assert "control section full is not used as a control" in found.loc["a", "threshold_note"]
+
+
+def test_a_control_that_fails_is_still_one_that_the_sheet_marks(run, tmp_path):
+    sections = {"a": (12, 1.0, ("b1",)), "wt": (3, 0.3, ("b1", "control")), "c": (9, 1.0, ("b2",))}
+    study = write(tmp_path / "s", sections)
+    image = study.parent / "images" / "wt.ome.tif"
+    image.write_bytes(image.read_bytes()[:500])
+    run(study, tmp_path / "r", threads=1)
+    found = read(tmp_path / "r", "sections.csv")
+    assert found["status"].tolist() == ["done", "failed", "done"]
+    notes = found.loc["a", "threshold_note"].split(" | ")
+    assert "control section wt is not used as a control: it was not counted; the reason" in notes[0]
+    assert notes[1].startswith("no control section of batch 'b1' could be used")
+    assert "no tissue" not in found.loc["a", "threshold_note"]
+    assert "has no section marked 'control: negative' (another" in found.loc["c", "threshold_note"]
+    batches = read(tmp_path / "r", "thresholds.csv")
+    assert batches.loc["b1", "control_sections_refused"] == "wt"
+    assert batches.loc["b1", "control_sections"] == "" and batches.loc["b1", "control_mm2"] == 0
+    assert set(batches["threshold_source"]) == {"section"}
 
 
 def test_a_phenotype_that_some_images_lack_is_unknown_there(run, tmp_path):
