@@ -53,6 +53,16 @@ def is_observed(mice: pd.DataFrame, value: str = "cells") -> pd.Series:
     return complete & ~((area == 0) & (count == 0))
 
 
+def ratio_decimals(value: float, *, digits: int = 4) -> int:
+    """Decimals that leave a ratio so many significant digits where it is below 1, else `digits`.
+
+    A ratio is as far from 1 at 0.00002 as at 50 000: with fixed decimals it would be 0.
+    """
+    if not 0 < value < 1:
+        return digits
+    return digits - 1 - math.floor(math.log10(value))
+
+
 def several(number: int, one: str, more: str = "") -> str:
     """``1 cell``, ``2 cells``; `more` where an s does not make the plural."""
     return f"{number} {one if number == 1 else more or one + 's'}"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fociquant.cohort._order import sort_mice
 from fociquant.cohort._zero import zero_note
-from fociquant.counts import is_observed, poisson_upper
+from fociquant.counts import is_observed, poisson_upper, ratio_decimals
 
 GROUP_COLUMNS: tuple[str, ...] = (
     "group", "dpi", "mice", "mice_incomplete", "mean", "median", "min", "max",
@@ -103,5 +103,7 @@ def _compare(
     elif against == 0:
         note = f"the mean of {reference} is 0 at this dpi"
     else:
-        return {"fold_change": round(row["mean"] / against, DECIMALS), "fold_change_note": ""}
+        fold = row["mean"] / against
+        decimals = max(DECIMALS, ratio_decimals(fold))
+        return {"fold_change": round(fold, decimals), "fold_change_note": ""}
     return {"fold_change": math.nan, "fold_change_note": note}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from fociquant.counts import ratio_decimals
 from fociquant.report import _html as html
 
 SHOWN = (
@@ -119,7 +120,9 @@ def _ranks(row: Mapping[str, Any]) -> str:
 
 
 def _times(value: float) -> str:
-    """Two significant digits below 100, whole numbers from there."""
+    """Two significant digits below 100, never as 4e-05; whole numbers from there."""
+    if 0 < value < 1:
+        return f"{value:.{ratio_decimals(value, digits=2)}f}".rstrip("0").rstrip(".")
     return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
 
 

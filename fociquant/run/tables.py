@@ -54,7 +54,7 @@ from fociquant.run.seams import seam_columns
 from fociquant.run.sections import DONE, FAILED
 from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, write_csv
-from fociquant.store.tables import DEFAULT_DECIMALS
+from fociquant.store.tables import as_written
 from fociquant.study.taken import made_columns, taken_names
 
 TEXT_COLUMNS = (
@@ -216,7 +216,7 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     groups = group_table(mice, reference_group=inputs.reference_group)
     groups = review.with_groups(groups, mice)
     comparisons = compare_groups(mice, reference_group=inputs.reference_group)
-    comparisons = comparisons.round(DEFAULT_DECIMALS)  # the report has what the file has
+    comparisons = as_written(comparisons)  # the report has what the file has
     tables = Tables(sections, all_foci, mice, groups, comparisons, gating)
     write_csv(folder.thresholds, gating.table())
     write_csv(folder.sections, sections)

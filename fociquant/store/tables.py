@@ -13,12 +13,16 @@ import pyarrow.parquet as pq
 from pandas.api.types import is_numeric_dtype
 
 from fociquant.atomic import atomic_path, write_text
+from fociquant.counts import ratio_decimals
 from fociquant.errors import ResultsError, said
 
 DECIMALS: dict[str, int] = {"_um": 2, "_um2": 2, "_mm2": 6, "_pct": 2, "_mean": 3, "_per_mm2": 4}
 """Decimals by the ending of the column's name; longest ending first."""
 
 DEFAULT_DECIMALS = 4
+
+RATIOS = ("rate_ratio", "ratio_low", "ratio_high", "fold_change")
+"""Columns whose values below 1 keep significant digits instead."""
 
 _NUMBER = r"\d+(?:[.,]\d*)?(?:[eE][+-]?\d+)?"
 _FORMULA = re.compile(rf"'*(?:[\t\r\n]|\s*[=@＝＠]|\s*[+\-＋－](?![-+/ ]*\Z)(?!{_NUMBER}\Z))")
@@ -42,11 +46,25 @@ def decimals_of(column: str) -> int:
     return DECIMALS[endings[-1]] if endings else DEFAULT_DECIMALS
 
 
-def _cell_text(value: object, decimals: int) -> str:
+def as_written(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its numbers as :func:`write_csv` writes them."""
+    out = table.copy()
+    for name in table.select_dtypes("float"):
+        numbers = table[name].tolist()
+        out[name] = [round(value, _decimals_in(str(name), value)) for value in numbers]
+    return out
+
+
+def _decimals_in(column: str, value: float) -> int:
+    """Decimals of one number in a column."""
+    return ratio_decimals(value) if column in RATIOS else decimals_of(column)
+
+
+def _cell_text(value: object, column: str) -> str:
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, float | np.floating):
-        return _number_text(float(value), decimals)
+        return _number_text(float(value), _decimals_in(column, float(value)))
     if isinstance(value, int | np.integer):
         return str(int(value))
     if value is None or value is pd.NA or value is pd.NaT:
@@ -65,12 +83,12 @@ def _number_text(value: float, decimals: int) -> str:
 def write_csv(target: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV: UTF-8, comma, line feed, empty for unknown, numbers at fixed decimals.
 
+    Ratios below 1 keep four significant digits.
     Text that a spreadsheet would run as a formula gets an apostrophe before it;
     :func:`read_csv` takes it off again.
     """
     columns = [
-        [_cell_text(value, decimals_of(str(name))) for value in table[name].tolist()]
-        for name in table.columns
+        [_cell_text(value, str(name)) for value in table[name].tolist()] for name in table.columns
     ]
     lines = [_line([guard(str(name)) for name in table.columns])]
     lines += [_line(row) for row in zip(*columns, strict=True)]

@@ -45,6 +45,12 @@ def test_groups_are_described_by_their_mice():
     assert ("WT", 3) not in found
 
 
+def test_a_small_fold_change_is_not_rounded_to_nothing():
+    rows = [("a", "IAV", 3, 90_000, 0, ""), ("b", "PBS", 3, 4, 0, "")]
+    found = by_group(group_table(mice(rows), reference_group="IAV"))
+    assert found["PBS", 3]["fold_change"] == 4.444e-05
+
+
 def test_a_fold_change_that_means_nothing_is_empty_with_its_reason():
     found = by_group(group_table(mice(ROWS), reference_group="PBS"))
     notes = {key: row["fold_change_note"] for key, row in found.items()}

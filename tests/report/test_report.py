@@ -262,6 +262,10 @@ def test_a_comparison_is_told_in_words(tmp_path):
          "with so few mice. Note: no complete mouse of PBS at this dpi."),
         ({"p_model": 1e-4, "p_holm": 0.7, "p_rank": 0.4},
          "P ≤ 0.0001, Holm = 0.7. Exact rank P = 0.4 (the smallest possible is 0.057)."),
+        ({"rate_ratio": 4.412e-5, "ratio_low": 1.2e-5, "ratio_high": 0.5},
+         "0.000044 times the rate of PBS (95 % interval 0.000012 to 0.5; 4 and 3 mice)."),
+        ({"rate_ratio": 0.0624, "ratio_low": 0.0104, "ratio_high": 0.998},
+         "0.062 times the rate of PBS (95 % interval 0.01 to 1; 4 and 3 mice)."),
         ({"offset": "none"}, "Rates are per mouse: the area of tissue is not known"),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fociquant.errors import ResultsError
 from fociquant.store import read_csv, read_parquet, write_csv, write_parquet
 from fociquant.store.objects import read_objects
-from fociquant.store.tables import decimals_of, guard, unguard
+from fociquant.store.tables import as_written, decimals_of, guard, unguard
 
 FORMULAS = (
     "=1+1", "@x", "+1+1", "-2+3", "-A1", "+E1", "-e", "-E5", "+cmd|' /C calc'!A0", "--1", "-/-1",
@@ -91,6 +91,22 @@ def test_numbers_are_written_at_fixed_decimals(tmp_path):
         "1.23,0.123457,33.33,0.3333,0,3,true,10,\n"
         "0,2,100,1000000,7,,false,0,\n"
     )
+
+
+def test_small_ratios_are_no_zeros_and_the_table_has_what_the_file_has(tmp_path):
+    table = pd.DataFrame(
+        {
+            "rate_ratio": [4.41234e-5, 0.099996, 123.45678, 1.23456, math.nan],
+            "ratio_low": [1.2345678e-9, 0.0, 0.123456, 0.0567891, 1.0],
+            "p_model": [0.00012, 0.123456, 1.0, math.nan, 0.5],
+        }
+    )
+    write_csv(tmp_path / "t.csv", table)
+    assert (tmp_path / "t.csv").read_text() == (
+        "rate_ratio,ratio_low,p_model\n0.00004412,0.000000001235,0.0001\n0.1,0,0.1235\n"
+        "123.4568,0.1235,1\n1.2346,0.05679,\n,1,0.5\n"
+    )
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "t.csv"), as_written(table))
 
 
 @pytest.mark.parametrize(
