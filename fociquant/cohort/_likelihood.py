@@ -129,6 +129,11 @@ class SharedSpread:
     arms : mapping
         Any key to :class:`Arm`. Those of one mouse say nothing about the spread and are
         left out of it.
+
+    Attributes
+    ----------
+    informed : bool
+        Whether any arm shows how mice differ: two mice or more, and a cell.
     """
 
     def __init__(self, arms: Mapping[object, Arm]) -> None:
@@ -136,7 +141,9 @@ class SharedSpread:
         log_weight = -0.5 * (np.log(CV_GRID / CV_PRIOR[0]) / CV_PRIOR[1]) ** 2
         for curves in self._curves.values():
             log_weight = log_weight + curves.log_evidence
-        self.informed = bool(self._curves)
+        # Mice without any cell do not show how mice differ: what their likelihood says of the
+        # spread comes from the weight of eta, and grows with every such arm.
+        self.informed = any(arms[key].total > 0 for key in self._curves)
         weight = np.exp(log_weight - log_weight.max())
         weight[weight < _NEGLIGIBLE] = 0.0
         self.weight = weight / weight.sum()

@@ -198,6 +198,17 @@ def test_zeros_everywhere_say_what_they_still_allow():
     assert "(6 sections): up to 0.5 per section" in row["comparison_note"]
 
 
+def test_mice_without_cells_do_not_show_how_mice_differ():
+    zeros = {(group, day): [0] * 4 for group in ("PBS", "IAV") for day in (3.0, 6.0, 9.0)}
+    none = compare_groups(study(zeros), reference_group="PBS")
+    assert none["cv_between_mice"].isna().all() and (none["p_model"] == 1).all()
+    # The only cells are in an arm of one mouse, which does not show it either.
+    alone = compare_groups(study(zeros | {("X", 3.0): [40]}), reference_group="PBS")
+    assert alone["cv_between_mice"].isna().all()
+    some = compare_groups(study(zeros | {("IAV", 9.0): [3, 8, 0, 5]}), reference_group="PBS")
+    assert some["cv_between_mice"].notna().all()
+
+
 def test_one_mouse_gives_an_estimate_without_an_interval():
     row = one({("PBS", 3.0): [4, 6], ("IAV", 3.0): [50], ("X", 3.0): [1, 2]})
     assert row["rate_ratio"] == pytest.approx(10)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fociquant.cohort import ASSUMED_CV
 from fociquant.io import write_ome_tiff
 from fociquant.run.study import recount
 from fociquant.store import read_csv, read_parquet
@@ -58,6 +59,15 @@ def test_an_image_without_cells_is_an_honest_zero(run, tmp_path, kind, shape, ta
     before = tables(tmp_path / "r")
     recount(tmp_path / "r")
     assert tables(tmp_path / "r") == before
+
+
+def test_a_study_without_a_cell_plans_the_next_one_with_the_default_spread(run, tmp_path):
+    study = write_study(tmp_path / "study", dict.fromkeys("abcd", 0), shape=(64, 64))
+    sheet = study.parent / "samples.csv"
+    sheet.write_text(sheet.read_text().replace(",9,", ",3,"))
+    tables = run(study, tmp_path / "r", threads=1).tables
+    assert tables.comparisons["cv_between_mice"].isna().tolist() == [True]
+    assert set(tables.power["cv_between_mice"]) == {ASSUMED_CV}
 
 
 def test_the_zero_row_tables_have_the_columns_of_the_contract(run, tmp_path):
