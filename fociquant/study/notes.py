@@ -20,6 +20,9 @@ _EXCEL_DATE = re.compile(
 )
 """How Excel shows a name such as ``3-1`` that it took for a date."""
 
+_DECIMAL = re.compile(r"(\d+)[.,](\d*?)0*", re.ASCII)
+"""A number with a decimal point or comma; spreadsheets add and drop its last zeros."""
+
 MOUSE_DAYS = 1500
 """Laboratory mice live two to three years, days; the oldest known lived five."""
 
@@ -38,7 +41,7 @@ def sheet_notes(table: Table, file: str) -> Iterator[Problem]:
     ------
     Problem
         Names that Excel may have rewritten; dates as days; names that differ only by case,
-        spaces or leading zeros; extra columns that differ within a mouse.
+        spaces or zeros that leave a number the same; extra columns that differ within a mouse.
     """
     yield from _rewritten(table, file)
     yield from _longer_than_life(table, file)
@@ -82,7 +85,9 @@ def _near_twins(table: Table, file: str, column: str) -> Iterator[Problem]:
 
 
 def _looks_like(text: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", "", text.casefold()))
+    number = _DECIMAL.fullmatch(text)
+    plain = f"{number[1]}.{number[2]}".removesuffix(".") if number else text
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", "", plain.casefold()))
 
 
 def _differing_extras(table: Table, file: str) -> Iterator[Problem]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,3 +88,10 @@ def test_areas_that_are_not_measured_would_have_given_the_same_class(seed, n, li
         found = find_foci(cells, link_um=row["link_um"], profile=limits, phenotypes=()).foci
         for one in limits.classes:
             assert row[one.column] == (found["class"] == one.name).sum()
+
+
+def test_the_pages_name_the_largest_section_that_is_worked_out():
+    most = f"{_sensitivity.MOST_CELLS:,}".replace(",", " ")
+    pages = Path(__file__).resolve().parents[2] / "docs"
+    for page in ("results_folder.md", "foci.md"):
+        assert f"{most} counted cells" in (pages / page).read_text(encoding="utf-8")
