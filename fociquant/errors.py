@@ -16,7 +16,8 @@ The tree::
     ├── ClusterError          the Dask scheduler or its workers cannot be used
     │   └── ClusterLostError      the scheduler went away after work had begun (exit 1)
     └── ResultsError          the results folder cannot be read or continued
-        └── DiskError             the disk took no more, after work had begun (exit 1)
+        ├── DiskError             the disk took no more, after work had begun (exit 1)
+        └── UnreadableError       the drive does not let a stored file be read (exit 1)
 
 A message says what is wrong, where (file, key or line), and the cure. Context
 known only higher up is added on the way with :func:`add_context`.
@@ -113,6 +114,10 @@ class ResultsError(FociquantError):
 
 class DiskError(ResultsError):
     """A result could not be written: disk full, or no longer writable."""
+
+
+class UnreadableError(ResultsError):
+    """A file is there and cannot be read: the drive is in trouble, the content may be well."""
 
 
 def said(error: BaseException) -> str:

@@ -17,7 +17,7 @@ import click
 
 from fociquant import __version__
 from fociquant.cli.streams import patient_streams
-from fociquant.errors import ClusterLostError, DiskError, FociquantError
+from fociquant.errors import ClusterLostError, DiskError, FociquantError, UnreadableError
 
 COMMANDS: dict[str, str] = {
     "audit": "Check a random sample of the count, and correct it.",
@@ -105,6 +105,6 @@ def _code(args: list[str] | None) -> int:
     except FociquantError as error:
         click.echo(f"error: {error}", err=True)
         # Everything but what gave out on the way is found before anything is started.
-        on_the_way = isinstance(error, DiskError | ClusterLostError)
+        on_the_way = isinstance(error, DiskError | UnreadableError | ClusterLostError)
         return EXIT_SOME_FAILED if on_the_way else EXIT_INPUT
     return code if isinstance(code, int) else 0

@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from fociquant.errors import DiskError
+from fociquant.errors import DiskError, UnreadableError
 from fociquant.run.jobs import (
     Count,
     Failed,
@@ -197,12 +198,22 @@ class Corridor:
 
     def _begin(self, section: _Section) -> None:
         self._active[section.name] = section
-        section.known = section.ledger.known()
         self._progress.begin(section.name)
-        if section.known is None:
-            self._urgent.append(_Task(section, Prepare(section.ledger.planned, self._settings)))
-        else:
-            self._go_on(section, section.known)
+        with self._failing(section):
+            section.known = section.ledger.known()
+            if section.known is None:
+                self._urgent.append(_Task(section, Prepare(section.ledger.planned, self._settings)))
+            else:
+                self._go_on(section, section.known)
+
+    @contextmanager
+    def _failing(self, section: _Section) -> Iterator[None]:
+        """What is stored of a section and cannot be read fails it; the others go on."""
+        try:
+            yield
+        except (UnreadableError, OSError) as error:
+            section.failure = Failed(reason_of(error), again=False)
+            self._give_up(section)
 
     def _go_on(self, section: _Section, known: Known) -> None:
         """Facts are known: which cells are worth counting?"""
@@ -248,6 +259,10 @@ class Corridor:
         section = task.section
         if section.name not in self._active:
             return
+        with self._failing(section):
+            self._go_on_with(section, task, result)
+
+    def _go_on_with(self, section: _Section, task: _Task, result: Result | Lost) -> None:
         if isinstance(result, Lost):
             self._lost(task)
         elif isinstance(result, Failed):

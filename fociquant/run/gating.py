@@ -152,7 +152,14 @@ def _or_none(value: Any) -> Any:
 def stored_sections(
     folder: ResultsFolder, inputs: TableInputs
 ) -> Iterator[tuple[Section, dict[str, Any] | None]]:
-    """Every section of the sheet with its state; None if it was not counted under this key."""
+    """Every section of the sheet with its state; None if it was not counted under this key.
+
+    Raises
+    ------
+    UnreadableError
+        If a state is there and cannot be read. The thresholds of a batch rest on all of its
+        sections: one that is left out would change the counts of the others.
+    """
     for section in inputs.sections:
         state = read_json(folder.state(section.name)) or {}
         current = bool(state) and state.get("key") == inputs.keys.get(section.name)

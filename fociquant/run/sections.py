@@ -14,6 +14,7 @@ import pandas as pd
 from fociquant.atomic import remove, sweep, write_bytes
 from fociquant.errors import ResultsError
 from fociquant.model import Section, SectionFacts
+from fociquant.reading import is_file, is_folder
 from fociquant.run.blocks import no_rows
 from fociquant.run.jobs import Count, Prepared, reason_of
 from fociquant.run.merging import merge
@@ -71,6 +72,10 @@ class Part:
 class Ledger:
     """The pieces of one section in the results folder, each valid under its key only.
 
+    What is not there or damaged is made again. What is there and cannot be read raises
+    :class:`UnreadableError` from whatever method looks at it, and fails the section: it may be
+    well, and must not be written over because a drive is in trouble.
+
     Parameters
     ----------
     folder : ResultsFolder
@@ -115,7 +120,7 @@ class Ledger:
     def _objects_are(self, key: str) -> bool:
         name = self.planned.name
         stored = has_objects(self._folder.objects(name), key=key)
-        return stored and self._folder.labels(name).is_dir()
+        return stored and is_folder(self._folder.labels(name))
 
     def known(self) -> Known | None:
         """Facts that an earlier run found."""
@@ -130,7 +135,7 @@ class Ledger:
     def _facts_there(self) -> dict[str, Any] | None:
         """What is stored of the facts of this very image, if its picture is there too."""
         stored = read_json(self._folder.facts(self.planned.name)) or {}
-        has_picture = self._folder.overview(self.planned.name).is_file()
+        has_picture = is_file(self._folder.overview(self.planned.name))
         return stored if stored.get("key") == self.planned.keys.facts and has_picture else None
 
     def keep_facts(self, found: Prepared) -> Known:

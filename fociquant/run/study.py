@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fociquant.errors import ClusterLostError, DiskError, ImageError
+from fociquant.errors import ClusterLostError, DiskError, ImageError, UnreadableError
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
 from fociquant.run import sections as life
@@ -256,7 +256,7 @@ def _count_all(
     """Count what is not counted yet; whether every section has come to its end."""
     todo = []
     for section in planned:
-        if life.Ledger(folder, section, study.settings).is_counted():
+        if _is_counted(section, folder, study):
             life.settle(folder, section.name)
         else:
             todo.append(section)
@@ -270,6 +270,13 @@ def _count_all(
             return corridor.run(todo)
     finally:
         progress.close()
+
+
+def _is_counted(section: PlannedSection, folder: ResultsFolder, study: Study) -> bool:
+    try:
+        return life.Ledger(folder, section, study.settings).is_counted()
+    except UnreadableError:
+        return False  # it is looked at again in its turn, and fails if that is still so
 
 
 def recount(root: Path) -> Outcome:

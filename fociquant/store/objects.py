@@ -1,7 +1,7 @@
 """Measured objects on disk: one parquet file per block, then one per section.
 
 Every file carries the key of what made it (inputs, settings, model); a file with
-another key, or one that cannot be read, counts as absent. Pages carry checksums, so that
+another key, or a damaged one, counts as absent. Pages carry checksums, so that
 a file damaged on the disk is found out and not counted.
 """
 
@@ -19,9 +19,13 @@ import pyarrow.parquet as pq
 
 from fociquant.atomic import atomic_path
 from fociquant.errors import ResultsError, said
+from fociquant.reading import look_at
 
 KEY = b"fociquant_key"
 """Metadata entry that holds the key."""
+
+CURE = "Run the study again; the rest is kept."
+"""What helps where a file is not what was stored."""
 
 TYPES: dict[str, pa.DataType] = {
     "decode_cell": pa.int64(),
@@ -68,16 +72,26 @@ def _write(table: pd.DataFrame, key: str, where: Path | io.BytesIO) -> None:
 
 
 def has_objects(path: Path, *, key: str) -> bool:
-    """Whether the file was made under this key and every page of it can be read."""
+    """Whether the file was made under this key and every page of it is sound.
+
+    Raises
+    ------
+    UnreadableError
+        If the drive does not let it be read, more than for a moment.
+    """
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        if metadata.get(KEY) != key.encode():
-            return False
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for group in range(file.num_row_groups):
-                file.read_row_group(group)
+        return bool(look_at(path, lambda there: _is_sound(there, key)))
     except (OSError, pa.ArrowException):
         return False
+
+
+def _is_sound(path: Path, key: str) -> bool:
+    metadata = pq.read_schema(path).metadata or {}
+    if metadata.get(KEY) != key.encode():
+        return False
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            file.read_row_group(group)
     return True
 
 
@@ -93,7 +107,7 @@ def read_objects(path: Path, columns: Sequence[str] | None = None) -> pd.DataFra
     Raises
     ------
     ResultsError
-        If the file is absent or damaged.
+        If the file is absent, damaged, or the drive does not let it be read.
     """
     table = _checked(path, columns).replace_schema_metadata(None).to_pandas()
     # What reading took, twice the table, goes back: 700 bytes per object (200 000 objects).
@@ -158,11 +172,12 @@ def _gathered(tables: Sequence[pa.Table], parts: Sequence[int], rows: pd.DataFra
 
 def _checked(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
-        return _read(path, columns)
+        table = look_at(path, lambda there: _read(there, columns))
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(
-            f"{path} is damaged ({said(error)}). Run the study again; the rest is kept."
-        ) from error
+        raise ResultsError(f"{path} is damaged ({said(error)}). {CURE}") from error
+    if table is None:
+        raise ResultsError(f"{path} is missing. {CURE}")
+    return table
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

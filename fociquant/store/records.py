@@ -1,7 +1,8 @@
 """Small JSON files of a results folder; those that counts rest on carry a seal.
 
-A damaged file is treated as absent: every one of them can be made again. Parquet files have
-checksums of their own (see :mod:`fociquant.store.objects`).
+A damaged file is treated as absent: every one of them can be made again. One that the drive does
+not let be read is an error: it may be well, and counts must not change with a bad moment. Parquet
+files have checksums of their own (see :mod:`fociquant.store.objects`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fociquant.atomic import write_text
+from fociquant.reading import look_at
 
 SEAL = "seal"
 """Entry that holds the seal: the first of the file, over all that follows."""
@@ -45,11 +47,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None where there is no such file or it is damaged.
 
     A file without a seal, of an earlier version or of another kind, is taken as it is.
+
+    Raises
+    ------
+    UnreadableError
+        If it is there and the drive does not let it be read, more than for a moment.
     """
+    raw = look_at(path, Path.read_bytes)
+    if raw is None:
+        return None
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = raw.decode("utf-8")
         content = json.loads(text)
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fociquant import reading
 from fociquant.atomic import write_bytes
+from fociquant.errors import UnreadableError
 from fociquant.io import SectionImage
 from fociquant.run import jobs
 from fociquant.run.sections import Ledger
@@ -174,3 +177,122 @@ def test_a_piece_lost_in_one_channel_is_a_warning_of_its_section(study, run, tmp
     monkeypatch.setattr(SectionImage, "missing_pieces", lambda self, channels: lost)
     sections = run(study, tmp_path / "r").tables.sections
     assert sections["warnings"].str.contains("2 of 9 pieces of channel HER2 are not in").all()
+
+
+def bad_reads(patch, name, times):
+    """Reading files of this name fails so many times, then the drive is well again."""
+    real, left = Path.read_bytes, [times]
+
+    def read_bytes(path):
+        if path.name == name and left[0]:
+            left[0] -= 1
+            raise OSError(5, "Input/output error", str(path))
+        return real(path)
+
+    patch.setattr(Path, "read_bytes", read_bytes)
+    patch.setattr(reading, "WAITS_S", (0.0, 0.0))
+
+
+@pytest.fixture()
+def controlled(tmp_path):
+    """A study whose negative control decides about the thresholds, and so about its counts."""
+    study = write_study(tmp_path / "study", {"m1": 9, "m2": 12, "m3": 2}, shape=(160, 200))
+    image = tmp_path / "study" / "images" / "s2.ome.tif"
+    write_section(image, (160, 200), grid_of_cells((160, 200), 2), seed=2)
+    sheet = study.parent / "samples.csv"
+    head, *lines = sheet.read_text().splitlines()
+    if "control" not in head:
+        head, lines = f"{head},control", [f"{line}," for line in lines]
+        lines[2] += "negative"
+    sheet.write_text("\n".join([head, *lines]) + "\n")
+    return study
+
+
+def test_a_bad_moment_of_the_drive_changes_no_count(controlled, run, tables, tmp_path, monkeypatch):
+    """Whichever look at a section's state fails: tables walk over the states several times."""
+    out = tmp_path / "r"
+    run(controlled, out)
+    before, real, looks = tables(out), Path.read_bytes, []
+    monkeypatch.setattr(reading, "WAITS_S", (0.0, 0.0))
+    for bad in range(100):
+        looks.clear()
+
+        def once_bad(path, _bad=bad):
+            looks.append(path) if path.name == "section.json" else None
+            if path.name == "section.json" and len(looks) == _bad + 1:
+                raise OSError(5, "Input/output error")
+            return real(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", once_bad)
+            assert recount(out).failed == ()
+        assert tables(out) == before
+        if bad >= len(looks):
+            break
+    assert 6 <= bad < 100  # three states, at least twice
+
+
+def test_a_state_that_cannot_be_read_ends_a_recount_in_one_line(
+    study, run, tmp_path, tables, monkeypatch
+):
+    out = tmp_path / "r"
+    run(study, out)
+    before = tables(out)
+    with monkeypatch.context() as patch:
+        bad_reads(patch, "section.json", 100)
+        with pytest.raises(UnreadableError, match=r"section\.json cannot be read: Input.*again"):
+            recount(out)
+    assert tables(out) == before
+    assert recount(out).failed == () and tables(out) == before
+
+
+@pytest.mark.parametrize("name", ["section.json", "facts.json", "screen.json"])
+def test_a_piece_that_cannot_be_read_is_not_written_over(
+    name, study, run, tables, tmp_path, monkeypatch
+):
+    """Its section fails, with the reason; what is stored may be well, and is there next time."""
+    out = tmp_path / "r"
+    run(study, out)
+    before, place = tables(out), out / "sections" / "s0"
+    if name != "section.json":
+        (place / "section.json").unlink()
+    stored = (place / name).read_bytes()
+    with monkeypatch.context() as patch:
+        real = Path.read_bytes
+
+        def bad(path):
+            if path.name == name and path.parent == place:
+                raise OSError(5, "Input/output error", str(path))
+            return real(path)
+
+        patch.setattr(Path, "read_bytes", bad)
+        patch.setattr(reading, "WAITS_S", (0.0,))
+        if name == "section.json":  # without which there are no thresholds
+            with pytest.raises(UnreadableError):
+                run(study, out)
+        else:
+            assert run(study, out).failed == ("s0",)
+    reason = json.loads((place / "failure.json").read_text())["reason"]
+    assert f"{name} cannot be read: Input/output error" in reason
+    assert (place / name).read_bytes() == stored
+    run(study, out)
+    assert tables(out) == before
+
+
+def test_objects_that_cannot_be_read_for_a_moment_are_not_counted_again(
+    study, run, tables, tmp_path, monkeypatch
+):
+    out = tmp_path / "r"
+    run(study, out)
+    before, real, left = tables(out), objects.pq.read_schema, [2]
+
+    def twice_bad(path, *args, **kwargs):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(5, "Input/output error")
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(objects.pq, "read_schema", twice_bad)
+    monkeypatch.setattr(reading, "WAITS_S", (0.0, 0.0))
+    run(study, out)
+    assert run.seen == 0 and tables(out) == before
