@@ -38,6 +38,8 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         if path.exists():
             click.echo(f"  {path}")
     _show_refused_controls(outcome)
+    for text in outcome.tables.not_read:
+        click.echo(f"decisions that are not applied: {text}", err=True)
     if outcome.failed:
         click.echo(
             f"{several(len(outcome.failed), 'section')} not counted, see sections.csv:", err=True
@@ -79,4 +81,5 @@ def _summary(outcome: Outcome) -> dict[str, object]:
         "mice": records,
         "failed": list(outcome.failed),
         "interrupted": outcome.interrupted,
+        "not_applied": list(outcome.tables.not_read),
     }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fociquant.errors import ResultsError
+from fociquant.reading import look_at, unreadable
 from fociquant.review.chain import FORMAT, GENESIS, from_content, proves_itself
 from fociquant.review.decisions import Action, Entry
 
@@ -113,16 +117,24 @@ def read_log(path: Path) -> Log:
 
     Raises
     ------
+    UnreadableError
+        If the drive does not let it be read: what somebody decided may be in it.
     ResultsError
-        If the file cannot be read at all.
+        If a newer version wrote it, or it is no log.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ResultsError(f"{path} is too large for a log of decisions. Move it elsewhere.")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    raw = look_at(path, _content)
+    if raw is None:
+        raise unreadable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     return parse_log(path, raw)
+
+
+def _content(path: Path) -> bytes:
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise ResultsError(f"{path} is a folder and no log of decisions. Move it elsewhere.")
+    if found.st_size > MAX_BYTES:
+        raise ResultsError(f"{path} is too large for a log of decisions. Move it elsewhere.")
+    return path.read_bytes()
 
 
 def parse_log(path: Path, raw: bytes) -> Log:

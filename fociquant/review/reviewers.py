@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import os
 import platform
 import re
 import uuid
@@ -12,6 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from fociquant.errors import InputError
+from fociquant.reading import look_at
 
 MAX_PARTS = 1000
 """A log broken more often than this is not gone on with."""
@@ -142,5 +144,13 @@ class ReviewFolder:
         return list(takewhile(Path.exists, numbered))
 
     def all_logs(self) -> list[Path]:
-        """Every log there is, sorted by name."""
-        return sorted(self.logs.glob("*.jsonl"), key=lambda path: path.name)
+        """Every log there is, sorted by name.
+
+        Raises
+        ------
+        UnreadableError
+            If the drive does not let the folder be read: a log that is not listed is not applied.
+        """
+        # Patterns of pathlib say nothing of a folder that cannot be read: no log, then.
+        names = look_at(self.logs, os.listdir) or []
+        return [path for path in map(self.logs.joinpath, sorted(names)) if path.match("*.jsonl")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from fociquant.errors import ResultsError
+from fociquant.errors import ResultsError, UnreadableError
 from fociquant.review.decisions import Action, active_entries
 from fociquant.review.queue import deciding
 from fociquant.review.read_log import Log, read_log
@@ -62,8 +62,13 @@ def read_logs(results: Path) -> tuple[list[Log], dict[Path, tuple[str, ...]]]:
         Sorted by file name. What several files hold, such as ``… - Copy.jsonl`` or what a
         program that synchronises folders has put beside a log, is there once.
     problems : dict of pathlib.Path to tuple of str
-        Logs of a newer version, unreadable ones, and those of which it cannot be known whose
+        Logs of a newer version, too large ones, and those of which it cannot be known whose
         they are: nothing in them is applied.
+
+    Raises
+    ------
+    UnreadableError
+        If the drive does not let one be read: nobody's decisions go missing for that.
     """
     logs: list[Log] = []
     known: set[str] = set()
@@ -71,6 +76,8 @@ def read_logs(results: Path) -> tuple[list[Log], dict[Path, tuple[str, ...]]]:
     for path in ReviewFolder(results).all_logs():
         try:
             log = read_log(path)
+        except UnreadableError:
+            raise
         except ResultsError as error:
             problems[path] = (str(error),)
             continue

@@ -253,6 +253,13 @@ class StudyReview:
             changed=mice_that_changed(design, folder, self.inputs),
         )  # fmt: skip
 
+    @property
+    def not_read(self) -> tuple[str, ...]:
+        """What is wrong with logs about the study or its audit: no section can warn of these."""
+        whole = [str(row["note"]) for row in self.unusable if not row["section"]]
+        logs = [log for name in (STUDY, AUDIT) for log in self.logs.get(name, [])]
+        return (*whole, *(text for log in logs for text in log.problems))
+
     def write(self, folder: ResultsFolder) -> None:
         """Tables of ``review/``; none where nobody has reviewed and no audit was drawn."""
         target = folder.root / "review"

@@ -138,7 +138,16 @@ class TableInputs:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The study's tables, as written."""
+    """The study's tables, as written.
+
+    Parameters
+    ----------
+    sections, foci, mice, groups, comparisons : pandas.DataFrame
+    gating : Gating, optional
+        The thresholds, where they were just found.
+    not_read : tuple of str
+        What is wrong with logs of reviewers that belong to no section.
+    """
 
     sections: pd.DataFrame
     foci: pd.DataFrame
@@ -146,6 +155,7 @@ class Tables:
     groups: pd.DataFrame
     comparisons: pd.DataFrame
     gating: Gating | None = None
+    not_read: tuple[str, ...] = ()
 
     @property
     def power(self) -> pd.DataFrame:
@@ -217,7 +227,7 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     groups = review.with_groups(groups, mice)
     comparisons = compare_groups(mice, reference_group=inputs.reference_group)
     comparisons = as_written(comparisons)  # the report has what the file has
-    tables = Tables(sections, all_foci, mice, groups, comparisons, gating)
+    tables = Tables(sections, all_foci, mice, groups, comparisons, gating, review.not_read)
     write_csv(folder.thresholds, gating.table())
     write_csv(folder.sections, sections)
     write_csv(folder.foci, all_foci)

@@ -19,7 +19,9 @@ def outcome(tmp_path: Path):
     sections = pd.DataFrame({"section": ["a", "b"], "reason": ["", "the file is damaged"]})
     refused = {"c1": "181 candidates in it pass the gate."}
     gating = SimpleNamespace(batches={"": SimpleNamespace(refused=refused)})
-    tables = SimpleNamespace(mice=mice, sections=sections, gating=gating)
+    tables = SimpleNamespace(
+        mice=mice, sections=sections, gating=gating, not_read=("_audit--x.jsonl: line 2 is torn.",)
+    )
     return SimpleNamespace(
         folder=ResultsFolder(tmp_path), tables=tables, failed=("b",), interrupted=False
     )
@@ -31,6 +33,7 @@ def test_what_is_wrong_is_said_below_the_counts(outcome, capsys):
     assert "  007 " in out and str(outcome.folder.mice) in out
     assert err.splitlines() == [
         "c1: marked as negative control, not used as one: 181 candidates in it pass the gate.",
+        "decisions that are not applied: _audit--x.jsonl: line 2 is torn.",
         "1 section not counted, see sections.csv:",
         "  b: the file is damaged",
     ]

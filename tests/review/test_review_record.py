@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from fociquant import reading
 from fociquant.cli import main
+from fociquant.errors import ResultsError, UnreadableError
 from fociquant.review import (
     Action,
     LogWriter,
     Reviewer,
     ReviewFolder,
     ReviewSession,
+    read_log,
     unblind,
 )
 from fociquant.review.decisions import Draft
-from fociquant.review.reviewers import STUDY
+from fociquant.review.reviewers import AUDIT, STUDY
 from fociquant.run import study as corridor
 from fociquant.run.reporting import report
 from fociquant.run.study import recount
@@ -138,3 +144,82 @@ def test_a_review_that_is_not_finished_is_told_as_such(reported):
     page = (reported / "report.html").read_text()
     assert "Nobody has reviewed" not in page and "not corrected by hand" not in page
     assert "the decisions made so far are in the counts" in page
+
+
+def rejected(results):
+    """Results of which ana rejected one cell, and her log."""
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.reject(int(session.cell[session.positive][0]))
+    recount(results)
+    assert mice(results).loc["a", "cells"] == 3
+    [log] = (results / "review" / "decisions").glob("*.jsonl")
+    return log
+
+
+class BadDrive:
+    """Stands for a function of the system that fails so many times at one place."""
+
+    def __init__(self, real, place, times):
+        self.real, self.place, self.left = real, place, times
+
+    def __call__(self, path, *args, **kwargs):
+        if Path(path) == self.place and self.left:
+            self.left -= 1
+            raise OSError(5, "Input/output error", str(path))
+        return self.real(path, *args, **kwargs)
+
+
+@pytest.mark.parametrize("of", ["the log", "its folder"])
+def test_a_bad_moment_of_the_drive_drops_nobodys_decisions(of, results, monkeypatch):
+    log = rejected(results)
+    before = (results / "cells.parquet").read_bytes()
+    monkeypatch.setattr(reading, "WAITS_S", (0.0, 0.0))
+    owner, name, place = {
+        "the log": (Path, "read_bytes", log), "its folder": (os, "listdir", log.parent),
+    }[of]  # fmt: skip
+    for times in (1, 2):
+        bad = BadDrive(getattr(owner, name), place, times)
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, lambda path, bad=bad: bad(path))
+            recount(results)
+        assert bad.left == 0
+        assert (results / "cells.parquet").read_bytes() == before
+    bad = BadDrive(getattr(owner, name), place, 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, lambda path: bad(path))
+        with pytest.raises(UnreadableError, match=r"cannot be read: Input/output error\. Check"):
+            recount(results)
+    assert (results / "cells.parquet").read_bytes() == before
+
+
+def test_a_folder_that_is_called_like_a_log_is_none(results):
+    log = rejected(results)
+    odd = log.with_name("s1--odd.jsonl")
+    odd.mkdir()
+    with pytest.raises(ResultsError, match="is a folder and no log"):
+        read_log(odd)
+    recount(results)
+    assert mice(results).loc["a", "cells"] == 3
+    assert "no log of decisions" in read_csv(results / "sections.csv")["warnings"][1]
+
+
+@pytest.mark.parametrize("name", [AUDIT, STUDY])
+def test_an_unusable_log_of_no_section_is_said_in_the_outcome(name, results):
+    log = rejected(results)
+    assert recount(results).tables.not_read == ()
+    first = log.read_bytes().splitlines(keepends=True)[0]
+    newer = log.with_name(f"{name}--eve-00000000.jsonl")
+    newer.write_bytes(first.replace(b'"format":1', b'"format":99'))
+    [told] = recount(results).tables.not_read
+    assert newer.name in told and "newer version" in told
+
+
+def test_a_damaged_log_of_the_audit_is_said_in_the_outcome(results):
+    recount(results)
+    path = ReviewFolder(results).log(AUDIT, ANA)
+    with LogWriter(ReviewFolder(results), AUDIT, ANA) as writer:
+        writer.append([Draft(Action.COMMENT, reason="the first")])
+    with path.open("ab") as file:
+        file.write(b"torn")
+    [told] = recount(results).tables.not_read
+    assert told.startswith(path.name) and "is torn" in told
