@@ -146,9 +146,11 @@ def _cure(error: OSError) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder."""
-    for stale in folder.glob(f".*{TEMPORARY}"):
-        discard(stale)
+    """Remove what writers that were killed left in a folder, if that is possible."""
+    # Left-overs change nothing: a folder that cannot be listed is tidied another time.
+    with suppress(OSError):
+        for stale in folder.glob(f".*{TEMPORARY}"):
+            discard(stale)
 
 
 def discard(path: Path) -> None:

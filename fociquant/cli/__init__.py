@@ -17,7 +17,7 @@ import click
 
 from fociquant import __version__
 from fociquant.cli.streams import patient_streams
-from fociquant.errors import ClusterLostError, DiskError, FociquantError, UnreadableError
+from fociquant.errors import ClusterLostError, DiskError, FociquantError, UnreadableError, said
 
 COMMANDS: dict[str, str] = {
     "audit": "Check a random sample of the count, and correct it.",
@@ -71,8 +71,8 @@ def group() -> None:
 def main(args: list[str] | None = None) -> Any:
     """Run the command line and exit with the contract's codes.
 
-    Exit codes: 0 done; 1 some sections failed; 2 the input is wrong, nothing was
-    started; 130 interrupted, resumable. Whoever stops reading what is printed
+    Exit codes: 0 done; 1 some sections failed, or a drive gave out on the way; 2 the input is
+    wrong, nothing was started; 130 interrupted, resumable. Whoever stops reading what is printed
     (``| head``) changes neither what is done nor the code.
     """
     gc.set_threshold(COLLECT_EVERY, *gc.get_threshold()[1:])
@@ -107,4 +107,13 @@ def _code(args: list[str] | None) -> int:
         # Everything but what gave out on the way is found before anything is started.
         on_the_way = isinstance(error, DiskError | UnreadableError | ClusterLostError)
         return EXIT_SOME_FAILED if on_the_way else EXIT_INPUT
+    except OSError as error:
+        # A drive may give out at any place: what was stored before is whole and kept.
+        click.echo(f"error: {_told(error)}. Check the drive, then try again.", err=True)
+        return EXIT_SOME_FAILED
     return code if isinstance(code, int) else 0
+
+
+def _told(error: OSError) -> str:
+    named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return ": ".join([*named[:1], said(error)])

@@ -27,8 +27,9 @@ This page is made from the help of the commands (`python -m fociquant.cli.refere
 do not edit it. Every command also prints its part with `--help`.
 
 Exit codes of every command: **0** done; **1** some sections or images failed, the others are
-complete; **2** the input is wrong, nothing was started; **130** interrupted, the same command
-again continues. What to do about each is in the [user guide](user_guide.md#troubleshooting).
+complete, or a drive gave out on the way; **2** the input is wrong, nothing was started;
+**130** interrupted, the same command again continues. What to do about each is in the
+[user guide](user_guide.md#troubleshooting).
 """
 
 

@@ -15,6 +15,7 @@ from fociquant import report as pages
 from fociquant.errors import FociquantError, ResultsError, said
 from fociquant.io import Stains, open_image
 from fociquant.model import Section
+from fociquant.reading import is_file
 from fociquant.run.progress import Progress
 from fociquant.store import ResultsFolder, facts_of, read_csv, read_json
 from fociquant.study import Study
@@ -55,16 +56,16 @@ def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> pages.ReportEx
     from fociquant.run.tables import REQUIRED_COLUMNS, TEXT_COLUMNS
 
     # What a section that failed shows may be of an image that was there before.
-    shown_of = [name for name in names if not folder.failure(name).exists()]
+    shown_of = [name for name in names if not is_file(folder.failure(name))]
     found = {name: pages.read_crops(crops_path(folder, name)) for name in shown_of}
     crops = {name: one for name, one in found.items() if one is not None}
     pictures = {name: folder.overview(name) for name in shown_of}
-    overviews = {name: path for name, path in pictures.items() if path.is_file()}
+    overviews = {name: path for name, path in pictures.items() if is_file(path)}
     further = {name: folder.root / path for name, path in OPTIONAL_TABLES.items()}
     tables = {
         n: read_csv(p, text=TEXT_COLUMNS, columns=REQUIRED_COLUMNS.get(p.name, ()))
         for n, p in further.items()
-        if p.is_file()
+        if is_file(p)
     }
     try:
         candidates = _candidates(folder.cells)
@@ -91,7 +92,7 @@ def _seams(folder: ResultsFolder, names: Sequence[str]) -> pd.DataFrame:
 
 def _candidates(cells: Path) -> pd.DataFrame:
     """``section, flags, positive, candidates``: how many candidates have the same flags."""
-    if not cells.is_file():
+    if not is_file(cells):
         return pd.DataFrame(columns=["section", "flags", "positive", "candidates"])
     table = pq.read_table(cells, columns=["section", "flags", "positive"])
     counted = table.group_by(["section", "flags", "positive"]).aggregate([([], "count_all")])
@@ -111,7 +112,7 @@ def _by_section(
     cells: Path, columns: Sequence[str], names: Mapping[str, Any]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Rows of ``cells.parquet``, a section at a time."""
-    if not cells.is_file():
+    if not is_file(cells):
         return
     with pq.ParquetFile(cells) as file:
         for index in range(file.num_row_groups):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from fociquant.atomic import remove
 from fociquant.counts import is_observed
 from fociquant.errors import InputError
 from fociquant.model import FocusEdit, Section, SectionFacts
@@ -310,7 +311,7 @@ def _write_or_remove(path: Path, table: pd.DataFrame) -> None:
     if len(table):
         write_csv(path, table)
     else:
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def unreviewed() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fociquant.atomic import atomic_path
+from fociquant.atomic import atomic_path, remove
 from fociquant.cohort import (
     ASSUMED_CV,
     COMPARISON_COLUMNS,
@@ -34,6 +34,7 @@ from fociquant.model import (
     Section,
     SectionFacts,
 )
+from fociquant.reading import is_file, look_at
 from fociquant.run.gating import (
     PHENOTYPE_PARTS,
     THRESHOLD_COLUMNS,
@@ -239,7 +240,7 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     if inputs.immune:
         write_csv(folder.bands, bands_table(bands))
     else:
-        folder.bands.unlink(missing_ok=True)
+        remove(folder.bands)
     write_csv(folder.mice, mice)
     write_csv(folder.groups, groups)
     write_csv(folder.comparisons, comparisons)
@@ -290,11 +291,13 @@ def _not_complete(path: Path, why: str) -> ResultsError:
 
 def _breaks_off(path: Path) -> bool:
     """Whether a copy of the table broke off; what is no file at all is told by its reader."""
-    if not path.is_file() or not path.stat().st_size:
-        return False
+    return is_file(path) and (look_at(path, _last_byte) or b"") not in (b"", b"\n", b"\r")
+
+
+def _last_byte(path: Path) -> bytes:
     with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() not in (b"\n", b"\r")
+        file.seek(-1 if file.seek(0, os.SEEK_END) else 0, os.SEEK_END)
+        return file.read()
 
 
 def _missing(path: Path, table: pd.DataFrame, inputs: TableInputs) -> str:

@@ -15,6 +15,7 @@ from pandas.api.types import is_numeric_dtype
 from fociquant.atomic import atomic_path, write_text
 from fociquant.counts import ratio_decimals
 from fociquant.errors import ResultsError, said
+from fociquant.reading import look_at
 
 DECIMALS: dict[str, int] = {"_um": 2, "_um2": 2, "_mm2": 6, "_pct": 2, "_mean": 3, "_per_mm2": 4}
 """Decimals by the ending of the column's name; longest ending first."""
@@ -118,19 +119,18 @@ def read_csv(
     Raises
     ------
     ResultsError
-        If the file is absent, not a table, or was saved otherwise by another program.
+        If the file is absent, not a table, or was saved otherwise by another program; or if the
+        drive does not let it be read.
     """
     try:
-        header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
-        kinds = {name: str for name in header if unguard(name) in text}
-        unknown = {name: [""] for name in header if name not in kinds}
-        table = pd.read_csv(
-            path, dtype=kinds, keep_default_na=False, na_values=unknown, encoding="utf-8"
-        )
+        table = look_at(path, lambda there: _as_written(there, text))
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path} cannot be read: {said(error)}. Run the study again.") from error
-    for name in kinds:
-        table[name] = table[name].map(unguard)
+    if table is None:
+        raise ResultsError(f"{path} cannot be read: there is no such file. Run the study again.")
+    for name in table.columns:
+        if unguard(name) in text:
+            table[name] = table[name].map(unguard)
     table = table.rename(columns=unguard)
     for name in columns:
         if name not in table:
@@ -138,6 +138,15 @@ def read_csv(
         if name not in text and len(table) and not is_numeric_dtype(table[name]):
             raise ResultsError(f"{path}, column {name!r}, holds more than numbers{_changed(path)}")
     return table
+
+
+def _as_written(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
+    header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+    kinds = {name: str for name in header if unguard(name) in text}
+    unknown = {name: [""] for name in header if name not in kinds}
+    return pd.read_csv(
+        path, dtype=kinds, keep_default_na=False, na_values=unknown, encoding="utf-8"
+    )
 
 
 def _changed(path: Path) -> str:

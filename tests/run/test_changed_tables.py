@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from fociquant.errors import ResultsError
+from fociquant import reading
+from fociquant.errors import ResultsError, UnreadableError
 from fociquant.run.provenance import inputs_of
 from fociquant.run.reporting import gather_extras
 from fociquant.run.study import recount
@@ -98,3 +101,21 @@ def test_a_copy_that_broke_off_is_told(results, inputs, name):
     with pytest.raises(ResultsError, match=r"it ends within a line\. 'fociquant recount .*again"):
         read_table(path, inputs)
     path.write_bytes(written)
+
+
+def test_a_table_that_cannot_be_read_is_tried_again_and_then_told(results, inputs, monkeypatch):
+    path, real, left = results / "mice.csv", Path.open, [2]
+    whole = read_table(path, inputs)
+
+    def bad(there, *args, **kwargs):
+        if there == path and left[0]:
+            left[0] -= 1
+            raise OSError(5, "Input/output error", str(there))
+        return real(there, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", bad)
+    monkeypatch.setattr(reading, "WAITS_S", (0.0, 0.0))
+    assert read_table(path, inputs).equals(whole)
+    left[0] = 100
+    with pytest.raises(UnreadableError, match=r"mice\.csv cannot be read: Input/output error"):
+        read_table(path, inputs)

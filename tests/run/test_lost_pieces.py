@@ -11,7 +11,7 @@ import pytest
 
 from fociquant import reading
 from fociquant.atomic import write_bytes
-from fociquant.errors import UnreadableError
+from fociquant.errors import DiskError, UnreadableError
 from fociquant.io import SectionImage
 from fociquant.run import jobs
 from fociquant.run.sections import Ledger
@@ -296,3 +296,49 @@ def test_objects_that_cannot_be_read_for_a_moment_are_not_counted_again(
     monkeypatch.setattr(reading, "WAITS_S", (0.0, 0.0))
     run(study, out)
     assert run.seen == 0 and tables(out) == before
+
+
+@pytest.mark.parametrize("name", ["overview.png", "labels.ome.zarr"])
+def test_an_entry_that_cannot_be_looked_at_fails_its_section_alone(
+    name, study, run, tables, tmp_path, monkeypatch
+):
+    """A run of all sections: one is counted anew, the other has an entry without an answer."""
+    out = tmp_path / "r"
+    run(study, out)
+    before, bad, real = tables(out), out / "sections" / "s0" / name, Path.stat
+    (out / "sections" / "s1" / "section.json").unlink()
+
+    def stat(path, **kwargs):
+        if path == bad:
+            raise OSError(5, "Input/output error", str(path))
+        return real(path, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stat)
+        patch.setattr(reading, "WAITS_S", (0.0,))
+        run(study, out)
+    assert (out / "sections" / "s1" / "section.json").exists()
+    failure = out / "sections" / "s0" / "failure.json"
+    assert f"{name} cannot be read: Input/output error" in failure.read_text()
+    assert tables(out) == before  # what is counted of it is as it was
+    run(study, out)
+    assert tables(out) == before and not failure.exists()
+
+
+def test_a_table_that_the_disk_keeps_is_told_in_one_line(study, run, tmp_path, monkeypatch):
+    """Without immune markers there is no table of bands; an earlier one has to go."""
+    out, real = tmp_path / "r", Path.unlink
+    run(study, out)
+    (out / "immune_bands.csv").write_text("earlier\n")
+
+    def unlink(path, **kwargs):
+        if path.name == "immune_bands.csv":
+            raise OSError(5, "Input/output error", str(path))
+        real(path, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        with pytest.raises(DiskError, match=r"immune_bands\.csv cannot be written: Input"):
+            recount(out)
+    recount(out)
+    assert not (out / "immune_bands.csv").exists()

@@ -86,6 +86,21 @@ def test_folders_are_made_and_files_replaced(tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_a_folder_that_cannot_be_listed_is_tidied_another_time(tmp_path, monkeypatch):
+    (tmp_path / ".a.csv.1a2b3c4d.tmp").write_text("x")
+
+    def bad(folder, pattern):
+        raise OSError(5, "Input/output error", str(folder))
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", bad)
+        sweep(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_sweep_takes_what_killed_writers_left_and_nothing_else(tmp_path):
     for name in (".t.csv.123.tmp", "t.csv", ".hidden", "x.tmp"):
         (tmp_path / name).write_text("x")
