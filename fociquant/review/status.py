@@ -79,7 +79,9 @@ def read_logs(results: Path) -> tuple[list[Log], dict[Path, tuple[str, ...]]]:
         except UnreadableError:
             raise
         except ResultsError as error:
-            problems[path] = (str(error),)
+            # Tables say it, which do not depend on where the results lie.
+            inside = path.relative_to(results).as_posix()
+            problems[path] = (str(error).replace(str(path), inside),)
             continue
         if log.section:
             logs += _news(log, known)

@@ -294,7 +294,9 @@ def record_failure(
 ) -> None:
     """Write the reason beside what an earlier run may have counted, which is left as it is."""
     text = error if isinstance(error, str) else reason_of(error)
-    # Tables do not depend on where the study lies: the image is named as the sheet names it.
+    # Tables do not depend on where study and results lie: the image is named as the sheet names
+    # it, files of the section from the results folder on.
     reason = text.replace(str(section.image), section.image_text)
+    reason = reason.replace(str(folder.section(section.name)), f"sections/{section.name}")
     write_json(folder.failure(section.name), {"reason": reason})
     progress.failed(section.name, reason)
