@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 ELSEWHERE = "choose another folder."
 """What helps wherever one folder does not."""
+
+_MARKS: dict[Path, tuple[Path, ...]] = {}
+"""Folders in which somebody works to the files by which they are known, see :func:`known_by`."""
 
 CLOSE_IT = "Close the program that has it open, then run the same command again."
 """What helps where another program holds the target, on Windows."""
@@ -90,14 +93,61 @@ def atomic_path(target: Path, *, cure: str = "") -> Iterator[Path]:
     Raises
     ------
     DiskError
-        If it cannot be written: full, read-only, no permission, open elsewhere.
+        If it cannot be written: full, read-only, no permission, open elsewhere; or it lies in a
+        folder that is not there any more, see :func:`known_by`.
     """
+    require_folder(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(target) as temporary:
             yield temporary
     except OSError as error:
         raise cannot_write(target, error, cure=cure) from error
+
+
+@contextmanager
+def known_by(folder: Path, marks: Sequence[Path]) -> Iterator[None]:
+    """Within the block, files of ours are written below a folder only while it is there.
+
+    A drive that goes away leaves its mount point: an empty folder, often one that can be
+    written, in which all that follows would be begun anew, on the system's own disk.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    marks : sequence of pathlib.Path
+        Files in it. One of them is there now, and as long as it is the same folder.
+    """
+    _MARKS[folder] = tuple(marks)
+    try:
+        yield
+    finally:
+        _MARKS.pop(folder, None)
+
+
+def require_folder(target: Path) -> None:
+    """Refuse a target in a folder that went away, see :func:`known_by`.
+
+    Raises
+    ------
+    DiskError
+    """
+    for folder, marks in list(_MARKS.items()):
+        if folder in target.parents and all(map(_is_gone, marks)):
+            raise DiskError(
+                f"the results folder {folder} is not there any more: its drive was taken off, or "
+                "it was moved. Bring it back."
+            )
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # no answer: writing will tell
+        return False
+    return False
 
 
 def write_text(target: Path, text: str, *, cure: str = "") -> None:

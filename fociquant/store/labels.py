@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import find_objects
 
-from fociquant.atomic import TEMPORARY, cannot_write, put_in_place
+from fociquant.atomic import TEMPORARY, cannot_write, put_in_place, require_folder
+from fociquant.errors import DiskError
 from fociquant.model import Box
 from fociquant.tiling import AnalysisGrid
 from fociquant.tiling.lattice import Lattice
@@ -170,15 +171,20 @@ def write_labels_zarr(
     Raises
     ------
     DiskError
-        If the folder cannot be written; an earlier label image is then still there.
+        If the folder cannot be written or went away; an earlier label image is then still there.
     """
     temporary = target.with_name(f".{target.name}{TEMPORARY}")
+    require_folder(target)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         _write_levels(temporary, objects, lattice, pixel_size)
+        require_folder(target)  # zarr makes every folder on the way
         if target.exists():
             shutil.rmtree(target)
         put_in_place(temporary, target)
+    except DiskError:
+        _remove(temporary)
+        raise
     except OSError as error:
         _remove(temporary)
         raise cannot_write(target, error) from error

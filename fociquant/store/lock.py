@@ -14,8 +14,9 @@ from typing import Any
 
 import psutil
 
-from fociquant.atomic import FULL
+from fociquant.atomic import FULL, known_by
 from fociquant.errors import ResultsError, said
+from fociquant.store.folder import MARKER
 
 LOCK = ".lock"
 """Name of the file that says who is writing."""
@@ -29,6 +30,9 @@ SILENT_S = 180.0
 SLACK_S = 2.0
 """What clocks and the times of files are rounded to, s: FAT keeps even seconds."""
 
+_HELD: set[str] = set()
+"""Tokens of the locks that this process holds now."""
+
 TRIES = 5
 """How often a left-over lock is replaced before giving up: others may be quicker."""
 
@@ -36,6 +40,9 @@ TRIES = 5
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a results folder; one left over by a killed process is replaced.
+
+    Nothing is written there any more, see :func:`fociquant.atomic.known_by`, once neither the
+    lock nor the folder's own mark is in it: it is another folder then, or none.
 
     Parameters
     ----------
@@ -54,8 +61,10 @@ def locked(folder: Path) -> Iterator[None]:
     beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
     beat.start()
     try:
-        yield
+        with known_by(folder, (folder / MARKER, path)):
+            yield
     finally:
+        _HELD.discard(token)
         ended.set()
         beat.join()
         if _read(path).get("token") == token:
@@ -74,6 +83,7 @@ def _take(path: Path, token: str) -> None:
             continue
         except OSError as error:
             raise _not_writable(path, error) from error
+        _HELD.add(token)
         _sign(path, handle, me)
         return
     raise _taken(path, _read(path))
@@ -85,6 +95,7 @@ def _sign(path: Path, handle: int, me: dict[str, Any]) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(me, file)
     except OSError as error:
+        _HELD.discard(me["token"])
         with suppress(OSError):
             path.unlink()
         raise _not_writable(path, error) from error
@@ -121,6 +132,9 @@ def _taken(path: Path, owner: dict[str, Any]) -> ResultsError:
 def _lives(path: Path, owner: dict[str, Any]) -> bool:
     """Whether the owner of a lock still runs, as far as can be told from here."""
     if owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int):
+        if owner["pid"] == os.getpid():
+            # The drive was away when this process let go of it.
+            return owner.get("token") in _HELD
         began = _began(owner["pid"])
         if began is None:
             return False

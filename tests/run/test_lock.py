@@ -57,6 +57,20 @@ def test_a_number_that_another_process_has_now_is_no_owner(tmp_path):
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
 
 
+def test_a_lock_that_went_away_with_its_drive_does_not_keep_its_own_process_out(tmp_path):
+    folder, away = tmp_path / "r", tmp_path / "away"
+    folder.mkdir()
+    with locked(folder):
+        with pytest.raises(ResultsError, match="is being written"), locked(folder):
+            raise AssertionError
+        folder.rename(away)
+    away.rename(folder)
+    assert (folder / LOCK).exists()
+    with locked(folder):
+        assert json.loads((folder / LOCK).read_text())["pid"] == os.getpid()
+    assert not list(folder.iterdir())
+
+
 @pytest.mark.parametrize("step", [-3600.0, -1.0, 1.0, 3600.0])
 def test_setting_the_clock_takes_no_lock_from_its_owner(tmp_path, step, monkeypatch):
     """Every process then seems to have begun at another time; the owner beats by the new clock."""

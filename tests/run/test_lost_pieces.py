@@ -14,6 +14,7 @@ from fociquant.atomic import write_bytes
 from fociquant.errors import DiskError, UnreadableError
 from fociquant.io import SectionImage
 from fociquant.run import jobs
+from fociquant.run import tables as run_tables
 from fociquant.run.sections import Ledger
 from fociquant.run.study import recount
 from fociquant.store import objects
@@ -342,3 +343,74 @@ def test_a_table_that_the_disk_keeps_is_told_in_one_line(study, run, tmp_path, m
             recount(out)
     recount(out)
     assert not (out / "immune_bands.csv").exists()
+
+
+def test_a_missing_block_is_told_as_missing_and_named_from_the_results_folder(
+    study, run, tables, tmp_path, monkeypatch
+):
+    out, finish = tmp_path / "r", Ledger.finish
+
+    def without_one(ledger, *args):
+        if ledger.planned.name == "s0":
+            next((out / "sections" / "s0" / "blocks").iterdir()).unlink()
+        finish(ledger, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "finish", without_one)
+        outcome = run(study, out, block_px=64)
+    assert outcome.failed == ("s0",)
+    [reason] = outcome.tables.sections.query("section == 's0'")["reason"]
+    assert reason.startswith("sections/s0/blocks/") and "parquet is missing. Run" in reason
+    assert str(tmp_path) not in (out / "sections.csv").read_text()
+    run(study, tmp_path / "whole", block_px=64)
+    run(study, out, block_px=64)
+    assert tables(out) == tables(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("blocks", [1, 9])
+def test_nothing_is_written_where_the_drive_of_the_results_was(
+    blocks, study, run, tables, tmp_path, monkeypatch
+):
+    """Its mount point is there and can be written."""
+    run(study, tmp_path / "whole")
+    out, away, keep = tmp_path / "mount" / "r", tmp_path / "away", Ledger.keep
+    out.parent.mkdir()
+    done = itertools.count(1)
+
+    def take_off(ledger, part, content):
+        keep(ledger, part, content)
+        if next(done) == blocks:
+            out.rename(away)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "keep", take_off)
+        with pytest.raises(DiskError, match=r"results folder .* is not there any more.*continues"):
+            run(study, out, threads=1, block_px=64)
+    assert not list(out.parent.iterdir())
+    away.rename(out)
+    run(study, out)
+    assert tables(out) == tables(tmp_path / "whole")
+
+
+def test_a_recount_writes_nothing_into_an_empty_mount_point(
+    study, run, tables, tmp_path, monkeypatch
+):
+    out, away = tmp_path / "r", tmp_path / "away"
+    run(study, out)
+    before, find = tables(out), run_tables.find_gating
+
+    def take_off(folder, inputs):
+        found = find(folder, inputs)
+        out.rename(away)
+        out.mkdir()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_tables, "find_gating", take_off)
+        with pytest.raises(DiskError, match="is not there any more"):
+            recount(out)
+    assert not list(out.iterdir())
+    out.rmdir()
+    away.rename(out)
+    recount(out)
+    assert tables(out) == before
