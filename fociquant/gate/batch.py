@@ -99,6 +99,8 @@ class Passing:
         Slope of pigment over that of tissue; NaN if unknown.
     saturated : numpy.ndarray of bool, shape (n,), optional
         Which of them are too bright to tell a rim from a filled cell; default: none.
+    counted : bool
+        False for a section that failed, of which nothing is known.
     """
 
     section: str
@@ -111,6 +113,7 @@ class Passing:
     looks: pd.DataFrame | None = None
     pigment: float = math.nan
     saturated: np.ndarray | None = None
+    counted: bool = True
 
     def __len__(self) -> int:
         return len(self.values)

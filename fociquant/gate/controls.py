@@ -57,6 +57,9 @@ from fociquant.gate.told import (
 )
 from fociquant.settings import GateSettings
 
+NOT_COUNTED = "it was not counted; the reason is in sections.csv."
+"""Why a control section that failed is no control."""
+
 FEW = 5
 """Fewer false cells in a control say nothing about a section full of cells."""
 
@@ -175,6 +178,8 @@ def _expected(pattern: str) -> Gate:
 def _unfit(control: Passing, others: Sequence[Passing], settings: GateSettings) -> str:
     """Why a section cannot serve as a control, or nothing."""
     found = len(control)
+    if not control.counted:
+        return NOT_COUNTED
     if control.tissue_mm2 <= 0:
         return "no tissue was found in it."
     density = found / control.tissue_mm2

@@ -7,7 +7,7 @@ the run gave.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +58,6 @@ PHENOTYPE_PARTS = ("positive", "cells", "spill_over")
 
 Ranges = Mapping[str, Mapping[str, ChannelRange]]
 """Batch to role to the range of its channel."""
-
-NOT_COUNTED = "it was not counted; the reason is in sections.csv."
-"""Why a control section that failed, or was not reached, is not used."""
 
 UNLIKE_BATCH = 0.2
 """A section whose range is below this part of its batch's may have been scanned otherwise."""
@@ -267,9 +264,7 @@ def _thresholds(
         )
         counted = gated["positive"] | gated["cell"].isin(missed.get(section.name, ()))
         passing.append(_passing(section, gated[counted], facts, inputs.rules))
-    batches = batch_thresholds(passing, settings=inputs.settings.gate)
-    uncounted = {section.name for section in inputs.sections} - set(found)
-    return {name: _told_uncounted(one, uncounted) for name, one in batches.items()}, found
+    return batch_thresholds(passing, settings=inputs.settings.gate), found
 
 
 def _left_in_controls(
@@ -382,25 +377,8 @@ def _nothing(section: Section) -> Passing:
     """A section that says nothing: it was not counted."""
     return Passing(
         section.name, section.batch, section.negative_control, 0.0, np.empty((0, 3)),
-        np.empty((0, 2)),
+        np.empty((0, 2)), counted=False,
     )  # fmt: skip
-
-
-def _told_uncounted(one: BatchThreshold, uncounted: Collection[str]) -> BatchThreshold:
-    """The same, where controls that were not counted are refused for that.
-
-    To the gate they are sections in which no tissue was found.
-    """
-    reasons = {name: NOT_COUNTED if name in uncounted else why for name, why in one.refused.items()}
-    warnings = list(one.warnings)
-    for name in reasons:
-        before, after = _refusal(name, one.refused[name]), _refusal(name, reasons[name])
-        warnings = [after if text == before else text for text in warnings]
-    return replace(one, refused=reasons, warnings=tuple(warnings))
-
-
-def _refusal(name: str, reason: str) -> str:
-    return f"control section {name} is not used as a control: {reason}"
 
 
 def unlike_its_batch(
