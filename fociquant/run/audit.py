@@ -39,10 +39,11 @@ from fociquant.review.regions import from_mask
 from fociquant.review.results import KEY_LENGTH, read_run
 from fociquant.run.audit_currency import mice_in_no_mean, mice_that_changed, owner_of, shown_by
 from fociquant.run.audit_sheet import read_sheet, write_sheet
-from fociquant.run.gating import find_gating, gate_section, stored_sections
+from fociquant.run.gating import gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
 from fociquant.run.review import StudyReview, counted_tissue, extent_of
 from fociquant.run.tables import TableInputs
+from fociquant.run.thresholds import find_gating
 from fociquant.settings import ReviewSettings
 from fociquant.store import ResultsFolder, read_csv
 

@@ -13,9 +13,10 @@ import pandas as pd
 from fociquant.cohort import compare_groups, group_table
 from fociquant.errors import ResultsError
 from fociquant.model import Section
-from fociquant.run.gating import Gating, find_gating, gate_section, stored_sections
+from fociquant.run.gating import Gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of, open_results
 from fociquant.run.tables import TableInputs
+from fociquant.run.thresholds import find_gating
 from fociquant.run.verdict import sentences
 from fociquant.settings import GateSettings
 from fociquant.store import ResultsFolder, read_csv

@@ -39,7 +39,6 @@ from fociquant.run.gating import (
     PHENOTYPE_PARTS,
     THRESHOLD_COLUMNS,
     Gating,
-    find_gating,
     gate_section,
     missing_channels,
     phenotype_columns,
@@ -53,6 +52,7 @@ from fociquant.run.review import CELL_COLUMNS as REVIEW_COLUMNS
 from fociquant.run.review import StudyReview, unreviewed
 from fociquant.run.seams import seam_columns
 from fociquant.run.sections import DONE, FAILED
+from fociquant.run.thresholds import find_gating
 from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, write_csv
 from fociquant.store.tables import as_written

@@ -1,0 +1,224 @@
+"""The thresholds of every batch of a study, sought over stored measurements.
+
+First every section is judged at the floor of the gate; what passes there in the negative
+controls raises the gate of their batch, until what counts in them is what the thresholds
+say is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from fociquant.counts import several
+from fociquant.flags import CellFlag
+from fociquant.gate import (
+    BatchThreshold,
+    ChannelRange,
+    Passing,
+    batch_thresholds,
+    control_threshold,
+    looks_of,
+)
+from fociquant.gate.phenotypes import FEWEST_CONTROL_CANDIDATES
+from fociquant.gate.raising import upper_bound
+from fociquant.gate.standout import out_of_place
+from fociquant.model import ChannelStats, PhenotypeRule, Section, SectionFacts
+from fociquant.run.gating import Gating, Ranges, gate_section, stored_sections
+from fociquant.run.plan import screening_settings
+from fociquant.store import ResultsFolder, stats_of
+
+if TYPE_CHECKING:
+    from fociquant.run.tables import TableInputs
+
+SATURATED = str(CellFlag.SATURATED.name).lower()
+"""The flag in the text of ``flags``."""
+
+RAISES = 3
+"""How often thresholds are sought again because of what the last ones let pass in controls."""
+
+
+def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
+    """The thresholds of every batch of a study.
+
+    Parameters
+    ----------
+    folder : ResultsFolder
+    inputs : TableInputs
+
+    Returns
+    -------
+    Gating
+        Has every batch of the sheet, also where no section of it was counted.
+    """
+    ranges = _ranges(folder, inputs)
+    batches, found = _thresholds(folder, inputs, ranges, {})
+    phenotypes, notes = _of_phenotypes(found, inputs)
+    gating = Gating(batches, phenotypes, ranges)
+    missed: dict[str, set[int]] = {}
+    for _ in range(RAISES):
+        left = _left_in_controls(folder, inputs, gating)
+        more = {name: cells - found[name].cells for name, cells in left.items()}
+        if not any(cells - missed.get(name, set()) for name, cells in more.items()):
+            break
+        missed = {name: cells | missed.get(name, set()) for name, cells in more.items()}
+        gating = replace(gating, batches=_thresholds(folder, inputs, ranges, missed)[0])
+    else:
+        left = _left_in_controls(folder, inputs, gating)
+    told = {name: _told(one, left, notes) for name, one in gating.batches.items()}
+    return replace(gating, batches=told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """What the floor lets pass in a negative control, and what may be asked of phenotypes.
+
+    Parameters
+    ----------
+    batch : str
+    cells : set of int
+        Numbers of the objects that pass; empty for other sections.
+    strengths : mapping of str to numpy.ndarray
+        Phenotype to its strength in the candidates of a negative control.
+    """
+
+    batch: str
+    cells: set[int]
+    strengths: Mapping[str, np.ndarray]
+
+
+def _thresholds(
+    folder: ResultsFolder, inputs: TableInputs, ranges: Ranges, missed: Mapping[str, set[int]]
+) -> tuple[dict[str, BatchThreshold], dict[str, _Candidates]]:
+    """The gate of every batch, and by section what it rests on.
+
+    `missed`: numbers of further objects that count in control sections.
+    """
+    passing: list[Passing] = []
+    found: dict[str, _Candidates] = {}
+    for section, state in stored_sections(folder, inputs):
+        if state is None:
+            passing.append(_nothing(section))
+            continue
+        gated, facts = gate_section(folder, inputs, section, state, ranges=ranges)
+        passes = gated.loc[gated["positive"], "cell"] if section.negative_control else ()
+        found[section.name] = _Candidates(
+            section.batch, set(passes), _strengths(section, gated, facts, inputs)
+        )
+        counted = gated["positive"] | gated["cell"].isin(missed.get(section.name, ()))
+        passing.append(_passing(section, gated[counted], facts, inputs.rules))
+    return batch_thresholds(passing, settings=inputs.settings.gate), found
+
+
+def _left_in_controls(
+    folder: ResultsFolder, inputs: TableInputs, gating: Gating
+) -> dict[str, set[int]]:
+    """Objects that count in the control sections after all, by section.
+
+    They can be others than those that the thresholds were sought with: where the better half
+    of an object that was cut in two is too weak now, the other one may pass.
+    """
+    found = {}
+    for section, state in stored_sections(folder, inputs):
+        if state is not None and section.name in gating.batches[section.batch].controls:
+            gated, _ = gate_section(folder, inputs, section, state, gating)
+            found[section.name] = set(gated.loc[gated["positive"], "cell"])
+    return found
+
+
+def _told(
+    one: BatchThreshold, left: Mapping[str, set[int]], notes: Mapping[str, list[str]]
+) -> BatchThreshold:
+    """The threshold with what is counted in its controls indeed, and notes on phenotypes."""
+    warnings = (*one.warnings, *notes.get(one.batch, ()))
+    if not one.controls:
+        return replace(one, warnings=warnings)
+    false = sum(len(left[name]) for name in one.controls)
+    return replace(
+        one, warnings=warnings, false_left=false, false_per_mm2=false / one.control_mm2,
+        false_per_mm2_upper=upper_bound(false, one.control_mm2),
+    )  # fmt: skip
+
+
+def _strengths(
+    section: Section, gated: pd.DataFrame, facts: SectionFacts, inputs: TableInputs
+) -> dict[str, np.ndarray]:
+    """Of phenotypes for which negative controls are negative too, in one of these.
+
+    Only candidates where screening asks for objects: without it there are more of them.
+    """
+    wanted = [name for name in inputs.phenotypes if name in inputs.rules
+              and inputs.rules[name].controls]  # fmt: skip
+    if not (section.negative_control and wanted):
+        return {}
+    asked = screening_settings(inputs.settings).gate
+    near = ~out_of_place(gated, facts.marker_map, asked)
+    return {name: gated.loc[near, f"{name}_strength"].to_numpy(np.float64) for name in wanted}
+
+
+def _of_phenotypes(
+    found: Mapping[str, _Candidates], inputs: TableInputs
+) -> tuple[dict[str, dict[str, float]], dict[str, list[str]]]:
+    """By batch: strengths that controls ask for, and notes where these say nothing."""
+    strengths: dict[tuple[str, str], list[np.ndarray]] = {}
+    for one in found.values():
+        for name, values in one.strengths.items():
+            strengths.setdefault((one.batch, name), []).append(values)
+    phenotypes: dict[str, dict[str, float]] = {}
+    notes: dict[str, list[str]] = {}
+    for (batch, name), parts in strengths.items():
+        values = np.concatenate(parts)
+        threshold = control_threshold(values, inputs.settings.gate)
+        if threshold is not None:
+            phenotypes.setdefault(batch, {})[name] = threshold
+        else:
+            known = several(int(np.isfinite(values).sum()), "candidate")
+            notes.setdefault(batch, []).append(
+                f"{name} is judged by the sections alone: its negative controls have {known}, "
+                f"{FEWEST_CONTROL_CANDIDATES} are needed"
+            )
+    return phenotypes, notes
+
+
+def _ranges(folder: ResultsFolder, inputs: TableInputs) -> Ranges:
+    """The ranges of each batch's channels, over its sections that have them."""
+    found: dict[str, dict[str, list[ChannelStats]]] = {}
+    for section, state in stored_sections(folder, inputs):
+        stats = stats_of(state) if state is not None else {}
+        for role in ("nucleus", *inputs.phenotypes):
+            if role in stats:
+                found.setdefault(section.batch, {}).setdefault(role, []).append(stats[role])
+    return {
+        batch: {role: ChannelRange.of_batch(sections) for role, sections in roles.items()}
+        for batch, roles in found.items()
+    }
+
+
+def _passing(
+    section: Section,
+    counted: pd.DataFrame,
+    facts: SectionFacts,
+    rules: Mapping[str, PhenotypeRule],
+) -> Passing:
+    saturated = {flags: SATURATED in flags.split(";") for flags in counted["flags"].unique()}
+    return Passing(
+        section.name, section.batch, section.negative_control, facts.tissue_mm2,
+        counted[["marker_unexplained", "score_mean", "ring"]].to_numpy(np.float64),
+        counted[["y_um", "x_um"]].to_numpy(np.float64),
+        unstained=facts.autofluorescence_slope is not None,
+        looks=looks_of(counted, counted["marker_strength"].to_numpy(), facts, rules),
+        pigment=facts.redder,
+        saturated=counted["flags"].map(saturated).to_numpy(bool),
+    )  # fmt: skip
+
+
+def _nothing(section: Section) -> Passing:
+    """A section that says nothing: it was not counted."""
+    return Passing(
+        section.name, section.batch, section.negative_control, 0.0, np.empty((0, 3)),
+        np.empty((0, 2)), counted=False,
+    )  # fmt: skip
