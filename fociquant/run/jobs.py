@@ -29,6 +29,7 @@ from fociquant.run.screening import Places, cells_worth_counting
 from fociquant.segment.contract import Segmenter
 from fociquant.segment.windows import WindowCache
 from fociquant.settings import Settings
+from fociquant.store.facts import scale_key
 from fociquant.store.objects import objects_bytes
 from fociquant.tiling.lattice import Index
 
@@ -174,7 +175,8 @@ class Count:
         """Of what made the rows; blocks of another size may share a name but not this."""
         numbers = "-".join(str(self.planned.lattice.cell_number(cell)) for cell in self.cells)
         places = "" if self.places is None else f":{self.places.key}"
-        return f"{self.planned.keys.cells}:{numbers}{places}"
+        scale = scale_key(self.stats, self.shading, self.unmixing)
+        return f"{self.planned.keys.cells}:{scale}:{numbers}{places}"
 
     @property
     def pixels(self) -> int:

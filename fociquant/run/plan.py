@@ -24,8 +24,8 @@ ALGORITHM = 6
 """Raised when the same settings would give other objects; old blocks then count as absent."""
 
 FACTS = 8
-"""Raised when the same settings would give other facts of a section but the same objects; what was
-stored with other facts is found again, and blocks stay."""
+"""Raised when the same settings would give other facts of a section; what was stored with other
+facts is found again, and objects stay where their intensity scale is the same."""
 
 SMALLEST_CELL_PX = 2.0
 """Cells narrower than this cannot be outlined; a wrong pixel size would also make the grid huge."""

@@ -36,7 +36,7 @@ from fociquant.store import (
     write_objects,
     write_sealed,
 )
-from fociquant.store.facts import is_whole, masks_from_json, masks_to_json
+from fociquant.store.facts import is_whole, masks_from_json, masks_to_json, scale_key
 from fociquant.store.objects import write_chosen
 from fociquant.tiling import Block
 
@@ -109,7 +109,8 @@ class Ledger:
         return dict(state["seams"]) if there else None
 
     def _objects_key(self, facts: SectionFacts, mask: np.ndarray) -> str:
-        return places_key(self._asked(facts), self.planned.keys.objects(mask))
+        scale = scale_key(facts.stats, facts.shading, facts.unmixing)
+        return places_key(self._asked(facts), f"{self.planned.keys.objects(mask)} {scale}")
 
     def _asked(self, facts: SectionFacts) -> np.ndarray | None:
         """Where objects are asked for, on the marker map; None: everywhere."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import math
 import zlib
 from collections.abc import Mapping
@@ -31,6 +33,21 @@ def facts_to_json(facts: SectionFacts) -> dict[str, Any]:
         "unmixing": None if facts.unmixing is None else asdict(facts.unmixing),
         "field_steps": None if facts.field_steps is None else asdict(facts.field_steps),
     }
+
+
+def scale_key(
+    stats: Mapping[str, ChannelStats],
+    shading: Mapping[str, Shading],
+    unmixing: Unmixing | None,
+) -> str:
+    """What the network's input and the measurements depend on of a section's facts; hex."""
+    content = {
+        "stats": {role: _stats_to_json(one) for role, one in stats.items()},
+        "shading": {role: _shading_to_json(one) for role, one in shading.items()},
+        "unmixing": None if unmixing is None else asdict(unmixing),
+    }
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
 def stats_of(state: Mapping[str, Any]) -> dict[str, ChannelStats]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fociquant.errors import ResultsError
 from fociquant.io import SectionImage
-from fociquant.run import jobs
+from fociquant.run import jobs, plan
 from fociquant.run import study as corridor
 from fociquant.run.plan import SCREENED_BY
 from fociquant.run.progress import Progress
@@ -219,6 +220,26 @@ def test_an_image_that_changes_after_it_was_opened_fails_its_section(
     assert there <= {"failure.json", "overview.png"}
     image.write_bytes(first)
     run(study, tmp_path / "r")
+    assert tables(tmp_path / "r") == tables(tmp_path / "whole")
+
+
+def test_another_intensity_scale_counts_again(run, study, tables, tmp_path, monkeypatch):
+    """Facts of another version may have one: cells were found with the other."""
+    run(study, tmp_path / "whole")
+    with monkeypatch.context() as before:
+        before.setattr(plan, "FACTS", plan.FACTS - 1)
+        found = jobs.prepare_section
+
+        def brighter(*args, **kwargs):
+            prepared = found(*args, **kwargs)
+            stats = dict(prepared.facts.stats)
+            stats["marker"] = replace(stats["marker"], high=stats["marker"].high * 1.5)
+            return replace(prepared, facts=replace(prepared.facts, stats=stats))
+
+        before.setattr(jobs, "prepare_section", brighter)
+        run(study, tmp_path / "r")
+    run(study, tmp_path / "r")
+    assert run.seen > 0
     assert tables(tmp_path / "r") == tables(tmp_path / "whole")
 
 
