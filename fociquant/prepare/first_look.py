@@ -16,6 +16,7 @@ from fociquant.prepare.scale import pixel_noise
 from fociquant.prepare.soundness import ProbedReader
 from fociquant.prepare.threads import both, each
 from fociquant.prepare.tissue import Textures, Tissue, find_tissue, texture, texture_of_noise
+from fociquant.prepare.unscanned import without_mixed, without_zeros
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize
 
@@ -37,6 +38,13 @@ class Samples:
 
     boxes: list[Box]
     tiles: list[list[np.ndarray]]
+
+    def scanned(self, overview: Overview) -> Samples:
+        """The same with NaN where a tile holds pixels that were never scanned."""
+        if overview.unscanned is None:
+            return self
+        stacks = [without_zeros(np.stack(tiles)) for tiles in zip(*self.tiles, strict=True)]
+        return Samples(self.boxes, [list(tiles) for tiles in zip(*stacks, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,9 @@ def first_look(
     anywhere = read_tiles(reader, channels, lattice(shape, settings.scale_sample_tiles))
     reader.forget()
     noises = each(pixel_noise, anywhere.tiles)
+    fine_pixel = pixel_size.scaled(fine.factor, fine.factor)
+    fine = without_mixed(fine, anywhere.tiles, noises, fine_pixel)
+    anywhere = anywhere.scanned(fine)
     overview, tissue = both(
         lambda: coarser(fine, n, shape),
         lambda: _find_tissue(fine, anywhere, noises, roles, pixel_size, settings),
@@ -118,7 +129,7 @@ def first_look(
     small = math.prod(fine.image.shape[1:]) <= FINE_PX
     return FirstLook(
         overview, fine if small else overview, anywhere, noises, tissue, n,
-        fine_pixel=pixel_size.scaled(fine.factor, fine.factor),
+        fine_pixel=fine_pixel,
         pixel=pixel_size.scaled(fine.factor * n, fine.factor * n),
     )  # fmt: skip
 
@@ -162,7 +173,8 @@ def tops_of(
 def _top(tiles: list[np.ndarray], largest: float) -> float:
     if not math.isfinite(largest):
         return math.inf
-    highest = max((int(tile.max()) for tile in tiles if tile.size), default=0)
+    tops = [np.max(tile, initial=0, where=np.isfinite(tile)) for tile in tiles]
+    highest = int(max(tops, default=0))
     camera = {2.0**bits - 1 for bits in (8, 10, 12, 14, 16)}
     return float(highest) if float(highest) in camera else largest
 
@@ -189,6 +201,7 @@ def _find_tissue(
         textures,
         pixel_size=pixel_size.scaled(overview.factor, overview.factor),
         settings=settings,
+        unscanned=overview.unscanned,
     )
 
 

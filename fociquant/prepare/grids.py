@@ -58,21 +58,28 @@ def coarser(overview: Overview, n: int, shape: tuple[int, int]) -> Overview:
     Returns
     -------
     Overview
-        Its factor is `n` times that of `overview`.
+        Its factor is `n` times that of `overview`. What was never scanned has no part in the
+        means.
     """
     if n == 1:
         return overview
     height, width = overview.image.shape[1:]
     image = np.empty((len(overview.image), -(-height // n), -(-width // n)), np.float32)
+    unscanned = None if overview.unscanned is None else np.empty(image.shape[1:], bool)
     rows = -(-STRIP_ROWS // n)
     for top in range(0, image.shape[1], rows):
         strip = slice(top * n, (top + rows) * n)
         weights = pixels_under(overview, shape, strip)
+        if overview.unscanned is not None:
+            weights *= ~overview.unscanned[strip]
         total = block_sums(weights, n)
+        if unscanned is not None:
+            unscanned[top : top + rows] = total == 0
+            np.maximum(total, 1.0, out=total)
         for plane, fine in zip(image, overview.image, strict=True):
             plane[top : top + rows] = block_sums(fine[strip] * weights, n) / total
     return Overview(
-        image, overview.factor * n, overview.level, overview.refused, overview.not_finite
+        image, overview.factor * n, overview.level, overview.refused, overview.not_finite, unscanned
     )
 
 

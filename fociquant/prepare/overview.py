@@ -52,6 +52,9 @@ class Overview:
         Finer-fitting levels that do not hold averages of the full resolution.
     not_finite : int
         Pixels read that were NaN or infinite.
+    unscanned : numpy.ndarray of bool, shape (h, w), or None
+        What was never scanned, where that is known to be so; None: nothing. See
+        :mod:`fociquant.prepare.unscanned`.
     """
 
     image: np.ndarray
@@ -59,6 +62,7 @@ class Overview:
     level: int
     refused: tuple[int, ...]
     not_finite: int
+    unscanned: np.ndarray | None = None
 
     def planes(self, roles: Iterable[str]) -> Planes:
         """The channels by role, which are in the same order."""

@@ -205,7 +205,8 @@ def _choose_samples(
     inside = tissue_tiles(outline, look.overview.factor, shape, n - len(some))
     if not inside:
         return look.anywhere
-    return read_tiles(reader, channels, sorted({*some, *inside}))
+    samples = read_tiles(reader, channels, sorted({*some, *inside}))
+    return samples.scanned(look.overview)
 
 
 def _stats(
@@ -247,5 +248,6 @@ def _warnings(
 
 
 def _is_constant(tiles: list[np.ndarray]) -> bool:
-    ends = {value for tile in tiles if tile.size for value in (tile.min(), tile.max())}
+    seen = [tile[np.isfinite(tile)] for tile in tiles]
+    ends = {value for tile in seen if tile.size for value in (tile.min(), tile.max())}
     return len(ends) <= 1

@@ -21,6 +21,7 @@ from fociquant.model import Box
 from fociquant.prepare.distances import Distances
 from fociquant.prepare.grids import STRIP_ROWS
 from fociquant.prepare.threads import both, each
+from fociquant.prepare.unscanned import with_beside
 from fociquant.settings import PrepareSettings
 from fociquant.units import UM2_PER_MM2, PixelSize
 
@@ -170,6 +171,7 @@ def find_tissue(
     *,
     pixel_size: PixelSize,
     settings: PrepareSettings,
+    unscanned: np.ndarray | None = None,
 ) -> Tissue:
     """Outline and parenchyma.
 
@@ -185,6 +187,8 @@ def find_tissue(
     pixel_size : PixelSize
         Of the overview.
     settings : PrepareSettings
+    unscanned : numpy.ndarray of bool, shape (h, w), optional
+        Where zeros are known to be no light of the slide.
 
     Returns
     -------
@@ -193,7 +197,7 @@ def find_tissue(
     # Exactly zero in every channel: never scanned, and neither glass nor tissue.
     scanned = (overview != 0).any(axis=0)
     textures = textures.on(scanned)
-    signal = _combined(overview, noises, scanned)
+    signal = _combined(overview, noises, scanned, unscanned)
     if signal is None:
         bright = scanned & textures.mostly_structured()
         return Tissue(bright, bright)
@@ -285,10 +289,14 @@ def _texture_px(pixel_size: PixelSize) -> int:
 
 
 def _combined(
-    overview: np.ndarray, noises: Sequence[float], scanned: np.ndarray
+    overview: np.ndarray,
+    noises: Sequence[float],
+    scanned: np.ndarray,
+    unscanned: np.ndarray | None,
 ) -> np.ndarray | None:
     """Logarithm of the mean over the channels that show anything; None without any."""
     everywhere = bool(scanned.all())
+    beside = None if unscanned is None else with_beside(unscanned)
 
     def ranged(channel: tuple[np.ndarray, float]) -> tuple[np.ndarray, float, float] | None:
         image, noise = channel
@@ -296,7 +304,10 @@ def _combined(
         low, high = np.percentile(values, RANGE_PERCENTILES) if values.size else (0, 0)
         if high - low <= max(MIN_CONTRAST_NOISES * noise, 1e-6 * abs(high)):
             return None
-        return cv2.medianBlur(np.ascontiguousarray(image, np.float32), 3), low, high - low
+        smooth = cv2.medianBlur(np.ascontiguousarray(image, np.float32), 3)
+        if beside is not None:
+            smooth[beside] = image[beside]  # most of what is around these may be zeros
+        return smooth, low, high - low
 
     found = each(ranged, zip(overview, noises, strict=True))
     shown = [channel for channel in found if channel is not None]

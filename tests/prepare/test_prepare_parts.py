@@ -13,9 +13,11 @@ from hypothesis.extra.numpy import arrays
 
 from fociquant.model import Box
 from fociquant.prepare import channel_scale, pixel_noise, prepare_section, tissue
+from fociquant.prepare.grids import coarser
 from fociquant.prepare.overview import level_reduction, make_overview
 from fociquant.prepare.sampling import lattice, tissue_tiles
 from fociquant.prepare.slope import TissueSquares, autofluorescence_slope, pigment_slope
+from fociquant.prepare.unscanned import without_mixed
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize
 
@@ -142,6 +144,44 @@ def test_block_means_leave_out_what_is_not_finite():
     found = make_overview(Reader(Array(data)), [0, 1], 4)
     np.testing.assert_array_equal(found.image, [[[1, 1], [0, 1]]] * 2)
     assert found.not_finite == 16 + 32 + 1
+
+
+def zeros_beside_light(*, glass, noise=2.0):
+    """An overview of squares of 4 px of two channels: a quarter is 0, the border cuts squares."""
+    rng = np.random.default_rng(4)
+    image = glass + rng.normal(0, noise, (2, 400, 400))
+    image[:, 250:, 100:] += 40
+    image = image.round().clip(0).astype(np.uint16)
+    image[:, :202] = 0
+    tiles = [[plane[150:300, 100:300]] for plane in image]
+    return make_overview(Reader(Array(image)), [0, 1], 4), tiles
+
+
+def test_no_pixel_of_the_overview_mixes_scanned_and_unscanned():
+    overview, tiles = zeros_beside_light(glass=100.0)
+    assert overview.image[:, 50].max() < 60  # half of them is zeros
+    found = without_mixed(overview, tiles, [2.0, 2.0], PixelSize.square(2.0))
+    assert found.unscanned[:50].all() and not found.unscanned[50:].any()
+    assert not found.image[:, :50].any()
+    np.testing.assert_allclose(found.image[:, 50], 100, atol=1)
+    np.testing.assert_array_equal(found.image[:, 51:], overview.image[:, 51:])
+    halved = coarser(found, 3, (400, 400))
+    assert halved.unscanned[:16].all() and not halved.unscanned[16:].any()
+    np.testing.assert_allclose(halved.image[:, 16:20], 100, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("glass", "noise", "pixel_um"),
+    [
+        (0.0, 2.0, 2.0),  # glass is 0 itself
+        (5.0, 2.0, 2.0),  # and where it is not quite
+        (100.0, 2.0, 0.1),  # a part smaller than any camera field
+    ],
+)
+def test_zeros_that_may_be_dark_pixels_stay(glass, noise, pixel_um):
+    overview, tiles = zeros_beside_light(glass=glass, noise=noise)
+    found = without_mixed(overview, tiles, [noise, noise], PixelSize.square(pixel_um))
+    assert found is overview
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,36 @@ def test_parts_that_were_never_scanned_are_neither_glass_nor_tissue():
     )
 
 
+def in_fields(image, wanted, *, side=150, origin=(7, 11)):
+    """As a scanner has it that takes only the fields in which something is wanted; 0 elsewhere."""
+    scanned = np.zeros(wanted.shape, bool)
+    for y in range(origin[0], SIZE, side):
+        for x in range(origin[1], SIZE, side):
+            field = np.s_[y : y + side, x : x + side]
+            scanned[field] = wanted[field].any()
+    return np.where(scanned, image, 0).astype(image.dtype)
+
+
+@pytest.mark.parametrize("factors", [(), (4, 16)])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_section_of_which_only_fields_were_scanned_is_the_same_section(factors, dtype):
+    """The border of the fields does not fall between pixels of the overview."""
+    disc = shape_mask("disc")
+    image = section(disc, septum=100, glass=150.0).astype(dtype)
+    part = in_fields(image, disc)
+    assert 0.2 < (part == 0).all(axis=0).mean() < 0.5
+    found, whole = (
+        prepare(Reader(one, *(reduced(one, n) for n in factors))) for one in (part, image)
+    )
+    assert found.warnings == whole.warnings == ()
+    assert found.facts.tissue_mm2 == pytest.approx(whole.facts.tissue_mm2, rel=0.02)
+    assert found.facts.parenchyma_mm2 == pytest.approx(whole.facts.parenchyma_mm2, rel=0.04)
+    for role, stats in whole.facts.stats.items():
+        assert found.facts.stats[role].low == pytest.approx(stats.low, rel=0.02)
+        assert found.facts.stats[role].high == pytest.approx(stats.high, rel=0.1)
+        assert found.facts.stats[role].background == pytest.approx(stats.background, rel=0.02)
+
+
 def test_tissue_on_exact_black_is_found():
     image = section(shape_mask("half"))
     image[:, SIZE // 2 :] = 0
