@@ -10,7 +10,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,7 @@ from fociquant.errors import (
     PixelSizeError,
 )
 from fociquant.io.metadata import reduction
+from fociquant.io.pieces import lacks_pieces
 from fociquant.model import Box
 from fociquant.units import PixelSize
 
@@ -70,17 +71,23 @@ class Level(Protocol):
     def stored(self, group: int) -> np.ndarray:
         """Which pieces of a group the file holds, bool; the others are read as empty.
 
-        The shape is that of the file's own grid of pieces, the same for every group.
+        The shape is that of the file's own grid of pieces, the same for every group. A level may
+        have ``piece_shape``, the height and width of a piece in px.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class LevelOutline:
-    """Shape (C, Y, X), dtype and shape of a chunk of one level, as a Dask array has them."""
+    """Shape (C, Y, X), dtype and shape of a chunk of one level, as a Dask array has them.
+
+    ``lacks_pieces`` says of some channels whether the file lacks pieces of this level where level 0
+    has some, see :func:`fociquant.io.pieces.lacks_pieces`.
+    """
 
     shape: tuple[int, int, int]
     dtype: np.dtype
     chunksize: tuple[int, int, int]
+    lacks_pieces: Callable[[Sequence[int]], bool] = field(compare=False, repr=False)
 
 
 def _chunk(level: Level) -> tuple[int, int]:
@@ -189,8 +196,12 @@ class SectionImage:
     def level_outlines(self) -> tuple[LevelOutline, ...]:
         """What :attr:`levels` are like, finest first, without Dask."""
         return tuple(
-            LevelOutline(level.shape, level.dtype, (1, *_chunk(level))) for level in self.pyramid
-        )
+            LevelOutline(
+                level.shape, level.dtype, (1, *_chunk(level)),
+                partial(lacks_pieces, level, self.pyramid[0]),
+            )
+            for level in self.pyramid
+        )  # fmt: skip
 
     def level_pixel_size(self, level: int, base: PixelSize | None = None) -> PixelSize:
         """The pixel size of a level, from its shape and the size at level 0.

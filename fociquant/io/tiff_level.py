@@ -85,7 +85,7 @@ class TiffLevel:
         # Pages, of several files above all, need not be cut alike: the largest pieces hold
         # those of the others, so that few are decoded twice.
         self.tile_shape = _largest([plane.tile_shape for plane in self._planes])
-        self._pieces = _largest([plane.piece_shape for plane in self._planes])
+        self.piece_shape = _largest([plane.piece_shape for plane in self._planes])
 
     def place(self, channel: int) -> tuple[int, int]:
         """(plane, sample in it) of a channel."""
@@ -103,12 +103,12 @@ class TiffLevel:
         """Pieces of a page that were written, on the grid of the largest pieces of any page."""
         plane = self._planes[group]
         there = plane.stored()
-        if plane.piece_shape == self._pieces:
+        if plane.piece_shape == self.piece_shape:
             return there
         rows, columns = (
             _spans(size, own, wanted)
             for size, own, wanted in zip(
-                self.shape[1:], plane.piece_shape, self._pieces, strict=True
+                self.shape[1:], plane.piece_shape, self.piece_shape, strict=True
             )
         )
         return np.array([[there[row, column].all() for column in columns] for row in rows], bool)

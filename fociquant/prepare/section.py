@@ -230,7 +230,8 @@ def _warnings(
     if overview.refused:
         levels = ", ".join(str(level) for level in overview.refused)
         found.append(
-            f"Reduced level {levels} of the file does not hold averages of the full resolution; "
+            f"Reduced level {levels} of the file lacks parts or does not hold averages of the full "
+            f"resolution; "
             f"level {overview.level} was read instead."
         )
     if overview.factor > 2 * factor:

@@ -57,6 +57,7 @@ class ProbedReader:
     def __init__(self, reader: PixelReader, forget: Callable[[], None] = lambda: None) -> None:
         self._reader, self.forget = reader, forget
         self._found: dict[tuple[int, int], _Evidence] = {}
+        self._lacking: dict[tuple[int, int], bool] = {}
 
     @property
     def levels(self) -> Sequence[Any]:
@@ -81,6 +82,8 @@ class ProbedReader:
         reduction : int
             Full-resolution pixels along one pixel of it.
         """
+        if self._lacks_pieces(channels, level):
+            return False
         missing = [channel for channel in channels if (level, channel) not in self._found]
         if missing:
             found = self._probe(missing, level, reduction)
@@ -94,6 +97,20 @@ class ProbedReader:
         return any(one.seen for one in all_found) and all(
             one.error <= 0.25 * one.within + rounding * one.seen for one in all_found
         )
+
+    def _lacks_pieces(self, channels: Sequence[int], level: int) -> bool:
+        """Whether the file lacks pieces of a level that full-resolution pixels lie under.
+
+        They would be read as zeros, and may lie between the tiles that are compared.
+        """
+        outlines = getattr(self._reader, "level_outlines", None) or self.levels
+        lacks = getattr(outlines[level], "lacks_pieces", None)
+        if lacks is None:
+            return False
+        for channel in channels:
+            if (level, channel) not in self._lacking:
+                self._lacking[level, channel] = bool(lacks([channel]))
+        return any(self._lacking[level, channel] for channel in channels)
 
     def _probe(self, channels: list[int], level: int, reduction: int) -> dict[int, _Evidence]:
         edge = reduction * max(TILE_PX // reduction, 1)

@@ -600,6 +600,28 @@ def test_a_copy_that_is_completed_later_is_another_image(tmp_path, version, shar
     assert prints[0] == prints[2] != prints[1]
 
 
+@pytest.mark.parametrize(("version", "shards"), [("0.4", None), ("0.5", None), ("0.5", True)])
+def test_a_reduced_level_that_lacks_chunks_is_known(tmp_path, version, shards):
+    image = pixels((3, 300, 260))
+    folder = ome_zarr(tmp_path / "z.zarr", [image, halved(image)], version=version, shards=shards)
+
+    def lose(level, *place):
+        array = zarr.open_group(folder, mode="r")[str(level)]
+        (folder / str(level) / array.metadata.encode_chunk_key(place)).unlink()
+
+    def lacking():
+        with open_image(folder) as opened:
+            return [opened.level_outlines[1].lacks_pieces([channel]) for channel in range(3)]
+
+    assert lacking() == [False] * 3
+    lose(1, 0, 1, 1)
+    # Channels are stored in pairs, in a shard all together.
+    assert lacking() == [True, True, bool(shards)]
+    for y, x in [(2, 2)] if shards else [(2, 2), (2, 3), (3, 2), (3, 3)]:
+        lose(0, 0, y, x)
+    assert lacking() == [False] * 3  # what is below is not there either: never scanned
+
+
 def test_a_tile_never_written_in_one_channel_is_known(tmp_path):
     image = pixels((3, 64, 80))
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:

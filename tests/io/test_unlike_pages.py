@@ -1,5 +1,6 @@
 """Channels that are cut into pieces in different ways, as parts of several files often are."""
 
+import itertools
 import struct
 
 import numpy as np
@@ -94,6 +95,32 @@ def test_strips_that_are_not_stored_are_zeros(tmp_path, compression):
     with open_image(path) as opened:
         np.testing.assert_array_equal(read_in_boxes(opened, 2), image)
         assert opened.missing_pieces([0, 1]) == {1: (2, 10)}
+
+
+def pyramid(path, image, *, rows):
+    """Channels in strips, each with a level of half the size."""
+    with tifffile.TiffWriter(path) as writer:
+        for plane in image:
+            writer.write(plane, rowsperstrip=rows[0], subifds=1, photometric="minisblack")
+            writer.write(plane[::2, ::2], rowsperstrip=rows[1], subfiletype=1)
+
+
+@pytest.mark.parametrize(("dropped", "lacks"), [((), False), ((1, 2), True)])
+def test_strips_lost_in_a_reduced_level_are_known(tmp_path, dropped, lacks):
+    path = tmp_path / "a.tif"
+    pyramid(path, planes(2), rows=(16, 12))
+    with tifffile.TiffFile(path) as file:
+        tags = [file.pages[1].pages[0].tags[code] for code in (273, 279)]
+    with path.open("r+b") as file:
+        for tag, strip in itertools.product(tags, dropped):
+            size = 4 if int(tag.dtype) == 4 else 2
+            file.seek(tag.valueoffset + strip * size)
+            file.write(bytes(size))
+    with open_image(path) as opened:
+        assert len(opened.level_outlines) == 2
+        whole, half = opened.level_outlines
+        assert [half.lacks_pieces([channel]) for channel in (0, 1)] == [False, lacks]
+        assert not whole.lacks_pieces([0, 1])
 
 
 def test_pieces_lost_in_a_channel_that_is_cut_otherwise_are_known(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from scipy import ndimage
 
 from fociquant.model import Box
 from fociquant.prepare import prepare_section
+from fociquant.prepare.sampling import lattice
+from fociquant.prepare.soundness import PROBE_TILES
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize
 
@@ -290,6 +293,26 @@ def test_images_without_contents_give_finite_facts(value, dtype, shape):
         assert stats.spread > 0
     assert prepared.facts.tissue_mm2 == 0
     assert prepared.warnings
+
+
+def test_a_level_that_lacks_pieces_between_the_probed_tiles_is_not_used():
+    image = section(shape_mask("disc", 2048), septum=50)
+    level, probed = reduced(image, 4), np.zeros((2048, 2048), bool)
+    for box in lattice((2048, 2048), PROBE_TILES):
+        probed[box.slices] = True
+    holed = np.where(probed[::4, ::4], level, 0).astype(np.uint16)
+    outlines = [
+        SimpleNamespace(shape=one.shape, dtype=one.dtype, lacks_pieces=lambda _, n=n: n == 1)
+        for n, one in enumerate((image, holed))
+    ]
+
+    class File(Reader):
+        level_outlines = outlines
+
+    found, whole = prepare(File(image, holed)), prepare(Reader(image))
+    assert "level 1 of the file lacks parts" in " ".join(found.warnings)
+    assert found.facts.tissue_mm2 == whole.facts.tissue_mm2
+    np.testing.assert_array_equal(found.facts.marker_map.peaks, whole.facts.marker_map.peaks)
 
 
 def test_nan_pixels_are_left_out_and_reported():

@@ -1,0 +1,89 @@
+"""Whether a reduced level has a piece wherever the full resolution has one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fociquant.io.metadata import reduction
+
+if TYPE_CHECKING:
+    from fociquant.io.section import Level
+
+MOST_PIECES = 1 << 17
+"""Formats do not look for more pieces than this one by one, and say that all are stored."""
+
+LEAST_OVERLAP_PX = 0.25
+"""Pieces that lie over each other by less, in pixels of the reduced level, only touch: sides are
+rounded when a level is made."""
+
+
+def lacks_pieces(reduced: Level, full: Level, channels: Sequence[int]) -> bool:
+    """Whether a level lacks a piece of a channel under which the full resolution has some.
+
+    An interrupted copy leaves such levels, and so does a writer that was stopped. Names of files
+    and tables of offsets are looked at, no pixels.
+
+    Parameters
+    ----------
+    reduced, full : Level
+    channels : sequence of int
+
+    Returns
+    -------
+    bool
+        False where it is not known which pieces the full resolution has.
+    """
+    return any(_lacks(reduced, full, int(channel)) for channel in channels)
+
+
+def _lacks(reduced: Level, full: Level, channel: int) -> bool:
+    own = reduced.stored(reduced.place(channel)[0])
+    if own.all():
+        return False
+    there = full.stored(full.place(channel)[0])
+    if there.size > MOST_PIECES and there.all():
+        return False
+    rows, columns = (_under(reduced, full, axis, own.shape, there.shape) for axis in (0, 1))
+    # Stored pieces under each piece of the level, by a summed-area table.
+    table = np.zeros((there.shape[0] + 1, there.shape[1] + 1), np.int64)
+    table[1:, 1:] = there.cumsum(0).cumsum(1)
+    (y0, y1), (x0, x1) = rows, columns
+    under = table[np.ix_(y1, x1)] - table[np.ix_(y0, x1)] - table[np.ix_(y1, x0)]
+    under += table[np.ix_(y0, x0)]
+    return bool((~own & (under > 0)).any())
+
+
+def _under(
+    reduced: Level, full: Level, axis: int, own: tuple[int, ...], there: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Along one axis: the first and the last (exclusive) full piece under each of the level's."""
+    scale = reduction(full.shape[1 + axis], reduced.shape[1 + axis])
+    starts, ends = (scale * side for side in _spans(reduced, axis, own[axis]))
+    full_starts, full_ends = _spans(full, axis, there[axis])
+    margin = LEAST_OVERLAP_PX * scale
+    first = np.searchsorted(full_ends, starts + margin, side="right")
+    last = np.searchsorted(full_starts, ends - margin, side="left")
+    return first, np.maximum(first, last)
+
+
+def _spans(level: Level, axis: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each piece surely begins and ends along an axis, px; the same where that is nowhere."""
+    size, tile = level.shape[1 + axis], level.tile_shape[axis]
+    shape = getattr(level, "piece_shape", None)
+    edges = [shape[axis]] if shape else _edges(size, tile, count)
+    number = np.arange(count)
+    starts = np.minimum(number * max(edges), size)
+    return starts, np.maximum(starts, np.minimum((number + 1) * min(edges), size))
+
+
+def _edges(size: int, tile: int, count: int) -> Sequence[int]:
+    """Edges that pieces can have of which so many cover a side; one where the tiles tell it."""
+    if count <= 1:
+        return [size]
+    possible = range(-(-size // count), -(-size // (count - 1)))
+    if tile >= size:  # it ends with the image, which tells nothing of the pieces
+        return possible
+    return [edge for edge in possible if tile % edge == 0 or edge % tile == 0] or possible
