@@ -71,6 +71,14 @@ class _Frame:
         Background of the section per channel, counts; stands in for pixels that are not finite.
     ordinary : float
         Bright autofluorescence of the section's tissue, counts.
+    outline : numpy.ndarray of bool, shape (h, w)
+        The lung, on the grid of the overview.
+    rows, columns : numpy.ndarray of int
+        Pixel of it under each row and column of squares.
+    dark_is_zero : bool
+        Whether pixels of the marker that were scanned are 0 as well.
+    rounding : float
+        What a mean over so many whole counts can have lost in the reduced level.
     """
 
     level: int
@@ -81,6 +89,16 @@ class _Frame:
     slope: float
     levels: tuple[float, ...]
     ordinary: float
+    outline: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    dark_is_zero: bool
+    rounding: float
+
+    def inside(self, squares: Box) -> np.ndarray:
+        """Which squares of a box lie in the lung, bool."""
+        rows, columns = squares.slices
+        return np.asarray(self.outline[np.ix_(self.rows[rows], self.columns[columns])])
 
 
 def map_marker(
@@ -134,11 +152,23 @@ def _frame(
     factor = reduction * blocks
     height, width = (int(side) for side in reader.levels[0].shape[1:])
     unlabelled = facts.stats[used[-1]]
+    shape = -(-height // factor), -(-width // factor)
+    rows, columns = (
+        np.minimum(((np.arange(side) + 0.5) * factor * um / grid_um).astype(int), last - 1)
+        for side, um, grid_um, last in zip(
+            shape, (pixel_size.y, pixel_size.x), (facts.overview_px.y, facts.overview_px.x),
+            facts.outline.shape, strict=True,
+        )
+    )  # fmt: skip
     return _Frame(
-        level, blocks, factor, (-(-height // factor), -(-width // factor)), channels,
+        level, blocks, factor, shape, channels,
         slope=slope,
         levels=tuple(facts.stats[role].background for role in used),
         ordinary=unlabelled.background + unlabelled.spread,
+        outline=facts.outline, rows=rows, columns=columns,
+        dark_is_zero=facts.stats["marker"].low <= 0.0,
+        # Cutting decimals at every halving loses up to a count each time.
+        rounding=math.log2(reduction) if np.dtype(reader.levels[0].dtype).kind in "iub" else 0.0,
     )  # fmt: skip
 
 
@@ -213,17 +243,36 @@ def _as_tiles(plane: np.ndarray) -> np.ndarray:
 def _square_means(reader: PixelReader, frame: _Frame, squares: Box) -> np.ndarray:
     """Means over squares, float64 (channels, rows, columns); `squares` begins at a tile.
 
-    A tile in which a reduced level shows nothing at all is read at full resolution: it may
-    not have been written.
+    A tile of which a reduced level shows nothing, or nothing in a part of the lung, is read at full
+    resolution: it may not have been written. Where the full resolution is empty there as well, what
+    the level has of the rest of the tile stays.
     """
     means = _block_means(reader, frame, squares, frame.level, frame.blocks)
     if frame.level == 0:
         return means
     for tile in _tiles(squares):
-        inside = tile.shift(-squares.y0, -squares.x0).slices
-        if np.ptp(means[0][inside]) == 0.0:
-            means[:, inside[0], inside[1]] = _block_means(reader, frame, tile, 0, frame.factor)
+        place = tile.shift(-squares.y0, -squares.x0).slices
+        marker = means[0][place]
+        empty, nothing = marker == 0.0, np.ptp(marker) == 0.0
+        if not nothing and not _has_gap(empty, frame, tile):
+            continue
+        full = _block_means(reader, frame, tile, 0, frame.factor)
+        if nothing or full[0][empty].max() > frame.rounding:
+            means[:, place[0], place[1]] = full
     return means
+
+
+def _has_gap(empty: np.ndarray, frame: _Frame, tile: Box) -> bool:
+    """Whether squares in the lung may be empty because a reduced level was not written there.
+
+    Where air is 0 as well, only what is empty from side to side of the tile is asked for: air
+    spaces are narrower, and all of the lung would be read at full resolution.
+    """
+    if not empty.any():
+        return False
+    if frame.dark_is_zero:
+        empty = np.logical_or(empty.all(axis=0), empty.all(axis=1, keepdims=True))
+    return bool((empty & frame.inside(tile)).any())
 
 
 def _tiles(squares: Box) -> Iterator[Box]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from fociquant.prepare import screening
 from fociquant.prepare.linings import remove_linings
 from fociquant.prepare.sampling import lattice
 from fociquant.prepare.screening import map_factor, map_marker
-from fociquant.prepare.soundness import PROBE_TILES
+from fociquant.prepare.soundness import PROBE_TILES, ProbedReader
 from fociquant.settings import GateSettings
 from fociquant.units import PixelSize
 
@@ -35,6 +36,13 @@ class Pixels:
     def read(self, box, channels, level=0):
         self.seen.append(level)
         return self.levels[level][:, box.y0 : box.y1, box.x0 : box.x1][list(channels)]
+
+
+class Believed(ProbedReader):
+    """An image of which every level is taken for sound."""
+
+    def is_sound(self, channels, level, reduction):
+        return True
 
 
 def facts_of(shape: tuple[int, int], *, slope: float | None = 0.5) -> SectionFacts:
@@ -217,6 +225,43 @@ def test_where_a_level_shows_nothing_the_full_resolution_is_asked():
     found = map_marker(image, roles, facts_of(shape), pixel_size=PIXEL)
     assert image.seen[-2:] == [3, 0]
     assert countable_places(found, GateSettings())[place(found, 256 * y + 100, 256 * x + 130)]
+
+
+def with_low(facts: SectionFacts, low: float) -> SectionFacts:
+    return replace(facts, stats={role: replace(one, low=low) for role, one in facts.stats.items()})
+
+
+@pytest.mark.parametrize("rows", [(68, 96), (64, 84), (70, 90), (66, 94)])
+@pytest.mark.parametrize("low", [280.0, 0.0])
+def test_where_a_level_is_blank_in_a_part_of_a_tile_the_full_resolution_is_asked(rows, low):
+    planes = noise((1024, 1024), 8)
+    middle = 8 * sum(rows) // 2
+    for y, x in itertools.product((middle - 40, middle, middle + 40), range(60, 1024, 100)):
+        planes[0] += 9 * NOISE * disc((1024, 1024), y, x, 24)
+    levels = pyramid(planes)
+    levels[3][:, rows[0] : rows[1]] = 0
+    roles = {"marker": 0, "autofluorescence": 1}
+    facts = with_low(facts_of((1024, 1024)), low)
+    image = Pixels(*levels)
+    found = map_marker(Believed(image), roles, facts, pixel_size=PIXEL)
+    assert image.seen[-1] == 0
+    places = countable_places(found, GateSettings())
+    for y, x in itertools.product((middle - 40, middle, middle + 40), range(60, 1024, 100)):
+        assert places[place(found, y, x)]
+
+
+@pytest.mark.parametrize(("low", "lung"), [(0.0, True), (280.0, False)])
+def test_zeros_of_air_and_zeros_beside_the_lung_are_not_asked_for_again(low, lung):
+    y, x = np.mgrid[:1024, :1024]
+    air = (y % 120 < 90) & (x % 120 < 90)  # half of the slide in air spaces of 45 um
+    planes = np.where(air, 0.0, noise((1024, 1024), 9))
+    image = Pixels(*pyramid(planes))
+    facts = with_low(facts_of((1024, 1024)), low)
+    facts = replace(facts, outline=np.full_like(facts.outline, lung))
+    roles = {"marker": 0, "autofluorescence": 1}
+    map_marker(Believed(image), roles, facts, pixel_size=PIXEL)
+    assert (image.levels[3] == 0).mean() > 0.3
+    assert image.seen == [3]
 
 
 def test_pixels_that_are_not_finite_stand_out_of_nothing():
