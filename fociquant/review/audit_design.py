@@ -14,6 +14,7 @@ import pandas as pd
 
 from fociquant.atomic import write_json
 from fociquant.errors import InputError, ResultsError
+from fociquant.reading import look_at
 from fociquant.review.decisions import CellRef
 from fociquant.review.reviewers import CURE, ReviewFolder
 from fociquant.review.write_log import utc_now
@@ -310,15 +311,18 @@ def read_design(results: Path) -> AuditDesign | None:
 
     Raises
     ------
+    UnreadableError
+        The drive does not let ``audit.json`` be read.
     ResultsError
-        ``audit.json`` is damaged or of a newer version.
+        It is damaged or of a newer version.
     """
     path = ReviewFolder(results).audit
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    text = look_at(path, Path.read_bytes)
+    if text is None:
         return None
-    except (OSError, ValueError) as error:
+    try:
+        content = json.loads(text.decode("utf-8"))
+    except ValueError as error:
         raise ResultsError(f"{path} cannot be read ({error}). Restore it from a copy.") from error
     try:
         if content["format"] != FORMAT:

@@ -37,6 +37,7 @@ from fociquant.review.audit_design import (
 )
 from fociquant.review.regions import from_mask
 from fociquant.review.results import KEY_LENGTH, read_run
+from fociquant.review.reviewers import AUDIT
 from fociquant.run.audit_currency import mice_in_no_mean, mice_that_changed, owner_of, shown_by
 from fociquant.run.audit_sheet import read_sheet, write_sheet
 from fociquant.run.gating import gate_section, stored_sections
@@ -215,14 +216,20 @@ def estimate(results: Path) -> AuditEstimate:
     ResultsError
     """
     design = require_design(results)
-    logs, _ = read_logs(results)
+    logs, unusable = read_logs(results)
     folder, inputs = _open(results)
     mice = read_csv(folder.mice, text=("mouse", "group"))
-    return estimate_audit(
+    found = estimate_audit(
         design, settle_verdicts(design, audit_verdicts(design, logs)),
         incomplete=mice_in_no_mean(mice),
         changed=mice_that_changed(design, folder, inputs),
     )  # fmt: skip
+    left_out = [
+        f"verdicts that are not applied: {' '.join(texts)}"
+        for path, texts in unusable.items()
+        if path.name.startswith(f"{AUDIT}--")
+    ]
+    return replace(found, notes=(*found.notes, *left_out))
 
 
 def _open(results: Path) -> tuple[ResultsFolder, TableInputs]:

@@ -24,6 +24,7 @@ from fociquant.review.decisions import Draft
 from fociquant.review.reviewers import AUDIT, STUDY
 from fociquant.run import study as corridor
 from fociquant.run.reporting import report
+from fociquant.run.audit import audit_settings, draw, estimate
 from fociquant.run.study import recount
 from fociquant.store import read_csv
 
@@ -213,6 +214,9 @@ def test_an_unusable_log_of_no_section_is_said_in_the_outcome(name, results):
     newer.write_bytes(first.replace(b'"format":1', b'"format":99'))
     [told] = recount(results).tables.not_read
     assert told.startswith(f"review/decisions/{newer.name} was written by a newer version")
+    draw(results, seed=1, settings=audit_settings(results))
+    notes = " ".join(estimate(results).notes)
+    assert (f"verdicts that are not applied: {told}" in notes) == (name == AUDIT)
 
 
 def test_a_damaged_log_of_the_audit_is_said_in_the_outcome(results):
