@@ -23,8 +23,8 @@ from fociquant.review import (
 from fociquant.review.decisions import Draft
 from fociquant.review.reviewers import AUDIT, STUDY
 from fociquant.run import study as corridor
-from fociquant.run.reporting import report
 from fociquant.run.audit import audit_settings, draw, estimate
+from fociquant.run.reporting import report
 from fociquant.run.study import recount
 from fociquant.store import read_csv
 
