@@ -101,6 +101,9 @@ class Passing:
         Which of them are too bright to tell a rim from a filled cell; default: none.
     counted : bool
         False for a section that failed, of which nothing is known.
+    missed : numpy.ndarray of float64, shape (m, 3), optional
+        Like `values`, of objects of a control that pass only where others do not: the other
+        halves of what was cut in two. They raise the gate, and say nothing else of the section.
     """
 
     section: str
@@ -114,6 +117,7 @@ class Passing:
     pigment: float = math.nan
     saturated: np.ndarray | None = None
     counted: bool = True
+    missed: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -130,6 +134,12 @@ class Passing:
             self, values=self.values[kept], places_um=self.places_um[kept], looks=None,
             saturated=None,
         )  # fmt: skip
+
+    def with_missed(self) -> Passing:
+        """All that the gate of a batch must keep from counting in a control."""
+        if self.missed is None:
+            return self
+        return replace(self, values=np.concatenate([self.values, self.missed]), missed=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,9 +128,10 @@ def _of_batch(
             refused=refused,
             warnings=tuple(warnings),
         )
-    gate = raised_gate(used, others, settings)
+    false = [p.with_missed() for p in used]
+    gate = raised_gate(false, others, settings)
     area = area_of(used)
-    left = int(passes(values_of(used), gate).sum())
+    left = int(passes(values_of(false), gate).sum())
     bound = upper_bound(left, area)
     if gate.raised:
         warnings.append(cost_of(batch, gate, values_of(others)))

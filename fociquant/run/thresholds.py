@@ -7,7 +7,7 @@ say is left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 SATURATED = str(CellFlag.SATURATED.name).lower()
 """The flag in the text of ``flags``."""
 
+ASKED = ("marker_unexplained", "score_mean", "ring")
+"""Columns that thresholds are asked of, in the order of ``Passing.values``."""
+
 RAISES = 3
 """How often thresholds are sought again because of what the last ones let pass in controls."""
 
@@ -56,21 +59,34 @@ def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
         Has every batch of the sheet, also where no section of it was counted.
     """
     ranges = _ranges(folder, inputs)
-    batches, found = _thresholds(folder, inputs, ranges, {})
+    passing, found = _at_the_floor(folder, inputs, ranges)
     phenotypes, notes = _of_phenotypes(found, inputs)
-    gating = Gating(batches, phenotypes, ranges)
-    missed: dict[str, set[int]] = {}
+
+    def gating_of(sections: Sequence[Passing]) -> Gating:
+        batches = batch_thresholds(sections, settings=inputs.settings.gate)
+        return Gating(batches, phenotypes, ranges)
+
+    gating = gating_of(passing)
+    missed: dict[str, dict[int, tuple[float, ...]]] = {}
+    left = _left_in_controls(folder, inputs, gating)
     for _ in range(RAISES):
-        left = _left_in_controls(folder, inputs, gating)
-        more = {name: cells - found[name].cells for name, cells in left.items()}
-        if not any(cells - missed.get(name, set()) for name, cells in more.items()):
+        news = False
+        for name, cells in left.items():
+            known = missed.setdefault(name, {})
+            new = {c: row for c, row in cells.items() if c not in found[name].cells | known.keys()}
+            known.update(new)
+            news |= bool(new)
+        if not news:
             break
-        missed = {name: cells | missed.get(name, set()) for name, cells in more.items()}
-        gating = replace(gating, batches=_thresholds(folder, inputs, ranges, missed)[0])
-    else:
+        gating = gating_of([_with_missed(one, missed.get(one.section, {})) for one in passing])
         left = _left_in_controls(folder, inputs, gating)
     told = {name: _told(one, left, notes) for name, one in gating.batches.items()}
     return replace(gating, batches=told)
+
+
+def _with_missed(one: Passing, missed: Mapping[int, tuple[float, ...]]) -> Passing:
+    rows = [missed[cell] for cell in sorted(missed)]
+    return replace(one, missed=np.array(rows, np.float64).reshape(-1, 3)) if rows else one
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +107,10 @@ class _Candidates:
     strengths: Mapping[str, np.ndarray]
 
 
-def _thresholds(
-    folder: ResultsFolder, inputs: TableInputs, ranges: Ranges, missed: Mapping[str, set[int]]
-) -> tuple[dict[str, BatchThreshold], dict[str, _Candidates]]:
-    """The gate of every batch, and by section what it rests on.
-
-    `missed`: numbers of further objects that count in control sections.
-    """
+def _at_the_floor(
+    folder: ResultsFolder, inputs: TableInputs, ranges: Ranges
+) -> tuple[list[Passing], dict[str, _Candidates]]:
+    """What passes in every section at the floor of the gate."""
     passing: list[Passing] = []
     found: dict[str, _Candidates] = {}
     for section, state in stored_sections(folder, inputs):
@@ -105,33 +118,37 @@ def _thresholds(
             passing.append(_nothing(section))
             continue
         gated, facts = gate_section(folder, inputs, section, state, ranges=ranges)
-        passes = gated.loc[gated["positive"], "cell"] if section.negative_control else ()
+        counted = gated[gated["positive"]]
+        passes = counted["cell"] if section.negative_control else ()
         found[section.name] = _Candidates(
             section.batch, set(passes), _strengths(section, gated, facts, inputs)
         )
-        counted = gated["positive"] | gated["cell"].isin(missed.get(section.name, ()))
-        passing.append(_passing(section, gated[counted], facts, inputs.rules))
-    return batch_thresholds(passing, settings=inputs.settings.gate), found
+        passing.append(_passing(section, counted, facts, inputs.rules))
+    return passing, found
 
 
 def _left_in_controls(
     folder: ResultsFolder, inputs: TableInputs, gating: Gating
-) -> dict[str, set[int]]:
-    """Objects that count in the control sections after all, by section.
+) -> dict[str, dict[int, tuple[float, ...]]]:
+    """What counts in the control sections after all: by section and number, what it is asked for.
 
-    They can be others than those that the thresholds were sought with: where the better half
-    of an object that was cut in two is too weak now, the other one may pass.
+    These can be other objects than thresholds were sought with: where the better half of an
+    object that was cut in two is too weak now, the other one may pass.
     """
     found = {}
     for section, state in stored_sections(folder, inputs):
         if state is not None and section.name in gating.batches[section.batch].controls:
             gated, _ = gate_section(folder, inputs, section, state, gating)
-            found[section.name] = set(gated.loc[gated["positive"], "cell"])
+            counted = gated[gated["positive"]]
+            rows = counted[list(ASKED)].itertuples(index=False, name=None)
+            found[section.name] = dict(zip(counted["cell"].tolist(), rows, strict=True))
     return found
 
 
 def _told(
-    one: BatchThreshold, left: Mapping[str, set[int]], notes: Mapping[str, list[str]]
+    one: BatchThreshold,
+    left: Mapping[str, Mapping[int, tuple[float, ...]]],
+    notes: Mapping[str, list[str]],
 ) -> BatchThreshold:
     """The threshold with what is counted in its controls indeed, and notes on phenotypes."""
     warnings = (*one.warnings, *notes.get(one.batch, ()))
@@ -207,7 +224,7 @@ def _passing(
     saturated = {flags: SATURATED in flags.split(";") for flags in counted["flags"].unique()}
     return Passing(
         section.name, section.batch, section.negative_control, facts.tissue_mm2,
-        counted[["marker_unexplained", "score_mean", "ring"]].to_numpy(np.float64),
+        counted[list(ASKED)].to_numpy(np.float64),
         counted[["y_um", "x_um"]].to_numpy(np.float64),
         unstained=facts.autofluorescence_slope is not None,
         looks=looks_of(counted, counted["marker_strength"].to_numpy(), facts, rules),

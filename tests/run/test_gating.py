@@ -257,6 +257,7 @@ def test_the_other_half_of_a_false_cell_is_asked_for_too(run, tmp_path):
     cells, batch = read(out, "sections.csv")["cells"], read(out, "thresholds.csv").iloc[0]
     assert cells.tolist() == [12, 12, 0]
     assert batch["false_cells"] == cells["wt"]
+    assert batch["false_at_floor"] == 1  # it is one object
 
 
 class Nuclei(UphillSegmenter):
