@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -176,7 +176,7 @@ def remove(target: Path) -> None:
         If the disk does not let it go.
     """
     try:
-        target.unlink(missing_ok=True)
+        _patiently(lambda: target.unlink(missing_ok=True))
     except OSError as error:
         raise cannot_write(target, error) from error
 
@@ -236,16 +236,21 @@ def put_in_place(temporary: Path, target: Path) -> None:
     OSError
         If the disk does not take it, or another program keeps it.
     """
+    _patiently(lambda: temporary.replace(target))
+
+
+def _patiently(act: Callable[[], object]) -> None:
+    """Do it; what another program has open is tried again for a while."""
     for wait_s in WAIT_S:
         try:
-            temporary.replace(target)
+            act()
         except OSError as error:
             if not _in_use(error):
                 raise
             time.sleep(wait_s)
         else:
             return
-    temporary.replace(target)
+    act()
 
 
 def _in_use(error: OSError) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -112,14 +112,12 @@ class ZarrLevel:
     folder : Path
         Where it is stored.
     axes : _Axes
-    scales : sequence of sequence of float
-        What its metadata multiply its pixels with, along every axis.
+    transforms : object
+        What its metadata say of its size, as they are: only that of the finest level is used.
     """
 
-    def __init__(
-        self, array: zarr.Array, folder: Path, axes: _Axes, scales: Sequence[Sequence[float]]
-    ) -> None:
-        self.array, self.folder, self.axes, self.scales = array, folder, axes, scales
+    def __init__(self, array: zarr.Array, folder: Path, axes: _Axes, transforms: Any = ()) -> None:
+        self.array, self.folder, self.axes, self.transforms = array, folder, axes, transforms
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
         self.shape = (self._size("c", array.shape), *self._plane(array.shape))
         self._channels = self._size("c", array.chunks)
@@ -182,7 +180,7 @@ class ZarrLevel:
 
     def _check_there(self) -> None:
         """Refuse pixels of an array that has gone: of a missing chunk all are empty."""
-        if not any((self.folder / name).is_file() for name in ARRAY_FILES):
+        if not any(_is_there(self.folder / name) for name in ARRAY_FILES):
             raise ImageError(
                 f"{self.folder} is not there any more. Check the drive, then run the same "
                 "command again."
@@ -210,10 +208,13 @@ class ZarrLevel:
     @cached_property
     def _files(self) -> frozenset[str]:
         """Every file of the array, by its name from the array's folder: asked for in one go."""
-        return frozenset(
-            Path(folder, name).relative_to(self.folder).as_posix()
-            for folder, _, names in os.walk(self.folder) for name in names
-        )  # fmt: skip
+        try:
+            return frozenset(_files_below(self.folder))
+        except OSError:
+            try:  # a drive that answered badly once
+                return frozenset(_files_below(self.folder))
+            except OSError as error:
+                raise cannot_read(self.folder, error) from error
 
     def incomplete(self) -> str:
         """The names of all stored chunks where some are not stored, else empty.
@@ -236,11 +237,38 @@ class ZarrLevel:
         steps = np.linspace(0, 1, SAMPLED_CHUNKS)
         places = {tuple(round(step * (count - 1)) for count in counts) for step in steps}
         keys = [self.array.metadata.encode_chunk_key(place) for place in sorted(places)]
-        return [self.folder / key for key in keys if (self.folder / key).is_file()]
+        return [self.folder / key for key in keys if _is_there(self.folder / key)]
 
     def _outer(self) -> Sequence[int]:
         """Shape of what one file holds: a shard, or a chunk."""
         return self.array.shards or self.array.chunks
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    """Names of all files from a folder on, with slashes.
+
+    Raises
+    ------
+    OSError
+        A folder cannot be listed: what is in it is not known.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    start = len(str(root))
+    for folder, _, names in os.walk(root, onerror=fail):
+        inside = folder[start:].replace(os.sep, "/").strip("/")
+        yield from (f"{inside}/{name}" for name in names) if inside else names
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file; a drive that does not tell raises OSError."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _attributes(folder: Path) -> dict[str, Any]:
@@ -369,12 +397,7 @@ def _level(folder: Path, dataset: Mapping[str, Any], axes: _Axes) -> ZarrLevel:
         raise CorruptImageError(
             f"{place}: {array.ndim} axes, but the metadata name {len(axes.names)}. {CURE}"
         )
-    transforms = dataset.get("coordinateTransformations") or []
-    return ZarrLevel(array, place, axes, _scales(transforms))
-
-
-def _scales(transforms: Sequence[Mapping[str, Any]]) -> list[Sequence[float]]:
-    return [one["scale"] for one in transforms if one.get("type") == "scale"]
+    return ZarrLevel(array, place, axes, dataset.get("coordinateTransformations") or [])
 
 
 def _channel_names(attributes: Mapping[str, Any], count: int) -> tuple[str, ...]:
@@ -386,7 +409,8 @@ def _channel_names(attributes: Mapping[str, Any], count: int) -> tuple[str, ...]
 def _pixel_size(scales: Mapping[str, Any], full: ZarrLevel) -> PixelSize | None:
     """Of level 0, from the scale transformations; None where an axis has no unit of length."""
     axes = full.axes
-    sizes = [*full.scales, *_scales(scales.get("coordinateTransformations") or [])]
+    transforms = [*full.transforms, *(scales.get("coordinateTransformations") or [])]
+    sizes = [one["scale"] for one in transforms if one.get("type") == "scale"]
     y, x = axes.names.index("y"), axes.names.index("x")
     if not sizes or axes.units[y] != axes.units[x]:
         return None
@@ -401,7 +425,7 @@ def _fingerprint(folder: Path, levels: Sequence[ZarrLevel]) -> str:
         files += [level.folder / name for name in METADATA_FILES]
         files += level.sampled_files()
     try:
-        there = [file for file in files if file.is_file()]
+        there = [file for file in files if _is_there(file)]
     except OSError as error:
         raise cannot_read(folder, error) from error
     return fingerprint_files(

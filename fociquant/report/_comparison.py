@@ -123,7 +123,7 @@ def _times(value: float) -> str:
     """Two significant digits below 100, never as 4e-05; whole numbers from there."""
     if 0 < value < 1:
         return f"{value:.{ratio_decimals(value, digits=2)}f}".rstrip("0").rstrip(".")
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 def _p(name: str, value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -188,7 +188,7 @@ def _thresholds(run: Mapping[str, Any], sections: pd.DataFrame) -> Iterator[str]
         thresholds = "Thresholds" if len(raised) > 1 else "The threshold"
         were = "were" if len(raised) > 1 else "was"
         yield (
-            f"{thresholds} of {' and '.join(raised)} {were} raised per staining batch by its "
+            f"{thresholds} of {_listed(raised)} {were} raised per staining batch by its "
             "negative-control sections."
         )
     control = sections[is_control(sections)]
@@ -212,15 +212,27 @@ def _thresholds(run: Mapping[str, Any], sections: pd.DataFrame) -> Iterator[str]
 _RAISED = {
     "marker": "the marker",
     "score": "the network's score",
-    "ring": "how much the marker forms a ring",
+    "ring": "the marker's ring form",
 }
 """Threshold to its name in a sentence."""
 
 
+def _listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part])
+
+
 def _raised_by_controls(run: Mapping[str, Any]) -> set[str]:
     """The thresholds that controls raised in any batch."""
-    batches = (run.get("gate") or {}).get("raised_by_controls") or {}
-    return {name for raised in batches.values() for name in raised}
+    gate = run.get("gate") or {}
+    if "raised_by_controls" not in gate:  # of an earlier version: what its thresholds tell
+        return {
+            name
+            for name, column in (("marker", "marker_counts"), ("score", "score_threshold"))
+            for batch in gate.get("thresholds") or ()
+            if batch.get("threshold_source") == "controls" and batch.get(column) is not None
+        }
+    return {name for raised in gate["raised_by_controls"].values() for name in raised}
 
 
 def _phenotypes(run: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:

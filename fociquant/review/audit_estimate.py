@@ -249,6 +249,9 @@ class _Arm:
                        TISSUE: "no field of tissue"}[kind]  # fmt: skip
             effect = ("cells without an outline are not in the corrected counts"
                       if self.is_judged() else "there is no corrected count")  # fmt: skip
+            if sampled and self.unsure(kind) == sampled:
+                return (f"of none of {sampled} {kind} items could it be said what they are; "
+                        f"{effect}. Draw more (--draw --again)")  # fmt: skip
             return f"{missing} has been {'judged' if sampled else 'drawn'}; {effect}"
         unsure = self.unsure(kind)
         left = sampled - judged - unsure

@@ -118,10 +118,27 @@ def _surrounded(
     parts = shapely.get_parts(shapely.intersection(cut, shapely.box(x0, y0, x1, y1)))
     rings = [
         shapely.get_coordinates(ring)[:-1, ::-1]
-        for part in parts if isinstance(part, shapely.Polygon)
-        for ring in (part.exterior, *part.interiors)
+        for whole in parts if isinstance(whole, shapely.Polygon)
+        for part in _without_holes(whole)
+        for ring in (part.exterior,)
     ]  # fmt: skip
     return replace(item, outlines=outlines, left_out=tuple(_flat(ring) for ring in rings))
+
+
+def _without_holes(polygon: shapely.Polygon) -> list[shapely.Polygon]:
+    """The same area in polygons without holes: each ring of `left_out` is filled by itself."""
+    if not polygon.interiors:
+        return [polygon]
+    hole = shapely.Polygon(polygon.interiors[0])
+    (x0, y0, x1, y1), cut = polygon.bounds, hole.centroid.y
+    halves = (shapely.box(x0, y0, x1, cut), shapely.box(x0, cut, x1, y1))
+    return [
+        piece
+        for half in halves
+        for part in shapely.get_parts(shapely.intersection(polygon, half))
+        if isinstance(part, shapely.Polygon)
+        for piece in _without_holes(part)
+    ]
 
 
 def _flat(points: np.ndarray) -> tuple[float, ...]:

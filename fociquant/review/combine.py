@@ -28,7 +28,7 @@ class Vote:
     verdict : int
         1 accepted (or added), 2 rejected.
     signed : bool
-        The reviewer has signed the section off.
+        The reviewer has signed the section off, on this computer or another.
     """
 
     reviewer: tuple[str, str]

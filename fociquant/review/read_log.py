@@ -123,6 +123,8 @@ def read_log(path: Path) -> Log:
         If a newer version wrote it, or it is no log.
     """
     raw = look_at(path, _content)
+    if raw is None and path.is_symlink():
+        raise ResultsError(f"{path} points to a file that is not there. Move it elsewhere.")
     if raw is None:
         raise unreadable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     return parse_log(path, raw)

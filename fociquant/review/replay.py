@@ -261,8 +261,11 @@ class _Together:
         order = _in_time(people)
         entries = [entry for _, _, entry in order]
         # A section that was signed off is as the signers saw it: others wait for their own.
-        anyone = not any(person.signed for person in people)
-        self.counting = {person.key for person in people if person.signed or anyone}
+        # One person on two computers signs for both.
+        self._signers = {person.reader.reviewer.casefold() for person in people if person.signed}
+        self.counting = {
+            person.key for person in people if not self._signers or self._has_signed(person)
+        }
         self.entries = [entry for _, person, entry in order if person.key in self.counting]
         located = locate_rows(entries, self.book.state, candidates, self.book)
         for (time, person, entry), one in zip(order, located, strict=True):
@@ -270,9 +273,12 @@ class _Together:
             if entry.action in DECIDING:
                 self._vote(time, person, entry, one.rows)
 
+    def _has_signed(self, person: _Person) -> bool:
+        return person.reader.reviewer.casefold() in self._signers
+
     def _vote(self, time: str, person: _Person, entry: Entry, rows: np.ndarray) -> None:
         for row in rows[rows >= 0].tolist():
-            vote = Vote(person.key, time, DECIDING[entry.action], person.signed)
+            vote = Vote(person.key, time, DECIDING[entry.action], self._has_signed(person))
             self.votes.setdefault(row, []).append(vote)
             if entry.action is Action.ADD and row in self.book.refs:
                 self.measured.setdefault(row, dict(entry.content.get("measured", {})))

@@ -106,8 +106,13 @@ def _changes(
         shown = shown_by(section, state)
         before = design.images.get(name, shown)
         if before != shown:
-            part = before.partition(" ")[0] == image_key(state)
-            yield now, f"{name} shows another {'part of its image' if part else 'image'} since"
+            if before == image_key(state):
+                what = "was drawn from by a version that did not know its region"
+            elif before.partition(" ")[0] == image_key(state):
+                what = "shows another part of its image since"
+            else:
+                what = "shows another image since"
+            yield now, f"{name} {what}"
 
 
 def _said(owner: Owner) -> str:

@@ -133,6 +133,9 @@ def _require_this_draw(
         else:  # sheets of earlier versions; an item that there is not is told of by itself
             same = item is None or _is_placed_at(item, row, blinding)
             what = f"{row['item']} has another code or place in the sample"
+            if not {"code", "y_um", "x_um"} <= row.keys():
+                what = "the columns draw, code, y_um and x_um, by which it is known, are not there"
+                what += ": it may be of another draw than the sample"
         if not same:
             raise InputError(
                 f"{source}, line {index + 2}: {what} that {results} holds. Verdicts on another "

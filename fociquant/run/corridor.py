@@ -181,11 +181,10 @@ class Corridor:
         self._lanes.submit(place, number, task.job)
 
     def _next_task(self, place: str, lanes: int, *, idle: bool) -> _Task | None:
+        while not self._urgent and self._waiting and self._may_begin(lanes):
+            self._begin(self._waiting.pop(0))
         if self._urgent:
             return self._urgent.pop(0)
-        if self._waiting and self._may_begin(lanes):
-            self._begin(self._waiting.pop(0))
-            return self._next_task(place, lanes, idle=idle)
         task = self._routes.take(place)
         if task is None and idle and self._suspects:
             return self._suspects.pop(0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fociquant.atomic import remove, sweep, write_bytes
-from fociquant.errors import ResultsError
+from fociquant.errors import ImageError, ResultsError
 from fociquant.model import Section, SectionFacts
 from fociquant.reading import is_file, is_folder
 from fociquant.run.blocks import no_rows
@@ -39,6 +41,9 @@ from fociquant.store import (
 from fociquant.store.facts import is_whole, masks_from_json, masks_to_json, scale_key
 from fociquant.store.objects import write_chosen
 from fociquant.tiling import Block
+
+LOOKS_AGAIN_S = (0.2, 1.0)
+"""Waits before an image that is gone or another at the end of its section is looked at again, s."""
 
 DONE, FAILED = "done", "failed"
 """Values of ``status`` in ``sections.csv``."""
@@ -219,12 +224,22 @@ class Ledger:
 
     def _require_same_image(self) -> None:
         planned, folder = self.planned, self._folder
-        if is_unchanged(planned.section.image, planned.fingerprint, planned.stains):
+        if self._is_same_image():
             return
         for path in (folder.facts(planned.name), folder.screen(planned.name)):
             remove(path)
         shutil.rmtree(folder.blocks(planned.name), ignore_errors=True)
         raise changed(planned.section.image)
+
+    def _is_same_image(self) -> bool:
+        """Whether the image is what was read; looked at more than once before it is another one."""
+        planned = self.planned
+        for wait_s in LOOKS_AGAIN_S:
+            with suppress(ImageError, OSError):
+                if is_unchanged(planned.section.image, planned.fingerprint, planned.stains):
+                    return True
+            time.sleep(wait_s)
+        return is_unchanged(planned.section.image, planned.fingerprint, planned.stains)
 
     def _merge(self, parts: Sequence[Part], mask: np.ndarray, key: str) -> dict[str, Any]:
         planned, folder = self.planned, self._folder

@@ -56,7 +56,7 @@ from fociquant.run.thresholds import find_gating
 from fociquant.settings import FociProfile, Settings
 from fociquant.store import ResultsFolder, read_csv, read_json, write_csv
 from fociquant.store.tables import as_written
-from fociquant.study.taken import made_columns, taken_names
+from fociquant.study.taken import CARRIED_TO, made_columns, taken_names
 
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
@@ -276,7 +276,9 @@ def read_table(path: Path, inputs: TableInputs) -> pd.DataFrame:
     if _breaks_off(path):
         raise _not_complete(path, "it ends within a line")
     table = read_csv(
-        path, text=(*TEXT_COLUMNS, *inputs.extras), columns=REQUIRED_COLUMNS.get(path.name, ())
+        path,
+        text=(*TEXT_COLUMNS, *(inputs.extras if path.name in CARRIED_TO else ())),
+        columns=REQUIRED_COLUMNS.get(path.name, ()),
     )
     missing = _missing(path, table, inputs)
     if missing:

@@ -81,7 +81,7 @@ def has_objects(path: Path, *, key: str) -> bool:
     """
     try:
         return bool(look_at(path, lambda there: _is_sound(there, key)))
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):  # names in it may be damaged too
         return False
 
 
@@ -173,7 +173,7 @@ def _gathered(tables: Sequence[pa.Table], parts: Sequence[int], rows: pd.DataFra
 def _checked(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         table = look_at(path, lambda there: _read(there, columns))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ResultsError(f"{path} is damaged ({said(error)}). {CURE}") from error
     if table is None:
         raise ResultsError(f"{path} is missing. {CURE}")

@@ -20,8 +20,9 @@ _EXCEL_DATE = re.compile(
 )
 """How Excel shows a name such as ``3-1`` that it took for a date."""
 
-_DECIMAL = re.compile(r"(\d+)[.,](\d*?)0*", re.ASCII)
-"""A number with a decimal point or comma; spreadsheets add and drop its last zeros."""
+_WHOLE = re.compile(r"(\d+)[.,]0*", re.ASCII)
+"""A whole number with a decimal point or comma, which spreadsheets add. ``1.1`` and ``1.10`` may be
+mice 1 and 10 of a cage."""
 
 MOUSE_DAYS = 1500
 """Laboratory mice live two to three years, days; the oldest known lived five."""
@@ -85,8 +86,8 @@ def _near_twins(table: Table, file: str, column: str) -> Iterator[Problem]:
 
 
 def _looks_like(text: str) -> str:
-    number = _DECIMAL.fullmatch(text)
-    plain = f"{number[1]}.{number[2]}".removesuffix(".") if number else text
+    number = _WHOLE.fullmatch(text)
+    plain = number[1] if number else text
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", "", plain.casefold()))
 
 

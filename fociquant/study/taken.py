@@ -74,7 +74,10 @@ _PER_PHENOTYPE: Mapping[str, tuple[str, ...]] = {
 _PER_CHANNEL = ("mean", "background")
 """Endings of the columns of ``cells.parquet`` that each channel has."""
 
-_UNITS = ("field",)
+CARRIED_TO = ("mice.csv", "sections.csv")
+"""Tables that have the sheet's own columns as well."""
+
+_UNITS = ("cell", "focus", "field")
 """Columns by which a table is known to have no mice as its rows: it is not compared."""
 
 
@@ -125,7 +128,7 @@ def taken_names(made: Mapping[str, Iterable[str]]) -> frozenset[str]:
     made : mapping of str to iterable of str
         From :func:`made_columns`.
     """
-    names = {name for columns in made.values() for name in columns}
+    names = {name for file in CARRIED_TO for name in made[file]}
     return frozenset(name.casefold() for name in (*names, *_UNITS))
 
 

@@ -1,6 +1,8 @@
 """Every kind of file that is read, against the truth it was made from."""
 
+import itertools
 import json
+import os
 
 import numpy as np
 import pytest
@@ -442,6 +444,39 @@ def test_levels_listed_coarsest_first_have_the_pixel_size_of_the_finest(tmp_path
     attributes.get("ome", attributes)["multiscales"][0]["datasets"].reverse()
     group.attrs.update(attributes)
     check_reader(open_image, folder, ExpectedImage(levels, NAMES, PixelSize.square(0.5)), boxes=5)
+
+
+@pytest.mark.parametrize("bad_times", [1, 2])
+def test_a_folder_that_cannot_be_listed_makes_no_other_image(tmp_path, monkeypatch, bad_times):
+    folder = ome_zarr(tmp_path / "a.zarr", (pixels(),), version="0.4")
+    with open_image(folder) as opened:
+        before = opened.fingerprint
+    real, seen = os.scandir, itertools.count()
+
+    def scandir(path="."):
+        if str(path) == str(folder / "0") and next(seen) < bad_times:
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    with open_image(folder) as opened:
+        monkeypatch.setattr(os, "scandir", scandir)
+        if bad_times == 1:
+            assert opened.fingerprint == before
+        else:
+            with pytest.raises(ImageError, match=r"cannot be read.*Check the drive"):
+                _ = opened.fingerprint
+    assert next(seen) >= 2
+
+
+def test_odd_transformations_of_reduced_levels_are_not_asked_for(tmp_path):
+    image = pixels()
+    levels = (image, halved(image))
+    folder = ome_zarr(tmp_path / "a.zarr", levels, version="0.4")
+    group = zarr.open_group(folder, mode="r+")
+    attributes = dict(group.attrs)
+    attributes["multiscales"][0]["datasets"][1]["coordinateTransformations"] = ["x", None]
+    group.attrs.update(attributes)
+    check_reader(open_image, folder, ExpectedImage(levels, NAMES, PixelSize.square(0.5)), boxes=3)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

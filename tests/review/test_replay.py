@@ -137,6 +137,14 @@ def test_who_signed_off_goes_before_who_did_not(made, clock):
     assert not review.positive[0] and review.status == "signed off"
 
 
+def test_who_signs_on_one_computer_has_signed_on_the_other(made, clock):
+    decide(made, clock, Reviewer("ana", "desk"), ("reject", 1), ("reject", 4))
+    decide(made, clock, Reviewer("Ana", "lab"), ("reject", 7), sign=True)
+    review = replay(made)
+    assert review.status == "signed off" and review.problems == []
+    assert not review.positive[[0, 3, 6]].any()
+
+
 @pytest.mark.parametrize("rule", ["latest", "majority"])
 def test_a_section_that_was_signed_off_is_as_its_signer_saw_it(made, clock, rule):
     """Whatever others decide who have not signed it, before or after."""

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fociquant.errors import ResultsError
+from fociquant.errors import ImageError, ResultsError
 from fociquant.io import SectionImage
-from fociquant.run import jobs, plan
+from fociquant.run import jobs, opened, plan, sections
 from fociquant.run import study as corridor
 from fociquant.run.plan import SCREENED_BY
 from fociquant.run.progress import Progress
@@ -220,6 +220,24 @@ def test_an_image_that_changes_after_it_was_opened_fails_its_section(
     assert there <= {"failure.json", "overview.png"}
     image.write_bytes(first)
     run(study, tmp_path / "r")
+    assert tables(tmp_path / "r") == tables(tmp_path / "whole")
+
+
+def test_an_image_that_cannot_be_opened_for_a_moment_at_the_end_is_looked_at_again(
+    run, study, tables, tmp_path, monkeypatch
+):
+    run(study, tmp_path / "whole")
+    real, looks = opened.open_image, itertools.count()
+
+    def once_bad(path, **options):
+        if "s1" in str(path) and next(looks) == 1:  # the first is that of the lanes
+            raise ImageError(f"{path}: cannot be read (Input/output error).")
+        return real(path, **options)
+
+    monkeypatch.setattr(sections, "LOOKS_AGAIN_S", (0.01, 0.01))
+    monkeypatch.setattr(opened, "open_image", once_bad)
+    run(study, tmp_path / "r", threads=1)
+    assert next(looks) > 2
     assert tables(tmp_path / "r") == tables(tmp_path / "whole")
 
 

@@ -98,9 +98,8 @@ def with_column(study, name):
 @pytest.mark.parametrize(
     "name",
     ["warnings", "Candidates", "screened", "marker_threshold", "threshold_note", "cells_lumen",
-     "shading_pct", "review", "artefact_mm2", "excluded_mm2", "cells_per_mm2_upper", "mean",
-     "field", "Ki67_positive", "Ki67_spill_over", "Ki67_note", "HER2_mean", "area_mm2",
-     "large_lesions"],
+     "shading_pct", "review", "artefact_mm2", "excluded_mm2", "cells_per_mm2_upper",
+     "field", "Ki67_positive", "Ki67_spill_over", "Ki67_note", "large_lesions"],
 )  # fmt: skip
 def test_a_column_that_a_table_makes_is_refused_before_anything_is_counted(tmp_path, name):
     study = with_column(write(tmp_path), name)
@@ -111,7 +110,23 @@ def test_a_column_that_a_table_makes_is_refused_before_anything_is_counted(tmp_p
         require_runnable(study)
 
 
-@pytest.mark.parametrize("name", ["comment", "CD8_pct", "genotype", "cells_by_hand"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "comment",
+        "CD8_pct",
+        "genotype",
+        "cells_by_hand",
+        "score",
+        "total",
+        "mean",
+        "Max",
+        "reference",
+        "ring",
+        "HER2_mean",
+        "decision",
+    ],
+)
 def test_a_column_of_ones_own_is_free(tmp_path, name):
     assert check_study(with_column(write(tmp_path), name)) == []
 
@@ -130,11 +145,19 @@ def test_results_of_earlier_versions_keep_what_was_found(run, tmp_path, folder):
     before = (tmp_path / "r/sections.csv").read_bytes(), (tmp_path / "r/mice.csv").read_bytes()
     record = json.loads((tmp_path / "r/run.json").read_text())
     for section in record["sections"]:
-        section["extra"] = {"warnings": "none", "candidates": "7x", "mean": "low", "review": "no"}
+        section["extra"] = {"warnings": "none", "candidates": "7x", "review": "no"}
     (tmp_path / "r/run.json").write_text(json.dumps(record))
     recount(tmp_path / "r")
     after = (tmp_path / "r/sections.csv").read_bytes(), (tmp_path / "r/mice.csv").read_bytes()
     assert after == before
+
+
+def test_a_column_called_like_one_of_another_table_is_carried_and_is_no_number(
+    run, tmp_path, folder
+):
+    run(with_column(write_study(tmp_path / "s", {"p": 2, "i": 5}), "mean"), tmp_path / "r")
+    for name in ("mice.csv", "sections.csv"):
+        assert pd.read_csv(tmp_path / "r" / name)["mean"].tolist() == ["7x", "7x"]
     there = folder(tmp_path / "r")
     groups = read_tables(there, inputs_of(read_json(there.run), there)).groups
     assert groups["mean"].tolist() == [2, 5]

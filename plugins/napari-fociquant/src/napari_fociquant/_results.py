@@ -180,7 +180,10 @@ def _stamp(folder: ResultsFolder) -> tuple[float, int]:
 
 def is_results(path: Path) -> bool:
     """Whether a folder holds results of fociquant."""
-    return path.is_dir() and "fociquant" in (read_json(path / "run.json") or {})
+    try:
+        return path.is_dir() and "fociquant" in (read_json(path / "run.json") or {})
+    except FociquantError:
+        return False  # what cannot be read is nothing that we could show
 
 
 def plain(error: FociquantError) -> str:
