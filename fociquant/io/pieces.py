@@ -1,4 +1,4 @@
-"""Whether a reduced level has a piece wherever the full resolution has one."""
+"""Where a reduced level has no piece though the full resolution has one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fociquant.io.metadata import reduction
+from fociquant.model import Box
 
 if TYPE_CHECKING:
     from fociquant.io.section import Level
@@ -15,37 +16,38 @@ if TYPE_CHECKING:
 MOST_PIECES = 1 << 17
 """Formats do not look for more pieces than this one by one, and say that all are stored."""
 
+MOST_LOOKS = 16
+"""Of more lacking pieces so many are looked at."""
+
 LEAST_OVERLAP_PX = 0.25
 """Pieces that lie over each other by less, in pixels of the reduced level, only touch: sides are
 rounded when a level is made."""
 
 
-def lacks_pieces(reduced: Level, full: Level, channels: Sequence[int]) -> bool:
-    """Whether a level lacks a piece of a channel under which the full resolution has some.
+def lacking_pieces(reduced: Level, full: Level, channel: int) -> list[Box]:
+    """Where the full resolution has pieces of a channel and a reduced level has none.
 
     An interrupted copy leaves such levels, and so does a writer that was stopped. Names of files
-    and tables of offsets are looked at, no pixels.
+    and tables of offsets are looked at, no pixels: what is 0 throughout need not be stored, so
+    that the pixels of the full resolution have to tell whether anything is missing.
 
     Parameters
     ----------
     reduced, full : Level
-    channels : sequence of int
+    channel : int
 
     Returns
     -------
-    bool
-        False where it is not known which pieces the full resolution has.
+    list of Box
+        One stored piece of the full resolution, px, for each piece that the level lacks, evenly
+        chosen where there are many; empty where it is not known which pieces there are.
     """
-    return any(_lacks(reduced, full, int(channel)) for channel in channels)
-
-
-def _lacks(reduced: Level, full: Level, channel: int) -> bool:
     own = reduced.stored(reduced.place(channel)[0])
     if own.all():
-        return False
+        return []
     there = full.stored(full.place(channel)[0])
     if there.size > MOST_PIECES and there.all():
-        return False
+        return []
     rows, columns = (_under(reduced, full, axis, own.shape, there.shape) for axis in (0, 1))
     # Stored pieces under each piece of the level, by a summed-area table.
     table = np.zeros((there.shape[0] + 1, there.shape[1] + 1), np.int64)
@@ -53,7 +55,21 @@ def _lacks(reduced: Level, full: Level, channel: int) -> bool:
     (y0, y1), (x0, x1) = rows, columns
     under = table[np.ix_(y1, x1)] - table[np.ix_(y0, x1)] - table[np.ix_(y1, x0)]
     under += table[np.ix_(y0, x0)]
-    return bool((~own & (under > 0)).any())
+    places = np.argwhere(~own & (under > 0))
+    some = np.linspace(0, len(places) - 1, min(MOST_LOOKS, len(places))).astype(int)
+    return [
+        _first_stored(full, there, (y0[row], y1[row]), (x0[column], x1[column]))
+        for row, column in places[some].tolist()
+    ]
+
+
+def _first_stored(
+    full: Level, there: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]
+) -> Box:
+    """The first stored piece of some, px."""
+    row, column = np.argwhere(there[slice(*rows), slice(*columns)])[0] + (rows[0], columns[0])
+    (top, bottom), (left, right) = (_spans(full, axis, there.shape[axis]) for axis in (0, 1))
+    return Box(int(top[row]), int(left[column]), int(bottom[row]), int(right[column]))
 
 
 def _under(

@@ -25,7 +25,7 @@ from fociquant.errors import (
     PixelSizeError,
 )
 from fociquant.io.metadata import reduction
-from fociquant.io.pieces import lacks_pieces
+from fociquant.io.pieces import lacking_pieces
 from fociquant.model import Box
 from fociquant.units import PixelSize
 
@@ -80,14 +80,14 @@ class Level(Protocol):
 class LevelOutline:
     """Shape (C, Y, X), dtype and shape of a chunk of one level, as a Dask array has them.
 
-    ``lacks_pieces`` says of some channels whether the file lacks pieces of this level where level 0
-    has some, see :func:`fociquant.io.pieces.lacks_pieces`.
+    ``lacking_pieces`` says of a channel where the file lacks pieces of this level and level 0 has
+    some, see :func:`fociquant.io.pieces.lacking_pieces`.
     """
 
     shape: tuple[int, int, int]
     dtype: np.dtype
     chunksize: tuple[int, int, int]
-    lacks_pieces: Callable[[Sequence[int]], bool] = field(compare=False, repr=False)
+    lacking_pieces: Callable[[int], list[Box]] = field(compare=False, repr=False)
 
 
 def _chunk(level: Level) -> tuple[int, int]:
@@ -198,7 +198,7 @@ class SectionImage:
         return tuple(
             LevelOutline(
                 level.shape, level.dtype, (1, *_chunk(level)),
-                partial(lacks_pieces, level, self.pyramid[0]),
+                partial(lacking_pieces, level, self.pyramid[0]),
             )
             for level in self.pyramid
         )  # fmt: skip

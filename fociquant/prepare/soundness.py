@@ -44,6 +44,10 @@ class _Evidence:
     seen: int
 
 
+LOOK_PX = 512
+"""Side of what is looked at where a reduced level lacks a piece, px."""
+
+
 class ProbedReader:
     """A reader that remembers what its reduced levels were found to hold.
 
@@ -82,7 +86,7 @@ class ProbedReader:
         reduction : int
             Full-resolution pixels along one pixel of it.
         """
-        if self._lacks_pieces(channels, level):
+        if self._lacks_pieces(channels, level, reduction):
             return False
         missing = [channel for channel in channels if (level, channel) not in self._found]
         if missing:
@@ -98,19 +102,38 @@ class ProbedReader:
             one.error <= 0.25 * one.within + rounding * one.seen for one in all_found
         )
 
-    def _lacks_pieces(self, channels: Sequence[int], level: int) -> bool:
+    def _lacks_pieces(self, channels: Sequence[int], level: int, reduction: int) -> bool:
         """Whether the file lacks pieces of a level that full-resolution pixels lie under.
 
         They would be read as zeros, and may lie between the tiles that are compared.
         """
         outlines = getattr(self._reader, "level_outlines", None) or self.levels
-        lacks = getattr(outlines[level], "lacks_pieces", None)
-        if lacks is None:
+        lacking = getattr(outlines[level], "lacking_pieces", None)
+        if lacking is None:
             return False
         for channel in channels:
             if (level, channel) not in self._lacking:
-                self._lacking[level, channel] = bool(lacks([channel]))
+                self._lacking[level, channel] = any(
+                    self._shows(box, channel, reduction) for box in lacking(channel)
+                )
         return any(self._lacking[level, channel] for channel in channels)
+
+    def _shows(self, box: Box, channel: int, reduction: int) -> bool:
+        """Whether full-resolution pixels are such that a reduced level of them is not all 0."""
+        y0, x0 = (-(-side // reduction) * reduction for side in (box.y0, box.x0))
+        height, width = (
+            min(end - start, LOOK_PX) // reduction * reduction
+            for start, end in ((y0, box.y1), (x0, box.x1))
+        )
+        if height <= 0 or width <= 0:
+            return True  # smaller than a pixel of the level: nothing tells
+        fine = self.read(Box(y0, x0, y0 + height, x0 + width), [channel], 0)[0]
+        blocks = np.nan_to_num(_nan_for_infinite(fine)).reshape(
+            height // reduction, reduction, width // reduction, reduction
+        )
+        integer = np.dtype(self.levels[0].dtype).kind in "iub"
+        lost = math.log2(reduction) if integer else 0.0  # decimals, cut at every halving
+        return bool(np.abs(blocks.mean(axis=(1, 3), dtype=np.float64)).max() > lost)
 
     def _probe(self, channels: list[int], level: int, reduction: int) -> dict[int, _Evidence]:
         edge = reduction * max(TILE_PX // reduction, 1)

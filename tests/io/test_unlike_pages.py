@@ -119,8 +119,9 @@ def test_strips_lost_in_a_reduced_level_are_known(tmp_path, dropped, lacks):
     with open_image(path) as opened:
         assert len(opened.level_outlines) == 2
         whole, half = opened.level_outlines
-        assert [half.lacks_pieces([channel]) for channel in (0, 1)] == [False, lacks]
-        assert not whole.lacks_pieces([0, 1])
+        assert [bool(half.lacking_pieces(channel)) for channel in (0, 1)] == [False, lacks]
+        assert all(box.shape == (16, SHAPE[1]) for box in half.lacking_pieces(1))
+        assert whole.lacking_pieces(0) == whole.lacking_pieces(1) == []
 
 
 def test_pieces_lost_in_a_channel_that_is_cut_otherwise_are_known(tmp_path):

@@ -302,7 +302,11 @@ def test_a_level_that_lacks_pieces_between_the_probed_tiles_is_not_used():
         probed[box.slices] = True
     holed = np.where(probed[::4, ::4], level, 0).astype(np.uint16)
     outlines = [
-        SimpleNamespace(shape=one.shape, dtype=one.dtype, lacks_pieces=lambda _, n=n: n == 1)
+        SimpleNamespace(
+            shape=one.shape,
+            dtype=one.dtype,
+            lacking_pieces=lambda _, n=n: [Box(960, 960, 1088, 1088)] * n,
+        )
         for n, one in enumerate((image, holed))
     ]
 
@@ -313,6 +317,29 @@ def test_a_level_that_lacks_pieces_between_the_probed_tiles_is_not_used():
     assert "level 1 of the file lacks parts" in " ".join(found.warnings)
     assert found.facts.tissue_mm2 == whole.facts.tissue_mm2
     np.testing.assert_array_equal(found.facts.marker_map.peaks, whole.facts.marker_map.peaks)
+
+
+@pytest.mark.parametrize("single", [0, 9])
+def test_pieces_that_are_empty_need_not_be_stored(single):
+    """Writers leave chunks out that round to zeros, though single counts lie under them."""
+    image = section(shape_mask("disc", 2048), septum=50)
+    image[0, :512, :512] = 0
+    image[0, 100:400:37, 100:400:41] = single
+    level = reduced(image, 4)
+    level[0, :128, :128] = 0
+    outlines = [
+        SimpleNamespace(
+            shape=one.shape,
+            dtype=one.dtype,
+            lacking_pieces=lambda channel, n=n: [Box(0, 0, 512, 512)] * (n and channel == 0),
+        )
+        for n, one in enumerate((image, level))
+    ]
+
+    class File(Reader):
+        level_outlines = outlines
+
+    assert "lacks parts" not in " ".join(prepare(File(image, level)).warnings)
 
 
 def test_nan_pixels_are_left_out_and_reported():
