@@ -15,6 +15,7 @@ import shapely
 from fociquant.atomic import remove
 from fociquant.counts import is_observed
 from fociquant.errors import InputError
+from fociquant.flags import CellFlag
 from fociquant.model import FocusEdit, Section, SectionFacts
 from fociquant.review import (
     AddedCell,
@@ -69,6 +70,9 @@ GROUP_COLUMNS = ("mean_corrected", "mean_corrected_low", "mean_corrected_high")
 CONFLICT_COLUMNS = ("section", "cell", "y_um", "x_um", "verdicts", "result")
 """Columns of ``review/conflicts.csv``."""
 
+OUTSIDE = str(CellFlag.OUTSIDE_REGION.name).lower()
+"""The flag of a candidate that lies on another section of the slide."""
+
 MOUSE = ["mouse", "group", "dpi"]
 """What names one animal."""
 
@@ -120,6 +124,7 @@ class StudyReview:
     estimate: AuditEstimate | None = None
     _done: dict[str, SectionReview] = field(default_factory=dict)
     _automatic: dict[str, np.ndarray] = field(default_factory=dict)
+    _own: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: ResultsFolder, inputs: TableInputs) -> StudyReview:
@@ -179,6 +184,7 @@ class StudyReview:
             self.logs[section.name] = logs
         review = replay_section(objects, logs, settings=settings)
         self._done[section.name], self._automatic[section.name] = review, automatic
+        self._own[section.name] = np.array([OUTSIDE not in one for one in gated["flags"]], bool)
         edits, unknown = self._known_classes(review.edits)
         share = _excluded_share(review.region, facts, state)
         return ReviewedSection(
@@ -278,7 +284,7 @@ class StudyReview:
             write_csv(target / "conflicts.csv", self._listed("conflicts", CONFLICT_COLUMNS))
             design = read_design(folder.root)
             agreement = agreement_table(
-                self.inputs.sections, self._done, self._automatic, self.logs, design
+                self.inputs.sections, self._done, self._automatic, self._own, self.logs, design
             )
             write_csv(target / "agreement.csv", agreement[list(AGREEMENT_COLUMNS)])
         if self.estimate is not None:

@@ -41,6 +41,7 @@ def agreement_table(
     sections: Sequence[Section],
     reviews: Mapping[str, SectionReview],
     automatic: Mapping[str, np.ndarray],
+    own: Mapping[str, np.ndarray],
     logs: Mapping[str, Sequence[Log]],
     design: AuditDesign | None,
 ) -> pd.DataFrame:
@@ -53,25 +54,31 @@ def agreement_table(
         By section.
     automatic : mapping of str to numpy.ndarray of bool
         By section: which candidates count without review.
+    own : mapping of str to numpy.ndarray of bool
+        By section: which candidates are its own, and not of another one on the same slide,
+        about which all would agree without having looked.
     logs : mapping of str to sequence of Log
     design : AuditDesign or None
 
     Returns
     -------
     pandas.DataFrame
-        `AGREEMENT_COLUMNS`. ``comparison``: ``reviewers`` and ``program`` (all candidates
+        `AGREEMENT_COLUMNS`. ``comparison``: ``reviewers`` and ``program`` (all own candidates
         of sections that both signed off; the program has signed everything), ``repeats``
         (hidden repeats of objects), ``second look`` (sections shown twice), ``audit``.
         Bland-Altman limits run over mice of which both have signed off a section.
     """
-    looks = {one.name: _looks(reviews[one.name], automatic[one.name])
-             for one in sections if one.name in reviews}  # fmt: skip
+    looks = {
+        one.name: _looks(reviews[one.name], automatic[one.name], own[one.name])
+        for one in sections
+        if one.name in reviews
+    }
     mouse_of = {one.name: (one.mouse, one.group, one.dpi) for one in sections}
     people = sorted({who for some in looks.values() for who in some} - {(PROGRAM, "")})
     rows = [_compare("reviewers", a, b, looks, mouse_of) for a, b in combinations(people, 2)]
     rows += [_compare("program", (PROGRAM, ""), who, looks, mouse_of) for who in people]
     rows += _repeats(logs)
-    rows += _second_looks(reviews, looks, people)
+    rows += _second_looks(reviews, own, looks, people)
     if design is not None:
         verdicts = audit_verdicts(design, (log for own in logs.values() for log in own))
         rows += [
@@ -82,11 +89,13 @@ def agreement_table(
     return table.astype({"objects": "int64", "mice": "int64"})
 
 
-def _looks(review: SectionReview, automatic: np.ndarray) -> dict[Who, tuple[np.ndarray, int]]:
+def _looks(
+    review: SectionReview, automatic: np.ndarray, own: np.ndarray
+) -> dict[Who, tuple[np.ndarray, int]]:
     """Verdicts on the candidates, and cells in all, of everyone who signed the section off."""
     signed = [reader for reader in review.readers if reader.status == SIGNED]
-    looks = {_who(reader): (reader.verdict, reader.cells) for reader in signed}
-    return looks | {(PROGRAM, ""): (automatic, int(automatic.sum()))}
+    looks = {_who(reader): (reader.verdict[own], reader.cells) for reader in signed}
+    return looks | {(PROGRAM, ""): (automatic[own], int(automatic.sum()))}
 
 
 def _who(reader: Reader) -> Who:
@@ -143,13 +152,14 @@ def _repeats(logs: Mapping[str, Sequence[Log]]) -> list[dict[str, Any]]:
 
 def _second_looks(
     reviews: Mapping[str, SectionReview],
+    own: Mapping[str, np.ndarray],
     looks: Mapping[str, Mapping[Who, tuple[np.ndarray, int]]],
     people: Sequence[Who],
 ) -> list[dict[str, Any]]:
     rows = []
     for who in people:
         pairs = [
-            (looks[name][who][0], again.verdict)
+            (looks[name][who][0], again.verdict[own[name]])
             for name, review in reviews.items() for again in review.second_looks
             if again.status == SIGNED and _who(again) == who and who in looks[name]
         ]  # fmt: skip

@@ -8,7 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fociquant.review import bland_altman, cohen_kappa, doubt, make_queue, repeat_pairs
+from fociquant.review import (
+    Reviewer,
+    ReviewSession,
+    bland_altman,
+    cohen_kappa,
+    doubt,
+    make_queue,
+    repeat_pairs,
+)
+from fociquant.run.study import recount
+from fociquant.store import read_csv
 
 
 def test_kappa_of_a_worked_example():
@@ -86,3 +96,15 @@ def test_repeats_are_compared_with_what_was_decided_first(opened):
     opened.accept(2, repeat=True)
     opened.accept(3, repeat=True)
     assert repeat_pairs(opened.history) == [(True, False), (True, True)]
+
+
+def test_candidates_of_other_sections_of_a_slide_are_not_agreed_on(slide):
+    """Nobody looks at them: all would say no."""
+    for name in ("left", "right"):
+        with ReviewSession.open(slide, name, Reviewer("ana", "x")) as session:
+            session.reject(int(session.cell[session.positive][0]))
+            session.sign_off()
+    recount(slide)
+    row = read_csv(slide / "review" / "agreement.csv").iloc[0]
+    assert (row["comparison"], row["objects"]) == ("program", 20)
+    assert row["agreement"] == 18 / 20
