@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
+from distributed import client as dask_client
 from distributed.comm import CommClosedError
 
 from fociquant.errors import ClusterError, ClusterLostError
@@ -50,8 +51,18 @@ DEATHS_LOADING = 3
 ROUNDS = 3
 """So many times as many of this computer's own, and it is given up."""
 
+AWAY = (
+    "the Dask scheduler went away. What was done is kept; start the scheduler again, and the same "
+    "command continues."
+)
+"""What is said when nothing can be asked of the scheduler any more."""
+
+CLOSED: type[Exception] = getattr(dask_client, "ClosedClientError", RuntimeError)
+"""What is raised by whatever is asked of a client that lost its scheduler; not in older Dask."""
+
 NETWORK_ERRORS = (
     OSError, TimeoutError, RuntimeError, ValueError, AttributeError, AssertionError, CancelledError,
+    CLOSED,
 )  # fmt: skip
 """What Dask raises where a scheduler is not there, or not one, or went away."""
 
@@ -215,10 +226,7 @@ class ClusterLanes:
                 raise OSError("the connection is closed")
             return dict(self._client.nthreads())
         except NETWORK_ERRORS as error:
-            raise ClusterLostError(
-                "the Dask scheduler went away. What was done is kept; start the scheduler again, "
-                "and the same command continues."
-            ) from error
+            raise ClusterLostError(AWAY) from error
 
     def _greet(self, address: str) -> None:
         if self._order.own:
@@ -276,10 +284,13 @@ class ClusterLanes:
 
     def submit(self, place: str, number: int, job: Job) -> None:
         """See :class:`~fociquant.run.lanes.Lanes`."""
-        future = self._client.submit(
-            desk.perform_for, self._order, job, workers=[place], allow_other_workers=False,
-            pure=False, retries=0, key=f"fociquant-{self._order.run}-{number}",
-        )  # fmt: skip
+        try:
+            future = self._client.submit(
+                desk.perform_for, self._order, job, workers=[place], allow_other_workers=False,
+                pure=False, retries=0, key=f"fociquant-{self._order.run}-{number}",
+            )  # fmt: skip
+        except CLOSED as error:
+            raise ClusterLostError(AWAY) from error
         self._in_hand[number] = (place, future)
         future.add_done_callback(partial(self._note_end, number))
 
@@ -289,8 +300,13 @@ class ClusterLanes:
     def _give_up(self, address: str) -> None:
         for number in [n for n, (place, _) in self._in_hand.items() if place == address]:
             place, future = self._in_hand.pop(number)
-            future.cancel()
+            self._cancel([future])
             self._lost.append(Ended(number, Lost(place)))
+
+    def _cancel(self, futures: Sequence[Future]) -> None:
+        """Let go of jobs; where the scheduler is gone, they are as well."""
+        with suppress(*NETWORK_ERRORS):
+            self._client.cancel(list(futures))
 
     def next(self, timeout_s: float) -> Ended | None:
         """See :class:`~fociquant.run.lanes.Lanes`."""
@@ -308,7 +324,7 @@ class ClusterLanes:
             try:
                 return Ended(number, future.result(timeout=GATHER_S))
             except NETWORK_ERRORS:
-                future.cancel()  # the worker died with the result
+                self._cancel([future])  # the worker died with the result
                 return Ended(number, Lost(place))
         error = future.exception() if future.status == "error" else None
         if error is None or isinstance(error, KilledWorker):
@@ -335,8 +351,7 @@ class ClusterLanes:
             self.stop()
             futures = [future for _, future in self._in_hand.values()]
             self._in_hand.clear()
-            with suppress(*NETWORK_ERRORS):
-                self._client.cancel([*futures, *self._greeted.values()])
+            self._cancel([*futures, *self._greeted.values()])
 
     def keep(self, cleaning: ExitStack) -> None:
         """What is to be let go of in the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import socket
@@ -247,6 +248,28 @@ def test_workers_of_a_scheduler_that_die_again_and_again_are_named():
     lanes._died_loading = 2
     lanes._refresh()
     assert any("is gone. Workers ended 3 times" in note for note in lanes.notes())
+
+
+def test_a_scheduler_that_goes_away_between_two_looks_is_one_line():
+    """Whatever is asked of its client then raises something of Dask's own."""
+
+    class Gone(Killing):
+        def cancel(self, futures):
+            self.cancelled = len(futures)
+            raise worker_lanes.CLOSED("Client is closed. Can't send cancel-keys message.")
+
+        def submit(self, *_, **__):
+            raise worker_lanes.CLOSED("Client is closed. Can't send update-graph message.")
+
+    client = Gone()
+    lanes = worker_lanes.ClusterLanes(client, Order("run", "compact", "cpu", 0, own=False), [])
+    with pytest.raises(ClusterLostError, match=r"the Dask scheduler went away\. What was done"):
+        lanes.submit("tcp://a:1", 1, None)
+    lanes._in_hand[2] = "tcp://a:1", types.SimpleNamespace(status="pending")
+    lanes._give_up("tcp://a:1")
+    assert client.cancelled == 1 and lanes.next(0.0).number == 2
+    lanes.keep(contextlib.ExitStack())
+    lanes.close()
 
 
 def test_a_package_that_a_worker_lacks_is_named():
