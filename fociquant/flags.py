@@ -6,7 +6,10 @@ are combined bitwise in memory and written as names joined by ``;`` (empty: none
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntFlag
+
+import numpy as np
 
 
 class CellFlag(IntFlag):
@@ -107,6 +110,13 @@ def flag_names(flags: int) -> str:
     if sum(known) != value:
         raise ValueError(f"unknown flag bits in {value}")
     return ";".join(str(flag.name).lower() for flag in known)
+
+
+def carrying(texts: Iterable[str], wanted: CellFlag) -> np.ndarray:
+    """Which of many texts of :func:`flag_names` have any of some flags, bool (n,)."""
+    texts = list(texts)
+    known = {text: bool(parse_flags(text) & wanted) for text in set(texts)}
+    return np.array([known[text] for text in texts], bool)
 
 
 def parse_flags(text: str) -> CellFlag:

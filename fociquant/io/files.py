@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from fociquant.errors import CorruptImageError, ImageError
+
+Found = TypeVar("Found")
 
 HEAD_BYTES = 16 * 1024
 """Bytes hashed at the beginning and at the end of a file."""
@@ -45,6 +48,23 @@ def cannot_read(path: Path, error: OSError) -> ImageError:
         f"{path}: cannot be read ({error.strerror or error}). Check the drive, then run the same "
         "command again."
     )
+
+
+def at_second_try(path: Path, look: Callable[[], Found]) -> Found:
+    """What a look at something gives; a drive that answered badly once is asked again.
+
+    Raises
+    ------
+    ImageError
+        It did so twice.
+    """
+    try:
+        return look()
+    except OSError:
+        try:
+            return look()
+        except OSError as error:
+            raise cannot_read(path, error) from error
 
 
 class SharedFile:
@@ -132,14 +152,7 @@ def fingerprint_files(paths: Sequence[Path], *, more: str = "") -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
-        try:
-            sampled = _sampled(path)
-        except OSError:
-            try:  # a drive that answered badly once
-                sampled = _sampled(path)
-            except OSError as error:
-                raise cannot_read(path, error) from error
-        digest.update(sampled)
+        digest.update(at_second_try(path, partial(_sampled, path)))
     digest.update(more.encode("utf-8"))
     return digest.hexdigest()
 

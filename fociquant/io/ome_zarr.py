@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fociquant.errors import CorruptImageError, FociquantError, ImageError, ImageFormatError
-from fociquant.io.files import cannot_read, fingerprint_files
+from fociquant.io.files import at_second_try, fingerprint_files
 from fociquant.io.metadata import is_reduced, pixel_size_from, unique_names
 from fociquant.io.ome_xml import CLEARLY_LARGER, check_flat
+from fociquant.io.pieces import MOST_PIECES
 from fociquant.io.section import (
     MAX_SEGMENT_BYTES,
     READ_ERRORS,
     SectionImage,
     damaged,
 )
+from fociquant.reading import ABSENT
 from fociquant.units import PixelSize
 
 if TYPE_CHECKING:
@@ -36,9 +38,6 @@ ARRAY_FILES = ("zarr.json", ".zarray")
 
 MAX_METADATA_BYTES = 64 * 2**20
 """A larger metadata file is refused before it is parsed."""
-
-MOST_CHUNKS = 1 << 17
-"""Of more chunks of a channel it is not looked whether all are there: seconds per section."""
 
 MAX_LEVELS = 64
 """More datasets than this are no pyramid."""
@@ -192,7 +191,7 @@ class ZarrLevel:
         rows, columns = (
             -(-size // outer[axis]) for axis, size in zip("yx", self.shape[1:], strict=True)
         )
-        if rows * columns > MOST_CHUNKS:
+        if rows * columns > MOST_PIECES:
             return np.ones((rows, columns), bool)
         names = self._files
         place = {"c": group * self._channels // outer.get("c", 1)}
@@ -208,36 +207,32 @@ class ZarrLevel:
     @cached_property
     def _files(self) -> frozenset[str]:
         """Every file of the array, by its name from the array's folder: asked for in one go."""
-        try:
-            return frozenset(_files_below(self.folder))
-        except OSError:
-            try:  # a drive that answered badly once
-                return frozenset(_files_below(self.folder))
-            except OSError as error:
-                raise cannot_read(self.folder, error) from error
+        return at_second_try(self.folder, lambda: frozenset(_files_below(self.folder)))
 
     def incomplete(self) -> str:
         """The names of all stored chunks where some are not stored, else empty.
 
         With it a copy that has been completed is another image than before.
         """
-        wanted = math.prod(
-            -(-size // side) for size, side in zip(self.array.shape, self._outer(), strict=True)
-        )
-        if wanted > MOST_CHUNKS:
+        wanted = math.prod(self._counts())
+        if wanted > MOST_PIECES:
             return ""
         names = sorted(name for name in self._files if CHUNK_NAME.fullmatch(name))
         return "" if len(names) >= wanted else "\n".join(names)
 
     def sampled_files(self) -> list[Path]:
-        """The stored chunks along the diagonal, those that exist."""
-        counts = [
-            -(-size // chunk) for size, chunk in zip(self.array.shape, self._outer(), strict=True)
-        ]
+        """Where the chunks along the diagonal are, if they exist."""
+        counts = self._counts()
         steps = np.linspace(0, 1, SAMPLED_CHUNKS)
         places = {tuple(round(step * (count - 1)) for count in counts) for step in steps}
         keys = [self.array.metadata.encode_chunk_key(place) for place in sorted(places)]
-        return [self.folder / key for key in keys if _is_there(self.folder / key)]
+        return [self.folder / key for key in keys]
+
+    def _counts(self) -> list[int]:
+        """Files along every axis."""
+        return [
+            -(-size // side) for size, side in zip(self.array.shape, self._outer(), strict=True)
+        ]
 
     def _outer(self) -> Sequence[int]:
         """Shape of what one file holds: a shard, or a chunk."""
@@ -266,7 +261,7 @@ def _is_there(path: Path) -> bool:
     """Whether there is a file; a drive that does not tell raises OSError."""
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except ABSENT:
         return False
     return True
 
@@ -424,10 +419,7 @@ def _fingerprint(folder: Path, levels: Sequence[ZarrLevel]) -> str:
     for level in levels:
         files += [level.folder / name for name in METADATA_FILES]
         files += level.sampled_files()
-    try:
-        there = [file for file in files if _is_there(file)]
-    except OSError as error:
-        raise cannot_read(folder, error) from error
+    there = at_second_try(folder, lambda: [file for file in files if _is_there(file)])
     return fingerprint_files(
         there, more="\n\n".join(level.incomplete() for level in levels).strip()
     )

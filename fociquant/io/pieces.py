@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from fociquant.io.section import Level
 
 MOST_PIECES = 1 << 17
-"""Formats do not look for more pieces than this one by one, and say that all are stored."""
+"""Of more pieces of a channel it is not looked whether all are there, which takes seconds per
+section; formats that look one by one then say that all are stored."""
 
 MOST_LOOKS = 16
 """Of more lacking pieces so many are looked at."""

@@ -183,26 +183,22 @@ class _RawPlane:
         whole = self._row_bytes <= WHOLE_ROW_BYTES
         self.tile_shape = (WINDOW_PX, int(page.imagewidth) if whole else WINDOW_PX)
         self.piece_shape = (self._strip_rows, int(page.imagewidth))
-        self._strips = math.ceil(page.imagelength / self._strip_rows)
-        self._sparse = not self.stored().all()
+        strips = math.ceil(page.imagelength / self._strip_rows)
+        offsets = page.dataoffsets[self._first : self._first + strips]
+        self._there = np.array(offsets, np.int64).astype(bool)
 
     def decode(self, y: int, x: int, height: int, width: int) -> np.ndarray:
         """(height, width, samples); zeros in strips that the file does not store."""
-        if self._sparse:
-            return self._decode_sparse(y, x, height, width)
-        return self._rows(range(y, y + height), x, width)
-
-    def stored(self) -> np.ndarray:
-        """Bool (strips, 1). What lies outside the file was refused when it was opened."""
-        own = self._page.dataoffsets[self._first : self._first + self._strips]
-        return np.array(own, np.int64).astype(bool)[:, np.newaxis]
-
-    def _decode_sparse(self, y: int, x: int, height: int, width: int) -> np.ndarray:
-        there = self.stored()[:, 0]
-        rows = [row for row in range(y, y + height) if there[row // self._strip_rows]]
+        if self._there.all():
+            return self._rows(range(y, y + height), x, width)
+        rows = [row for row in range(y, y + height) if self._there[row // self._strip_rows]]
         out = np.full((height, width, self._samples), self._page.nodata, self._dtype)
         out[np.array(rows, np.int64) - y] = self._rows(rows, x, width)
         return out
+
+    def stored(self) -> np.ndarray:
+        """Bool (strips, 1). What lies outside the file was refused when it was opened."""
+        return self._there[:, np.newaxis]
 
     def _rows(self, rows: Sequence[int], x: int, width: int) -> np.ndarray:
         offsets = [self._offset(row) + x * self._pixel_bytes for row in rows]

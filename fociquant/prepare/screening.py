@@ -24,6 +24,7 @@ import numpy as np
 from fociquant.model import MAP_RATIO, MAP_STEPS, Box, MarkerMap, SectionFacts
 from fociquant.prepare.linings import block_max, remove_linings
 from fociquant.prepare.overview import PixelReader, choose_level
+from fociquant.prepare.soundness import lost_by_rounding
 from fociquant.prepare.threads import in_turn
 from fociquant.units import PixelSize
 
@@ -167,8 +168,7 @@ def _frame(
         ordinary=unlabelled.background + unlabelled.spread,
         outline=facts.outline, rows=rows, columns=columns,
         dark_is_zero=facts.stats["marker"].low <= 0.0,
-        # Cutting decimals at every halving loses up to a count each time.
-        rounding=math.log2(reduction) if np.dtype(reader.levels[0].dtype).kind in "iub" else 0.0,
+        rounding=lost_by_rounding(reader.levels[0].dtype, reduction),
     )  # fmt: skip
 
 

@@ -131,8 +131,7 @@ class ProbedReader:
         blocks = np.nan_to_num(_nan_for_infinite(fine)).reshape(
             height // reduction, reduction, width // reduction, reduction
         )
-        integer = np.dtype(self.levels[0].dtype).kind in "iub"
-        lost = math.log2(reduction) if integer else 0.0  # decimals, cut at every halving
+        lost = lost_by_rounding(self.levels[0].dtype, reduction)
         return bool(np.abs(blocks.mean(axis=(1, 3), dtype=np.float64)).max() > lost)
 
     def _probe(self, channels: list[int], level: int, reduction: int) -> dict[int, _Evidence]:
@@ -167,6 +166,14 @@ class ProbedReader:
                 shown * usable.sum(axis=(1, 2)),
             ]
         )
+
+
+def lost_by_rounding(dtype: np.dtype, reduction: int) -> float:
+    """What a mean over so many whole counts can have lost in a reduced level, counts.
+
+    Cutting decimals at every halving loses up to a count each time.
+    """
+    return math.log2(reduction) if np.dtype(dtype).kind in "iub" else 0.0
 
 
 def _nan_for_infinite(pixels: np.ndarray) -> np.ndarray:

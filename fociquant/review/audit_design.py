@@ -332,7 +332,7 @@ def read_design(results: Path) -> AuditDesign | None:
             tuple(Stratum(**one) for one in content["strata"]),
             tuple(_item_from_json(one) for one in content["items"]),
             dict(content.get("images", {})),
-            {str(name): _owner(*one) for name, one in dict(content.get("owners", {})).items()},
+            {str(name): owner_named(*one) for name, one in dict(content.get("owners", {})).items()},
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
@@ -341,7 +341,8 @@ def read_design(results: Path) -> AuditDesign | None:
         ) from error
 
 
-def _owner(mouse: str, group: str, dpi: float) -> Owner:
+def owner_named(mouse: object, group: object, dpi: Any) -> Owner:
+    """Whose a section is, of what a table, a sheet or a file says."""
     return str(mouse), str(group), float(dpi)
 
 

@@ -117,10 +117,9 @@ def _surrounded(
     cut = shapely.GeometryCollection() if excluded is None else excluded
     parts = shapely.get_parts(shapely.intersection(cut, shapely.box(x0, y0, x1, y1)))
     rings = [
-        shapely.get_coordinates(ring)[:-1, ::-1]
+        shapely.get_coordinates(part.exterior)[:-1, ::-1]
         for whole in parts if isinstance(whole, shapely.Polygon)
         for part in _without_holes(whole)
-        for ring in (part.exterior,)
     ]  # fmt: skip
     return replace(item, outlines=outlines, left_out=tuple(_flat(ring) for ring in rings))
 

@@ -10,7 +10,7 @@ import pandas as pd
 import shapely
 
 from fociquant.errors import InputError, ResultsError
-from fociquant.flags import CellFlag, parse_flags
+from fociquant.flags import CellFlag, carrying
 from fociquant.model import Section, SectionFacts
 from fociquant.review import (
     AuditDesign,
@@ -182,9 +182,7 @@ def _is_here(cells: pd.DataFrame) -> np.ndarray:
 
     A person who accepts a candidate there says that it is a cell of this section.
     """
-    texts = cells["flags"].astype("str")
-    elsewhere = texts.map({text: bool(parse_flags(text) & ELSEWHERE) for text in texts.unique()})
-    return np.asarray(cells["positive"].to_numpy(bool) | ~elsewhere.to_numpy(bool))
+    return np.asarray(cells["positive"].to_numpy(bool) | ~carrying(cells["flags"], ELSEWHERE))
 
 
 def _masked(facts: SectionFacts) -> shapely.Geometry:

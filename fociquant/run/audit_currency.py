@@ -10,7 +10,7 @@ import pandas as pd
 from fociquant.counts import is_observed
 from fociquant.model import Section
 from fociquant.review import AuditDesign
-from fociquant.review.audit_design import Owner
+from fociquant.review.audit_design import Owner, owner_named
 from fociquant.review.results import image_key
 from fociquant.run.gating import stored_sections
 from fociquant.store import ResultsFolder
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def owner_of(section: Section) -> Owner:
     """Mouse, group and dpi of a section, as the sheet has them now."""
-    return str(section.mouse), str(section.group), float(section.dpi)
+    return owner_named(section.mouse, section.group, section.dpi)
 
 
 def shown_by(section: Section, state: Mapping[str, Any]) -> str:
@@ -38,7 +38,7 @@ def mice_in_no_mean(mice: pd.DataFrame) -> list[Owner]:
         ``mouse, group, dpi`` and what :func:`fociquant.counts.is_observed` asks for.
     """
     out = mice.loc[~is_observed(mice), ["mouse", "group", "dpi"]]
-    return [(str(m), str(g), float(d)) for m, g, d in out.itertuples(index=False)]
+    return [owner_named(*row) for row in out.itertuples(index=False)]
 
 
 def mice_that_changed(

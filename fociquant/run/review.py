@@ -14,8 +14,7 @@ import shapely
 
 from fociquant.atomic import remove
 from fociquant.counts import is_observed
-from fociquant.errors import InputError
-from fociquant.flags import CellFlag
+from fociquant.flags import CellFlag, carrying
 from fociquant.model import FocusEdit, Section, SectionFacts
 from fociquant.review import (
     AddedCell,
@@ -69,9 +68,6 @@ GROUP_COLUMNS = ("mean_corrected", "mean_corrected_low", "mean_corrected_high")
 
 CONFLICT_COLUMNS = ("section", "cell", "y_um", "x_um", "verdicts", "result")
 """Columns of ``review/conflicts.csv``."""
-
-OUTSIDE = str(CellFlag.OUTSIDE_REGION.name).lower()
-"""The flag of a candidate that lies on another section of the slide."""
 
 MOUSE = ["mouse", "group", "dpi"]
 """What names one animal."""
@@ -128,20 +124,7 @@ class StudyReview:
 
     @classmethod
     def read(cls, folder: ResultsFolder, inputs: TableInputs) -> StudyReview:
-        """Every log there is; an empty review where there is none.
-
-        Raises
-        ------
-        InputError
-            If a column of the sheet has the name of one that a review makes.
-        """
-        own = {*SECTION_COLUMNS, *MOUSE_COLUMNS}
-        twice = sorted(own & set(inputs.extras))
-        if twice:
-            raise InputError(
-                f"the name {', '.join(map(repr, twice))} is a column of the tables of a review. "
-                "Rename it in samples.csv."
-            )
+        """Every log there is; an empty review where there is none."""
         found, problems = read_logs(folder.root)
         logs: dict[str, list[Log]] = {}
         for log in found:
@@ -184,7 +167,7 @@ class StudyReview:
             self.logs[section.name] = logs
         review = replay_section(objects, logs, settings=settings)
         self._done[section.name], self._automatic[section.name] = review, automatic
-        self._own[section.name] = np.array([OUTSIDE not in one for one in gated["flags"]], bool)
+        self._own[section.name] = ~carrying(gated["flags"], CellFlag.OUTSIDE_REGION)
         edits, unknown = self._known_classes(review.edits)
         share = _excluded_share(review.region, facts, state)
         return ReviewedSection(

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fociquant.counts import several
-from fociquant.flags import CellFlag
+from fociquant.flags import CellFlag, carrying
 from fociquant.gate import (
     BatchThreshold,
     ChannelRange,
@@ -34,9 +34,6 @@ from fociquant.store import ResultsFolder, stats_of
 
 if TYPE_CHECKING:
     from fociquant.run.tables import TableInputs
-
-SATURATED = str(CellFlag.SATURATED.name).lower()
-"""The flag in the text of ``flags``."""
 
 ASKED = ("marker_unexplained", "score_mean", "ring")
 """Columns that thresholds are asked of, in the order of ``Passing.values``."""
@@ -221,7 +218,6 @@ def _passing(
     facts: SectionFacts,
     rules: Mapping[str, PhenotypeRule],
 ) -> Passing:
-    saturated = {flags: SATURATED in flags.split(";") for flags in counted["flags"].unique()}
     return Passing(
         section.name, section.batch, section.negative_control, facts.tissue_mm2,
         counted[list(ASKED)].to_numpy(np.float64),
@@ -229,7 +225,7 @@ def _passing(
         unstained=facts.autofluorescence_slope is not None,
         looks=looks_of(counted, counted["marker_strength"].to_numpy(), facts, rules),
         pigment=facts.redder,
-        saturated=counted["flags"].map(saturated).to_numpy(bool),
+        saturated=carrying(counted["flags"], CellFlag.SATURATED),
     )  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def read_csv(
         drive does not let it be read.
     """
     try:
-        table = look_at(path, lambda there: _as_written(there, text))
+        table = look_at(path, lambda there: _parsed(there, text))
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path} cannot be read: {said(error)}. Run the study again.") from error
     if table is None:
@@ -140,7 +140,7 @@ def read_csv(
     return table
 
 
-def _as_written(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
+def _parsed(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
     header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
     kinds = {name: str for name in header if unguard(name) in text}
     unknown = {name: [""] for name in header if name not in kinds}
