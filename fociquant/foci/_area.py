@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from fociquant.foci._interior import area_inside, inside_of
+from fociquant.foci._interior import inside_of
 from fociquant.foci._outlines import Outlines
 from fociquant.foci._parts import threads_for
 
@@ -51,28 +51,6 @@ def focus_areas(
 
     values = _of_each(areas, outlines.area, focus, chosen, otherwise=np.nan)
     return np.round(values, AREA_DECIMALS)
-
-
-def filled_areas(
-    outlines: Outlines, focus: np.ndarray, *, link_um: float, chosen: np.ndarray
-) -> np.ndarray:
-    """What the areas of chosen foci are at least (to a part in 100), much faster.
-
-    Parameters
-    ----------
-    outlines, focus, link_um, chosen
-        As for :func:`focus_areas`.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (number of foci,)
-        µm²; that of its outline for a focus of one cell, 0 for others not chosen.
-    """
-
-    def areas(rows: np.ndarray, own: np.ndarray) -> np.ndarray:
-        return area_inside(outlines, rows, own, link_um / 2)
-
-    return _of_each(areas, outlines.area, focus, chosen, otherwise=0.0)
 
 
 def focus_shapes(outlines: Outlines, focus: np.ndarray, *, link_um: float) -> np.ndarray:

@@ -83,30 +83,6 @@ def inside_of(outlines: Outlines, rows: np.ndarray, focus: np.ndarray, radius: f
     return inside, fills, owner
 
 
-def area_inside(
-    outlines: Outlines, rows: np.ndarray, focus: np.ndarray, radius: float
-) -> np.ndarray:
-    """Area that closing fills at least: that of the triangles of each focus.
-
-    Parameters
-    ----------
-    outlines, rows, focus, radius
-        As for :func:`inside_of`.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (number of foci,)
-        µm²; 0 where no triangle is.
-    """
-    centres = outlines.centre[rows]
-    body = BODY * np.sqrt(outlines.area[rows] / np.pi)
-    if radius <= 0 or len(rows) < MIN_DELAUNAY:
-        return np.zeros(int(focus.max()) + 1)
-    triangles, twice = _filled_triangles(centres, focus, body, radius)
-    own = focus[triangles[:, 0]]
-    return np.bincount(own, weights=twice / 2, minlength=int(focus.max()) + 1)
-
-
 def _filled_triangles(
     centres: np.ndarray, focus: np.ndarray, body: np.ndarray, radius: float
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fociquant.foci._area import filled_areas, focus_areas
+from fociquant.foci._area import focus_areas
 from fociquant.foci._classes import classify
 from fociquant.foci._link import group_boxes, link
 from fociquant.foci._outlines import Outlines, read_outlines
+from fociquant.foci._raster import area_bounds
 from fociquant.settings import FociProfile
 
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -18,6 +19,9 @@ FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 
 MOST_CELLS = 2_000_000
 """Of a section with more counted cells it is not worked out: a minute and more each."""
+
+PIXELS_UM = (1.0, 0.5)
+"""Of the pictures that tell between which areas a focus lies, one after the other."""
 
 BOUND_MARGIN = 0.02
 """Areas are measured where a bound is nearer to a limit than this part of it: circles are drawn
@@ -93,9 +97,12 @@ def _classes(
     alone = np.bincount(number, weights=outlines.area)
     least = np.where(cells == 1, alone, least)
     open_ = classes != classify(cells, least * (1 - BOUND_MARGIN), profile)
-    if open_.any():
-        inside = filled_areas(outlines, number, link_um=link_um, chosen=open_)
-        least = np.where(open_, np.maximum(least, inside), least)
+    for pixel in PIXELS_UM:
+        inside, outside = area_bounds(
+            outlines, number, link_um=link_um, chosen=open_, pixel_um=pixel
+        )
+        least, most = np.maximum(least, inside), np.minimum(most, outside)
+        classes = classify(cells, most * (1 + BOUND_MARGIN), profile)
         open_ = classes != classify(cells, least * (1 - BOUND_MARGIN), profile)
     if open_.any():
         areas = focus_areas(outlines, number, link_um=link_um, chosen=open_)

@@ -1,4 +1,4 @@
-"""The short cut through packed foci gives the area that joining every cell gives."""
+"""Short cuts to areas: packed foci are not joined cell by cell, bounds hold the exact area."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fociquant.foci import _area, _interior
+from fociquant.foci import _area, _interior, _raster
 from fociquant.foci._link import link
 from fociquant.foci._outlines import read_outlines
 
@@ -66,3 +66,58 @@ def test_cells_on_a_line_or_of_no_area_have_no_inside():
         rows, focus = np.arange(40), np.zeros(40, np.int64)
         inside, fills, _ = _interior.inside_of(outlines, rows, focus, 10.0)
         assert not inside.any() or len(fills)
+
+
+CORNERS = 0.005
+"""Circles with corners change an area by less than this part of it."""
+
+
+@given(
+    st.integers(0, 10_000), st.integers(20, 150), st.floats(6, 24), st.floats(0.5, 8),
+    st.sampled_from([0.0, 5.0, 20.0, 40.0]), st.sampled_from([0.5, 1.0, 3.0]),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_the_area_is_between_its_bounds(seed, n, spacing, radius, link_um, pixel_um):
+    outlines = scene(seed, n, spacing, radius)
+    focus = link(outlines, link_um=link_um)
+    exact = _area.focus_areas(outlines, focus, link_um=link_um)
+    every = np.ones(len(exact), bool)
+    least, most = _raster.area_bounds(
+        outlines, focus, link_um=link_um, chosen=every, pixel_um=pixel_um
+    )
+    assert (least * (1 - CORNERS) <= exact + 0.01).all()
+    assert (exact <= most * (1 + CORNERS) + 0.01).all()
+
+
+def test_the_bounds_of_a_packed_focus_are_a_few_pixels_times_its_circumference_apart():
+    outlines = scene(3, 400, 12.0, 6.0)
+    focus = np.zeros(len(outlines), np.int64)
+    (shape,) = _area.focus_shapes(outlines, focus, link_um=20.0)
+    for pixel_um in (1.0, 0.5):
+        least, most = _raster.area_bounds(
+            outlines, focus, link_um=20.0, chosen=np.array([True]), pixel_um=pixel_um
+        )
+        assert 0.75 * shape.area < least[0] < shape.area < most[0] < 1.25 * shape.area
+        assert most[0] - least[0] < 7 * pixel_um * shape.length
+
+
+def test_a_large_focus_is_drawn_with_larger_pixels(monkeypatch):
+    outlines = scene(3, 400, 12.0, 6.0)
+    focus = np.zeros(len(outlines), np.int64)
+    exact = _area.focus_areas(outlines, focus, link_um=20.0)
+    chosen = np.array([True])
+    fine = _raster.area_bounds(outlines, focus, link_um=20.0, chosen=chosen, pixel_um=0.5)
+    monkeypatch.setattr(_raster, "MOST_PIXELS", 5_000)
+    least, most = _raster.area_bounds(outlines, focus, link_um=20.0, chosen=chosen, pixel_um=0.5)
+    assert least < fine[0] < exact < fine[1] < most
+
+
+def test_what_was_not_asked_for_or_had_to_be_repaired_has_no_bounds():
+    bow_tie = np.array([0, 0, 10, 10, 0, 10, 10, 0], np.float32)
+    square = np.array([0, 50, 10, 50, 10, 60, 0, 60], np.float32)
+    outlines = read_outlines([bow_tie, square, square + 100], cells=np.arange(3))
+    least, most = _raster.area_bounds(
+        outlines, np.arange(3), link_um=5.0, chosen=np.array([True, True, False]), pixel_um=0.5
+    )
+    assert least[[0, 2]].tolist() == [0, 0] and np.isinf(most[[0, 2]]).all()
+    assert 40 < least[1] < 100 < most[1] < 170
