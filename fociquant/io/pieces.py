@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,10 @@ section; formats that look one by one then say that all are stored."""
 
 MOST_LOOKS = 16
 """Of more lacking pieces so many are looked at."""
+
+LOOKS_UNDER = 4
+"""Under each of them, of more stored pieces so many: one may be the empty edge of what was
+scanned."""
 
 LEAST_OVERLAP_PX = 0.25
 """Pieces that lie over each other by less, in pixels of the reduced level, only touch: sides are
@@ -40,7 +44,7 @@ def lacking_pieces(reduced: Level, full: Level, channel: int) -> list[Box]:
     Returns
     -------
     list of Box
-        One stored piece of the full resolution, px, for each piece that the level lacks, evenly
+        Stored pieces of the full resolution, px, under each piece that the level lacks, evenly
         chosen where there are many; empty where it is not known which pieces there are.
     """
     own = reduced.stored(reduced.place(channel)[0])
@@ -57,20 +61,27 @@ def lacking_pieces(reduced: Level, full: Level, channel: int) -> list[Box]:
     under = table[np.ix_(y1, x1)] - table[np.ix_(y0, x1)] - table[np.ix_(y1, x0)]
     under += table[np.ix_(y0, x0)]
     places = np.argwhere(~own & (under > 0))
-    some = np.linspace(0, len(places) - 1, min(MOST_LOOKS, len(places))).astype(int)
     return [
-        _first_stored(full, there, (y0[row], y1[row]), (x0[column], x1[column]))
-        for row, column in places[some].tolist()
+        box
+        for row, column in _evenly(places, MOST_LOOKS)
+        for box in _stored_in(full, there, (y0[row], y1[row]), (x0[column], x1[column]))
     ]
 
 
-def _first_stored(
+def _evenly(places: np.ndarray, most: int) -> list[tuple[int, int]]:
+    """So many of some (row, column), the first and the last among them; all if there are fewer."""
+    some = np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)
+    return [(row, column) for row, column in places[some].tolist()]
+
+
+def _stored_in(
     full: Level, there: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]
-) -> Box:
-    """The first stored piece of some, px."""
-    row, column = np.argwhere(there[slice(*rows), slice(*columns)])[0] + (rows[0], columns[0])
+) -> Iterator[Box]:
+    """Stored pieces among some, px."""
     (top, bottom), (left, right) = (_spans(full, axis, there.shape[axis]) for axis in (0, 1))
-    return Box(int(top[row]), int(left[column]), int(bottom[row]), int(right[column]))
+    found = np.argwhere(there[slice(*rows), slice(*columns)])
+    for row, column in _evenly(found + np.array([rows[0], columns[0]]), LOOKS_UNDER):
+        yield Box(int(top[row]), int(left[column]), int(bottom[row]), int(right[column]))
 
 
 def _under(

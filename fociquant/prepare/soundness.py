@@ -44,8 +44,8 @@ class _Evidence:
     seen: int
 
 
-LOOK_PX = 512
-"""Side of what is looked at where a reduced level lacks a piece, px."""
+LOOK_PX, LOOKS = 512, 4
+"""Side of what is looked at where a reduced level lacks a piece, px, and how often in a piece."""
 
 
 class ProbedReader:
@@ -113,24 +113,19 @@ class ProbedReader:
             return False
         for channel in channels:
             if (level, channel) not in self._lacking:
-                self._lacking[level, channel] = any(
-                    self._shows(box, channel, reduction) for box in lacking(channel)
+                boxes = lacking(channel)
+                looks = [look for box in boxes for look in _looks(box, reduction)]
+                # Where all are smaller than a pixel of the level, nothing tells.
+                self._lacking[level, channel] = bool(boxes) and (
+                    not looks or any(self._shows(look, channel, reduction) for look in looks)
                 )
         return any(self._lacking[level, channel] for channel in channels)
 
-    def _shows(self, box: Box, channel: int, reduction: int) -> bool:
+    def _shows(self, look: Box, channel: int, reduction: int) -> bool:
         """Whether full-resolution pixels are such that a reduced level of them is not all 0."""
-        y0, x0 = (-(-side // reduction) * reduction for side in (box.y0, box.x0))
-        height, width = (
-            min(end - start, LOOK_PX) // reduction * reduction
-            for start, end in ((y0, box.y1), (x0, box.x1))
-        )
-        if height <= 0 or width <= 0:
-            return True  # smaller than a pixel of the level: nothing tells
-        fine = self.read(Box(y0, x0, y0 + height, x0 + width), [channel], 0)[0]
-        blocks = np.nan_to_num(_nan_for_infinite(fine)).reshape(
-            height // reduction, reduction, width // reduction, reduction
-        )
+        fine = np.nan_to_num(_nan_for_infinite(self.read(look, [channel], 0)[0]))
+        height, width = (side // reduction for side in look.shape)
+        blocks = fine.reshape(height, reduction, width, reduction)
         lost = lost_by_rounding(self.levels[0].dtype, reduction)
         return bool(np.abs(blocks.mean(axis=(1, 3), dtype=np.float64)).max() > lost)
 
@@ -166,6 +161,18 @@ class ProbedReader:
                 shown * usable.sum(axis=(1, 2)),
             ]
         )
+
+
+def _looks(box: Box, reduction: int) -> list[Box]:
+    """Where to look in a stored piece, in whole pixels of a reduced level: all of a small one."""
+    y0, x0 = (-(-side // reduction) * reduction for side in (box.y0, box.x0))
+    height, width = (
+        (end - start) // reduction * reduction for start, end in ((y0, box.y1), (x0, box.x1))
+    )
+    if height <= 0 or width <= 0:
+        return []
+    edge = reduction * max(LOOK_PX // reduction, 1)
+    return [look.shift(y0, x0) for look in lattice((height, width), LOOKS, edge)]
 
 
 def lost_by_rounding(dtype: np.dtype, reduction: int) -> float:

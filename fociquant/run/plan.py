@@ -23,7 +23,7 @@ from fociquant.units import PixelSize
 ALGORITHM = 6
 """Raised when the same settings would give other objects; old blocks then count as absent."""
 
-FACTS = 9
+FACTS = 10
 """Raised when the same settings would give other facts of a section; what was stored with other
 facts is found again, and objects stay where their intensity scale is the same."""
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from fociquant.errors import CorruptImageError, ImageError
 from fociquant.io import open_image, write_labels, write_ome_tiff
 from fociquant.io.metadata import is_reduced, reduction
+from fociquant.io.pieces import LOOKS_UNDER, lacking_pieces
 from fociquant.model import Box
 from fociquant.testing.readers import ConformanceError, ExpectedImage, check_reader
 from fociquant.units import PixelSize
@@ -658,6 +660,22 @@ def test_a_reduced_level_that_lacks_chunks_is_known(tmp_path, version, shards):
     for y, x in [(2, 2)] if shards else [(2, 2), (2, 3), (3, 2), (3, 3)]:
         lose(0, 0, y, x)
     assert lacking() == [False] * 3  # what is below is not there either: never scanned
+
+
+def test_several_stored_pieces_are_named_for_each_that_a_level_lacks():
+    """The first may be the empty edge of what was scanned."""
+
+    def level(side, stored):
+        return SimpleNamespace(
+            shape=(1, side, side), tile_shape=(128, 128), place=lambda channel: (0, channel),
+            stored=lambda group: np.array(stored),
+        )  # fmt: skip
+
+    full, reduced = level(1024, np.ones((8, 8), bool)), level(256, [[True, False], [True, True]])
+    found = lacking_pieces(reduced, full, 0)
+    assert found[0] == Box(0, 512, 128, 640) and found[-1] == Box(384, 896, 512, 1024)
+    assert len(set(found)) == LOOKS_UNDER
+    assert all(Box(0, 512, 512, 1024).contains(box) for box in found)
 
 
 def test_a_tile_never_written_in_one_channel_is_known(tmp_path):

@@ -295,8 +295,17 @@ def test_images_without_contents_give_finite_facts(value, dtype, shape):
     assert prepared.warnings
 
 
-def test_a_level_that_lacks_pieces_between_the_probed_tiles_is_not_used():
+@pytest.mark.parametrize(
+    ("piece", "empty"),
+    [
+        (Box(960, 960, 1088, 1088), Box(0, 0, 0, 0)),
+        (Box(512, 512, 1536, 1536), Box(512, 512, 1024, 1024)),
+    ],
+    ids=["full", "empty at its corner"],
+)
+def test_a_level_that_lacks_pieces_between_the_probed_tiles_is_not_used(piece, empty):
     image = section(shape_mask("disc", 2048), septum=50)
+    image[(slice(None), *empty.slices)] = 0  # the edge of what was scanned lies in the piece
     level, probed = reduced(image, 4), np.zeros((2048, 2048), bool)
     for box in lattice((2048, 2048), PROBE_TILES):
         probed[box.slices] = True
@@ -305,7 +314,7 @@ def test_a_level_that_lacks_pieces_between_the_probed_tiles_is_not_used():
         SimpleNamespace(
             shape=one.shape,
             dtype=one.dtype,
-            lacking_pieces=lambda _, n=n: [Box(960, 960, 1088, 1088)] * n,
+            lacking_pieces=lambda _, n=n: [piece] * n,
         )
         for n, one in enumerate((image, holed))
     ]
@@ -327,11 +336,12 @@ def test_pieces_that_are_empty_need_not_be_stored(single):
     image[0, 100:400:37, 100:400:41] = single
     level = reduced(image, 4)
     level[0, :128, :128] = 0
+    pieces = [Box(0, 0, 512, 512), Box(0, 510, 512, 512)]  # one is cut by the image's border
     outlines = [
         SimpleNamespace(
             shape=one.shape,
             dtype=one.dtype,
-            lacking_pieces=lambda channel, n=n: [Box(0, 0, 512, 512)] * (n and channel == 0),
+            lacking_pieces=lambda channel, n=n: pieces * (n and channel == 0),
         )
         for n, one in enumerate((image, level))
     ]
