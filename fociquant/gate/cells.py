@@ -166,7 +166,8 @@ def gate_objects(
         bits |= np.where(judged.spilled, int(CellFlag.SPILL_OVER), 0)
     names = {value: flag_names(value) for value in np.unique(bits).tolist()}
     return objects.assign(
-        flags=[names[value] for value in bits.tolist()],
+        # Text also where there is no object: cells that a reviewer added may follow.
+        flags=pd.Series([names[value] for value in bits.tolist()], objects.index, dtype=str),
         positive=(bits & int(REJECTING)) == 0,
         marker_excess=excess,
         marker_unexplained=unexplained,

@@ -10,7 +10,14 @@ import pytest
 
 from fociquant.review import Reviewer, ReviewFolder, ReviewSession, review_marks
 from fociquant.run.study import recount
-from fociquant.store import read_csv, read_json, write_sealed
+from fociquant.store import (
+    ResultsFolder,
+    read_csv,
+    read_json,
+    read_objects,
+    write_objects,
+    write_sealed,
+)
 
 TABLES = ("cells.parquet", "foci.csv", "groups.csv", "mice.csv", "sections.csv")
 ANA, BO = Reviewer("ana", "desk-1"), Reviewer("bo", "desk-2")
@@ -71,6 +78,19 @@ def test_an_added_cell_is_a_row_with_what_was_measured(results):
     assert mice(results).loc["b", "cells"] == 7
     section = read_csv(results / "sections.csv").set_index("section").loc["s1"]
     assert section["candidates"] == before
+
+
+def test_a_cell_added_where_there_is_no_candidate_counts(results):
+    folder = ResultsFolder(results)
+    state, objects = read_json(folder.state("s0")), folder.objects("s0")
+    write_objects(objects, read_objects(objects).iloc[:0], key=state["objects_key"])
+    recount(results)
+    assert mice(results).loc["a", "cells"] == 0
+    with ReviewSession.open(results, "s0", ANA) as session:
+        session.add(square(70.0, 12.0))
+    recount(results)
+    assert mice(results).loc["a", "cells"] == 1
+    assert cells(results, "s0")[["decision", "flags"]].values.tolist() == [["added", ""]]
 
 
 def test_a_cell_added_where_a_channel_is_missing_stops_nothing(with_ki67):
