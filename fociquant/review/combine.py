@@ -94,7 +94,13 @@ def combine(
     for row, some in votes.items():
         last = {vote.reviewer: vote for vote in some}
         silent = ACCEPTED if automatic[row] else REJECTED
-        implied = {who: silent for who in signed if who not in last}
+        # Who decided on one computer and signed on another has said what they think of it.
+        spoke = {
+            who[0].casefold() for who, vote in last.items() if vote.signed and who not in signed
+        }
+        implied = {
+            who: silent for who in signed if who not in last and who[0].casefold() not in spoke
+        }
         verdict[row] = _winner(list(last.values()), implied, rule)
         said = {who: vote.verdict for who, vote in last.items()} | implied
         if len(set(said.values())) > 1:

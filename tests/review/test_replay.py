@@ -145,6 +145,16 @@ def test_who_signs_on_one_computer_has_signed_on_the_other(made, clock):
     assert not review.positive[[0, 3, 6]].any()
 
 
+def test_who_decides_on_one_computer_and_signs_on_another_has_one_vote(made, clock):
+    decide(made, clock, Reviewer("ana", "desk"), ("reject", 1))
+    decide(made, clock, Reviewer("Ana", "lab"), sign=True)
+    assert replay(made).conflicts == []
+    decide(made, clock, BO, sign=True)
+    review = replay(made, combine_rule="majority")
+    assert not review.positive[0]  # one against one: the latest
+    assert [row["verdicts"] for row in review.conflicts] == ["ana rejected, bo accepted"]
+
+
 @pytest.mark.parametrize("rule", ["latest", "majority"])
 def test_a_section_that_was_signed_off_is_as_its_signer_saw_it(made, clock, rule):
     """Whatever others decide who have not signed it, before or after."""
