@@ -70,7 +70,8 @@ def find_gating(folder: ResultsFolder, inputs: TableInputs) -> Gating:
         news = False
         for name, cells in left.items():
             known = missed.setdefault(name, {})
-            new = {c: row for c, row in cells.items() if c not in found[name].cells | known.keys()}
+            seen = found[name].cells | known.keys()
+            new = {cell: row for cell, row in cells.items() if cell not in seen}
             known.update(new)
             news |= bool(new)
         if not news:
