@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,9 @@ OTHER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", *VENDOR_FORMATS)
 
 CONVERT = "Convert them to TIFF, for example with Fiji (Process > Batch > Convert)."
 """What helps with these."""
+
+LISTEN_S = 0.1
+"""How often Ctrl-C is listened for, s: on Windows no wait without a time limit hears it."""
 
 LABEL_ENDINGS = ("_labels", "_masks", "_label", "_mask")
 """Files of a folder whose stem ends so are results, not images."""
@@ -192,9 +195,13 @@ def segment_images(
 
     with ThreadPoolExecutor(at_once) as pool:
         try:
-            yield from pool.map(one, paths, targets)
+            for job in [pool.submit(one, *pair) for pair in zip(paths, targets, strict=True)]:
+                while not wait([job], LISTEN_S).done:
+                    pass
+                yield job.result()
         finally:  # interrupted, or the disk is full: what has begun ends soon
             stop.set()
+            pool.shutdown(cancel_futures=True)
 
 
 def segment_image(

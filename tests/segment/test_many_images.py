@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import tifffile
@@ -69,3 +72,21 @@ def test_whoever_stops_listening_ends_the_work(files, tmp_path):
     assert next(outcomes).image == files[0]
     outcomes.close()
     assert not out[-1].exists()
+
+
+def test_no_wait_keeps_ctrl_c_out(files, tmp_path, monkeypatch):
+    """Windows interrupts no wait that has no time limit: a slide would be counted to its end."""
+    deaf, waited = [], threading.Condition.wait
+
+    def watched(condition, timeout=None):
+        began = time.monotonic()
+        found = waited(condition, timeout)
+        mine = threading.current_thread() is threading.main_thread()
+        if timeout is None and mine and time.monotonic() - began > 0.25:
+            deaf.append(condition)
+        return found
+
+    monkeypatch.setattr(threading.Condition, "wait", watched)
+    out = targets_of(files[:1], tmp_path / "out")
+    (done,) = segment_images(files[:1], out, REQUEST, UphillSegmenter(delay_s=0.5), threads=1)
+    assert done.image == files[0] and not deaf
