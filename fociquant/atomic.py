@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,8 +26,9 @@ TEMPORARY = ".tmp"
 KEPT_CHARACTERS = 60
 """Of a target's name in a temporary one: a file name has at most 255 bytes, a character 4."""
 
-IN_USE = (5, 32, 33)
-"""Windows: access denied, sharing violation, lock violation. Another program has the file open."""
+IN_USE = (5, 32, 33, 145, 303, 1224)
+"""Windows: access denied, sharing violation, lock violation, directory not empty, deletion pending,
+user-mapped section open. Another program has the file, or one in the folder, open."""
 
 WAIT_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Waits before a file in use is tried again, s: virus scanners let go after about a second."""
@@ -195,6 +197,17 @@ def _cure(error: OSError) -> str:
     return f"Make it writable or {ELSEWHERE}"
 
 
+def remove_folder(target: Path) -> None:
+    """Remove a folder with all that is in it; what is in use is tried again, as in `put_in_place`.
+
+    Raises
+    ------
+    OSError
+        If there is none, or the disk or another program does not let it go.
+    """
+    _patiently(lambda: shutil.rmtree(target))
+
+
 def sweep(folder: Path) -> None:
     """Remove what writers that were killed left in a folder, if that is possible."""
     # Left-overs change nothing: a folder that cannot be listed is tidied another time.
@@ -215,8 +228,11 @@ def discard(path: Path) -> None:
 
 def _flush(temporary: Path) -> None:
     # A rename may reach the disk before the content does; a power cut would leave an empty file.
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
+    def flush() -> None:
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+
+    _patiently(flush)
 
 
 def put_in_place(temporary: Path, target: Path) -> None:
@@ -245,7 +261,7 @@ def _patiently(act: Callable[[], object]) -> None:
         try:
             act()
         except OSError as error:
-            if not _in_use(error):
+            if not (_in_use(error) or _is_refused(error)):
                 raise
             time.sleep(wait_s)
         else:
@@ -255,3 +271,8 @@ def _patiently(act: Callable[[], object]) -> None:
 
 def _in_use(error: OSError) -> bool:
     return getattr(error, "winerror", None) in IN_USE
+
+
+def _is_refused(error: OSError) -> bool:
+    # Of a file that it does not open, Windows tells Python no more than "permission denied".
+    return sys.platform == "win32" and isinstance(error, PermissionError)

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 import fociquant.atomic as atomic
-from fociquant.atomic import atomic_path, put_in_place, whole_file, write_bytes, write_text
+from fociquant.atomic import (
+    atomic_path,
+    put_in_place,
+    remove_folder,
+    whole_file,
+    write_bytes,
+    write_text,
+)
 from fociquant.errors import DiskError
 
 
-def in_use() -> OSError:
+def in_use(winerror: int = 32) -> OSError:
     """What Windows says where another program has the target open."""
     error = PermissionError(errno.EACCES, "The process cannot access the file")
-    error.winerror = 32
+    error.winerror = winerror
     return error
 
 
@@ -116,3 +125,42 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
         second.write_text("second")
     assert (tmp_path / "a").read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("winerror", [5, 32, 145, 303])
+def test_a_folder_in_use_for_a_moment_is_removed_all_the_same(tmp_path, monkeypatch, winerror):
+    """145: what a scanner has open is removed from the folder only when it lets go."""
+    monkeypatch.setattr(atomic, "WAIT_S", (0.0,) * 5)
+    (tmp_path / "labels" / "0").mkdir(parents=True)
+    rmtree, refusals = shutil.rmtree, [in_use(winerror)] * 3
+
+    def busily(path):
+        if refusals:
+            raise refusals.pop()
+        rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", busily)
+    remove_folder(tmp_path / "labels")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_just_written_and_cannot_be_opened_is_tried_again_on_windows(
+    tmp_path, monkeypatch
+):
+    """Of a file that it does not open, Windows gives Python no error of its own."""
+    monkeypatch.setattr(atomic, "WAIT_S", (0.0,) * 5)
+    opened, refusals = Path.open, [PermissionError(errno.EACCES, "Permission denied")] * 3
+
+    def busily(path, mode="r", *args, **kwargs):
+        if mode == "rb+" and refusals:
+            raise refusals.pop()
+        return opened(path, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", busily)
+    with pytest.raises(DiskError, match="Permission denied"):
+        write_bytes(tmp_path / "a", b"x")
+    assert len(refusals) == 2 and list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(sys, "platform", "win32")
+    write_bytes(tmp_path / "a", b"x")
+    monkeypatch.undo()
+    assert (tmp_path / "a").read_bytes() == b"x" and refusals == []

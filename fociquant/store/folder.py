@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fociquant.atomic import sweep
+from fociquant.atomic import remove_folder, sweep
 from fociquant.errors import ResultsError, said
 from fociquant.store.records import read_json
 
@@ -150,7 +149,7 @@ class ResultsFolder:
     def _forget(self) -> None:
         sections = self.root / "sections"
         if sections.exists():
-            shutil.rmtree(sections)
+            remove_folder(sections)
         tables = (self.mice, self.sections, self.foci, self.groups, self.cells)
         more = (self.comparisons, self.thresholds, self.links, self.bands)
         for path in (*tables, *more, self.run, self.root / "report.html"):

@@ -13,7 +13,13 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import find_objects
 
-from fociquant.atomic import TEMPORARY, cannot_write, put_in_place, require_folder
+from fociquant.atomic import (
+    TEMPORARY,
+    cannot_write,
+    put_in_place,
+    remove_folder,
+    require_folder,
+)
 from fociquant.errors import DiskError
 from fociquant.model import Box
 from fociquant.tiling import AnalysisGrid
@@ -180,7 +186,7 @@ def write_labels_zarr(
         _write_levels(temporary, objects, lattice, pixel_size)
         require_folder(target)  # zarr makes every folder on the way
         if target.exists():
-            shutil.rmtree(target)
+            remove_folder(target)
         put_in_place(temporary, target)
     except DiskError:
         _remove(temporary)

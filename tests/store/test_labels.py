@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fociquant import atomic
 from fociquant.model import Box
 from fociquant.store import PaintedLabels, write_labels_zarr
 from fociquant.store.labels import mask_columns, pack_mask, paint, unpack_mask
@@ -120,3 +122,23 @@ def test_labels_in_image_pixels_have_the_pixel_under_each_centre(step, shape, se
     np.testing.assert_array_equal(painted[:, :], expected)
     half = shape[0] // 2
     np.testing.assert_array_equal(painted[half:, 0:1], expected[half:, 0:1])
+
+
+def test_an_earlier_image_that_is_in_use_for_a_moment_is_replaced(tmp_path, monkeypatch):
+    """On Windows a folder is empty only when a scanner has let go of what was removed from it."""
+    monkeypatch.setattr(atomic, "WAIT_S", (0.0,) * 5)
+    lattice = lattice_of((90, 90))
+    objects = objects_of(random_labels(1, (90, 90)), lattice)
+    target, refusals, rmtree = tmp_path / "labels.ome.zarr", [], shutil.rmtree
+
+    def busily(path, *args, **kwargs):
+        if path == target and len(refusals) < 3:
+            refusals.append(OSError(41, "The directory is not empty"))
+            refusals[-1].winerror = 145
+            raise refusals[-1]
+        rmtree(path, *args, **kwargs)
+
+    write_labels_zarr(target, objects[:1], lattice, PixelSize.square(0.5))
+    monkeypatch.setattr(shutil, "rmtree", busily)
+    write_labels_zarr(target, objects, lattice, PixelSize.square(0.5))
+    assert len(refusals) == 3 and [path.name for path in tmp_path.iterdir()] == [target.name]
