@@ -36,6 +36,15 @@ WAIT_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk, the user's share of it, or what one file may have of it is used up."""
 
+LONGEST_PATH = 259
+"""Characters of a path on Windows, unless long paths were switched on (MAX_PATH less the end)."""
+
+LONGEST_FOLDER = 247
+"""The same of a folder: there is always room for a short name in it."""
+
+SHORTEN = "Choose a folder with a shorter path, for example nearer to the drive's root."
+"""What helps where a path is too long."""
+
 ELSEWHERE = "choose another folder."
 """What helps wherever one folder does not."""
 
@@ -185,7 +194,7 @@ def remove(target: Path) -> None:
 
 def cannot_write(target: Path, error: OSError, *, cure: str = "") -> DiskError:
     """The error for a target that the disk does not take."""
-    helps = CLOSE_IT if _in_use(error) else cure or _cure(error)
+    helps = CLOSE_IT if _in_use(error) else _too_long(target, error) or cure or _cure(error)
     return DiskError(f"{target} cannot be written: {said(error)}. {helps}")
 
 
@@ -193,8 +202,38 @@ def _cure(error: OSError) -> str:
     if error.errno in FULL:
         return f"Free space or {ELSEWHERE}"
     if error.errno == errno.ENAMETOOLONG:
-        return "Choose a folder with a shorter path."
+        return SHORTEN
     return f"Make it writable or {ELSEWHERE}"
+
+
+def _too_long(target: Path, error: OSError) -> str:
+    """What helps if the path was too long, which Windows calls a path that is not found."""
+    if not longest_path() or not isinstance(error, FileNotFoundError):
+        return ""
+    # Under its temporary name, or deep in a folder, it was longer.
+    paths = (target, error.filename or target)
+    length = max(len(str(Path(path).absolute())) for path in paths)
+    if length <= LONGEST_FOLDER:
+        return ""
+    return f"Its path has {length} characters, Windows takes {LONGEST_PATH}. {SHORTEN}"
+
+
+def longest_path() -> int:
+    """Characters that a path may have here; 0 where that is not known beforehand."""
+    return LONGEST_PATH if sys.platform == "win32" and not _takes_long_paths() else 0
+
+
+def _takes_long_paths() -> bool:
+    """Whether long paths were switched on in this Windows, and this Python can use them."""
+    if sys.platform == "win32":
+        import ctypes
+
+        # Not before Windows 10, version 1607.
+        enabled = getattr(ctypes.WinDLL("ntdll"), "RtlAreLongPathsEnabled", None)
+        if enabled is not None:
+            enabled.restype = ctypes.c_ubyte
+            return bool(enabled())
+    return False
 
 
 def remove_folder(target: Path) -> None:

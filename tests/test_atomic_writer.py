@@ -164,3 +164,18 @@ def test_what_was_just_written_and_cannot_be_opened_is_tried_again_on_windows(
     write_bytes(tmp_path / "a", b"x")
     monkeypatch.undo()
     assert (tmp_path / "a").read_bytes() == b"x" and refusals == []
+
+
+def test_a_path_that_windows_does_not_find_for_its_length_is_said(tmp_path, monkeypatch):
+    def not_found(path, target):
+        raise FileNotFoundError(
+            errno.ENOENT, "The system cannot find the path specified", str(path), 3, str(target)
+        )
+
+    monkeypatch.setattr(Path, "replace", not_found)
+    short, deep = tmp_path / "a", tmp_path / ("a" * 250)
+    told = "Windows takes 259. Choose a folder with a shorter path"
+    for longest, path, cure in ((0, deep, "writable"), (259, short, "writable"), (259, deep, told)):
+        monkeypatch.setattr(atomic, "longest_path", lambda longest=longest: longest)
+        with pytest.raises(DiskError, match=cure):
+            write_text(path, "x")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fociquant import __version__
+from fociquant.atomic import LONGEST_PATH
 from fociquant.errors import DiskError, ResultsError
 from fociquant.review.chain import GENESIS, to_line
 from fociquant.review.closing import Closed
@@ -16,9 +17,6 @@ from fociquant.review.decisions import Action, Draft, Entry
 from fociquant.review.file_lock import locked
 from fociquant.review.read_log import Log, parse_log
 from fociquant.review.reviewers import MAX_PARTS, Reviewer, ReviewFolder
-
-LONGEST_PATH = 259
-"""Characters of a path on Windows, unless long paths were switched on (MAX_PATH less the end)."""
 
 
 def utc_now() -> str:
@@ -312,7 +310,7 @@ def cure_for(path: str, *, windows: bool) -> str:
     path : str
         Absolute.
     windows : bool
-        Whether paths end at `LONGEST_PATH` characters.
+        Whether paths end at :data:`~fociquant.atomic.LONGEST_PATH` characters.
     """
     if windows and len(path) > LONGEST_PATH:
         return (

@@ -103,6 +103,7 @@ def run_study(
     with _telling_what_is_kept(), closing(_lanes(study, how, reporter)) as lanes:
         folder = ResultsFolder(out)
         folder.prepare()
+        folder.require_short(section.name for section in study.sections)
         with locked(folder.root):
             if how.fresh:
                 folder.prepare(fresh=True)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fociquant.atomic import remove_folder, sweep
+from fociquant.atomic import SHORTEN, longest_path, remove_folder, sweep
 from fociquant.errors import ResultsError, said
 from fociquant.store.records import read_json
 
 MARKER = ".fociquant"
 """File that marks a folder as one that fociquant made."""
+
+
+DEEPEST = 72
+"""Characters of the longest path behind a section's folder: a piece of its label image, under the
+name that Zarr writes it with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,24 @@ class ResultsFolder:
             raise ResultsError(
                 f"{self.root} holds other files and no results of fociquant. "
                 "Choose an empty or new folder with --out."
+            )
+
+    def require_short(self, names: Iterable[str]) -> None:
+        """Refuse sections whose files would have paths that are too long for this system.
+
+        Raises
+        ------
+        ResultsError
+            Only on Windows, if long paths are not switched on.
+        """
+        longest = longest_path()
+        name = max(names, key=len, default="")
+        length = len(str(self.section(name).absolute())) + DEEPEST
+        if longest and length > longest:
+            raise ResultsError(
+                f"{self.root}: files of section {name!r} would have paths of {length} characters, "
+                f"and this Windows takes {longest}. {SHORTEN} Or give sections shorter names, or "
+                "switch on long paths in Windows."
             )
 
     def tidy(self) -> None:

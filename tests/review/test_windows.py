@@ -10,10 +10,11 @@ from types import ModuleType
 
 import pytest
 
+from fociquant.atomic import LONGEST_PATH
 from fociquant.errors import ResultsError
 from fociquant.review import file_lock, make_blinding
 from fociquant.review.blinding import _words
-from fociquant.review.write_log import LONGEST_PATH, cure_for
+from fociquant.review.write_log import cure_for
 
 
 class Msvcrt(ModuleType):

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fociquant.errors import StudyError
+from fociquant.errors import ResultsError, StudyError
 from fociquant.run import jobs
 from fociquant.run.start import require_runnable
 from fociquant.run.study import recount
+from fociquant.store import folder as layout
 from fociquant.store import read_csv
 from fociquant.testing.studies import write_study
 
@@ -171,3 +172,12 @@ def test_a_pixel_size_at_which_no_cell_can_be_seen_fails_soon(run, study, tmp_pa
     outcome = run(study, tmp_path / "r")
     assert len(outcome.failed) == 3 and run.seen == 0
     assert "Correct pixel_size_um" in outcome.tables.sections["reason"][0]
+
+
+def test_paths_that_windows_does_not_take_end_a_run_before_it_begins(
+    run, study, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(layout, "longest_path", lambda: len(str(tmp_path)) + layout.DEEPEST)
+    with pytest.raises(ResultsError, match="shorter path"):
+        run(study, tmp_path / "out")
+    assert run.seen == 0 and not (tmp_path / "out" / "sections").exists()

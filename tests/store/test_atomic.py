@@ -13,6 +13,7 @@ from fociquant.atomic import atomic_path, sweep, write_text
 from fociquant.errors import DiskError, ResultsError
 from fociquant.model import Box
 from fociquant.store import ResultsFolder, write_csv, write_json, write_labels_zarr, write_objects
+from fociquant.store import folder as layout
 from fociquant.tiling import Lattice
 from fociquant.units import PixelSize
 
@@ -127,6 +128,18 @@ def test_a_results_folder_can_be_prepared_again(results):
     write_json(results.state("s"), {"key": "k"})
     results.prepare(fresh=False)
     assert results.state("s").exists()
+
+
+def test_sections_whose_paths_would_be_too_long_are_refused_on_windows_only(results, monkeypatch):
+    names = ["a", "a-slide-of-a-long-name", "b"]
+    deepest = len(str(results.section(names[1]))) + layout.DEEPEST
+    for longest in (0, deepest):
+        monkeypatch.setattr(layout, "longest_path", lambda longest=longest: longest)
+        results.require_short(names)
+    monkeypatch.setattr(layout, "longest_path", lambda: deepest - 1)
+    wanted = rf"'a-slide-of-a-long-name' would have paths of {deepest} .*shorter path"
+    with pytest.raises(ResultsError, match=wanted):
+        results.require_short(names)
 
 
 @pytest.mark.parametrize("name", ["run.json", "notes.txt", "sections/s1.tif", "images/a.tif"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from fociquant import atomic
 from fociquant.model import Box
-from fociquant.store import PaintedLabels, write_labels_zarr
+from fociquant.store import PaintedLabels, ResultsFolder, write_labels_zarr
+from fociquant.store.folder import DEEPEST
 from fociquant.store.labels import mask_columns, pack_mask, paint, unpack_mask
 from fociquant.tiling import AnalysisGrid, Lattice
 from fociquant.units import PixelSize
@@ -122,6 +124,22 @@ def test_labels_in_image_pixels_have_the_pixel_under_each_centre(step, shape, se
     np.testing.assert_array_equal(painted[:, :], expected)
     half = shape[0] // 2
     np.testing.assert_array_equal(painted[half:, 0:1], expected[half:, 0:1])
+
+
+def test_the_deepest_path_of_a_section_is_known(tmp_path, monkeypatch):
+    """Windows takes 259 characters of a path: what has more is refused before work begins."""
+    opened, written = Path.open, []
+    monkeypatch.setattr(
+        Path, "open", lambda path, *a, **k: (written.append(path), opened(path, *a, **k))[1]
+    )
+    core = 64
+    # In the 101st row and column of pieces: slides that have a thousand are not made.
+    objects = pd.DataFrame(mask_columns(np.ones((2, 2), np.int32), [1], (100 * core, 100 * core)))
+    lattice = lattice_of((100 * core + 2, 100 * core + 2))
+    objects = objects.assign(cell=1, decode_cell=100 * lattice.cells[1] + 100)
+    section = ResultsFolder(tmp_path).section("a")
+    write_labels_zarr(section / "labels.ome.zarr", objects, lattice, PixelSize.square(0.5))
+    assert max(len(str(path)) for path in written) - len(str(section)) == DEEPEST
 
 
 def test_an_earlier_image_that_is_in_use_for_a_moment_is_replaced(tmp_path, monkeypatch):
