@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from fociquant.atomic import FULL
 from fociquant.errors import DiskError, said
 
 
@@ -91,8 +92,9 @@ def _nowhere() -> TextIO:
 
 
 def _reader_left(error: OSError) -> bool:
-    # Windows says EINVAL of a pipe whose other end is closed.
-    return isinstance(error, BrokenPipeError) or sys.platform == "win32"
+    # Windows says EINVAL of a pipe whose other end is closed, and other things of a console.
+    unclear = sys.platform == "win32" and error.errno not in FULL
+    return isinstance(error, BrokenPipeError) or unclear
 
 
 def _empty(stream: TextIO | None) -> None:

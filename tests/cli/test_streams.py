@@ -5,6 +5,8 @@ Real processes: what Python does with its streams at its end cannot be seen from
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from fociquant.cli.streams import patient_streams
+from fociquant.errors import DiskError
 from fociquant.testing.studies import write_study
 
 COMMAND = [sys.executable, "-m", "fociquant"]
@@ -93,3 +97,20 @@ def test_a_narrow_encoding_spells_letters_out(tmp_path):
     )  # fmt: skip
     assert ran.returncode == 0
     assert b"told \\u2192 somebody" in ran.stdout and b"talk \\u2192" in ran.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF, errno.ENOSPC])
+def test_on_windows_only_a_full_disk_is_told_from_a_reader_that_left(monkeypatch, number):
+    class Bad(io.StringIO):
+        def write(self, text):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(sys, "stdout", Bad())
+    monkeypatch.setattr(sys, "platform", "win32")
+    with patient_streams():
+        if number == errno.ENOSPC:
+            with pytest.raises(DiskError, match="No space left"):
+                sys.stdout.write("a result")
+        else:
+            assert sys.stdout.write("a result") == 8
+    monkeypatch.undo()
