@@ -28,6 +28,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 
 class FociquantError(Exception):
@@ -132,6 +133,12 @@ def said(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno and "[errno" in text:
         text = os.strerror(error.errno)  # pyarrow wraps it into words of its own
     return " ".join(text.split()).rstrip(".") or type(error).__name__
+
+
+def path_as(text: str, path: PurePath, name: str) -> str:
+    r"""`text` with a path called `name`, also where backslashes are doubled (``'C:\\a.tif'``)."""
+    spelled = str(path)
+    return text.replace(spelled.replace("\\", 2 * "\\"), name).replace(spelled, name)
 
 
 def add_context(error: FociquantError, context: str) -> FociquantError:

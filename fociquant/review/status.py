@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from fociquant.errors import ResultsError, UnreadableError
+from fociquant.errors import ResultsError, UnreadableError, path_as
 from fociquant.review.decisions import Action, active_entries
 from fociquant.review.queue import deciding
 from fociquant.review.read_log import Log, read_log
@@ -81,7 +81,7 @@ def read_logs(results: Path) -> tuple[list[Log], dict[Path, tuple[str, ...]]]:
         except ResultsError as error:
             # Tables say it, which do not depend on where the results lie.
             inside = path.relative_to(results).as_posix()
-            problems[path] = (str(error).replace(str(path), inside),)
+            problems[path] = (path_as(str(error), path, inside),)
             continue
         if log.section:
             logs += _news(log, known)

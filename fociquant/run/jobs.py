@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from fociquant.errors import FociquantError, ImageError
+from fociquant.errors import FociquantError, ImageError, path_as
 from fociquant.io import SectionImage
 from fociquant.model import Box, ChannelStats, SectionFacts, Shading, Unmixing
 from fociquant.prepare import corrected, prepare_section
@@ -233,7 +233,7 @@ def perform(job: Job, desk: Desk) -> Result:
 def _failed(job: Job, error: Exception, *, cell: int = -1) -> Failed:
     section = job.planned.section
     # Tables do not depend on where the study lies: the image is named as the sheet names it.
-    reason = reason_of(error).replace(str(section.image), section.image_text)
+    reason = path_as(reason_of(error), section.image, section.image_text)
     return Failed(reason, isinstance(error, ImageError | OSError), cell)
 
 

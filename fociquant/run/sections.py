@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fociquant.atomic import remove, sweep, write_bytes
-from fociquant.errors import ImageError, ResultsError
+from fociquant.errors import ImageError, ResultsError, path_as
 from fociquant.model import Section, SectionFacts
 from fociquant.reading import is_file, is_folder
 from fociquant.run.blocks import no_rows
@@ -312,7 +312,7 @@ def record_failure(
     text = error if isinstance(error, str) else reason_of(error)
     # Tables do not depend on where study and results lie: the image is named as the sheet names
     # it, files of the section from the results folder on.
-    reason = text.replace(str(section.image), section.image_text)
-    reason = reason.replace(str(folder.section(section.name)), f"sections/{section.name}")
+    reason = path_as(text, section.image, section.image_text)
+    reason = path_as(reason, folder.section(section.name), f"sections/{section.name}")
     write_json(folder.failure(section.name), {"reason": reason})
     progress.failed(section.name, reason)

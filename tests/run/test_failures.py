@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PureWindowsPath
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from fociquant.errors import ResultsError, StudyError
+from fociquant.errors import ResultsError, StudyError, path_as
 from fociquant.run import jobs
 from fociquant.run.start import require_runnable
 from fociquant.run.study import recount
@@ -181,3 +183,12 @@ def test_paths_that_windows_does_not_take_end_a_run_before_it_begins(
     with pytest.raises(ResultsError, match="shorter path"):
         run(study, tmp_path / "out")
     assert run.seen == 0 and not (tmp_path / "out" / "sections").exists()
+
+
+def test_reasons_do_not_tell_where_files_lie_on_windows_either():
+    """Systems put a path between quotes, with every backslash doubled."""
+    path = PureWindowsPath("C:/Users/Jörg/slides/a.tif")
+    for error in (OSError(22, "Invalid argument", str(path)), ValueError(f"{path}: damaged")):
+        assert str(path.parent.name) in str(error)
+        assert "Jörg" not in path_as(str(error), path, "slides/a.tif")
+        assert "slides/a.tif" in path_as(str(error), path, "slides/a.tif")
