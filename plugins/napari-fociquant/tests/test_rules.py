@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,14 @@ import pytest
 import shapely
 
 from fociquant.errors import StudyError
+from fociquant.io import open_image
+from fociquant.store import ResultsFolder
 from fociquant.units import PixelSize
 from napari_fociquant._config import load_config, save_config
 from napari_fociquant._draft import open_draft, place_problems, save_draft
 from napari_fociquant._keys import ACTIONS, effective_keys, shared_keys
 from napari_fociquant._queue import sides
+from napari_fociquant._results import Results
 from napari_fociquant._sample import lung_section, sample_images
 from napari_fociquant._segment import CIRCLE, OUTLINED, outline_at
 
@@ -178,3 +182,19 @@ def test_the_sample_is_a_section_in_micrometres():
     assert layers["HER2"]["translate"] == (0.325, 0.325)
     assert layers["HER2"]["visible"]
     assert not layers["AF"]["visible"]
+
+
+def test_an_image_that_was_named_on_windows_is_found_elsewhere(tmp_path):
+    source = next((sample_images() / "images").glob("*.ome.tif"))
+    (tmp_path / "slides").mkdir()
+    shutil.copy(source, tmp_path / "slides" / "a.tif")
+    with open_image(source) as image:
+        fingerprint = image.fingerprint
+    results = Results.__new__(Results)
+    results.folder = ResultsFolder(tmp_path / "results")
+    results.record = {
+        "sections": [{"name": "a", "image": "slides\\a.tif"}],
+        "images": {"a": {"fingerprint": fingerprint}},
+    }
+    with results.open_section_image("a", []) as image:
+        assert image.fingerprint == fingerprint

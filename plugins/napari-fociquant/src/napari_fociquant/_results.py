@@ -12,6 +12,7 @@ from fociquant.errors import FociquantError, ImageError, ResultsError
 from fociquant.io import SectionImage, open_image
 from fociquant.model import SectionFacts
 from fociquant.store import ResultsFolder, facts_of, read_csv, read_json
+from fociquant.study.naming import locate
 from fociquant.units import PixelSize
 from napari_fociquant._sample import sample_images
 
@@ -129,7 +130,7 @@ class Results:
         expected = self.record["images"][section]["fingerprint"]
         other = False
         for folder in [*folders, *self.usual_folders()]:
-            path = folder / text
+            path = locate(text, folder)
             if not path.exists():
                 continue
             image = open_image(path)
