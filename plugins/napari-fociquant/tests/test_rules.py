@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from fociquant.errors import StudyError
 from fociquant.io import open_image
 from fociquant.store import ResultsFolder
 from fociquant.units import PixelSize
+from napari_fociquant import _child
 from napari_fociquant._config import load_config, save_config
 from napari_fociquant._draft import open_draft, place_problems, save_draft
 from napari_fociquant._keys import ACTIONS, effective_keys, shared_keys
@@ -198,3 +201,33 @@ def test_an_image_that_was_named_on_windows_is_found_elsewhere(tmp_path):
     }
     with results.open_section_image("a", []) as image:
         assert image.fingerprint == fingerprint
+
+
+@pytest.mark.parametrize("end", [(5, 0), BrokenPipeError(32, "The pipe has been ended")])
+def test_on_windows_no_read_of_standard_input_stands_while_libraries_are_loaded(monkeypatch, end):
+    """They ask what it is, and would wait until the window says something: for ever."""
+    looks = [(0, 0), (0, 0), end]
+
+    def peek(handle):
+        assert handle == "a pipe"
+        look = looks.pop(0)
+        if isinstance(look, Exception):
+            raise look
+        return look
+
+    for name, function, does in (
+        ("_winapi", "PeekNamedPipe", peek),
+        ("msvcrt", "get_osfhandle", lambda number: {0: "a pipe"}[number]),
+    ):
+        module = ModuleType(name)
+        setattr(module, function, does)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(sys, "platform", "win32")
+    spec = importlib.util.spec_from_file_location("child_on_windows", _child.__file__)
+    child = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(child)
+    monkeypatch.setattr(child, "LISTEN_S", 0.0)
+    monkeypatch.setattr(child.os, "read", None)
+    child._hear(0)
+    monkeypatch.undo()
+    assert looks == []

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ from fociquant.run.progress import Progress
 
 EVERY_S = 0.2
 """At most one line of progress in this time."""
+
+
+LISTEN_S = 0.1
+"""How often it is looked, on Windows, whether the parent has said something."""
 
 
 def say(event: str, **content: Any) -> None:
@@ -78,9 +83,29 @@ class Events(Progress):
 
 def _obey() -> None:
     """Interrupt the run when the parent says so, or has gone."""
-    # Not through sys.stdin: its lock would still be held when the interpreter ends.
-    os.read(sys.stdin.fileno(), 64)
+    _hear(sys.stdin.fileno())
     _thread.interrupt_main()
+
+
+if sys.platform == "win32":
+    import _winapi
+    import msvcrt
+
+    def _hear(stdin: int) -> None:
+        """Wait for a word of the parent, or its end."""
+        # Not by reading: whoever asks what standard input is, as libraries do when they are loaded
+        # (OpenBLAS, numpy issue 24290), would wait until there was something to read.
+        pipe = msvcrt.get_osfhandle(stdin)
+        with suppress(OSError):
+            while not _winapi.PeekNamedPipe(pipe)[0]:
+                time.sleep(LISTEN_S)
+
+else:
+
+    def _hear(stdin: int) -> None:
+        """Wait for a word of the parent, or its end."""
+        # Not through sys.stdin: its lock would still be held when the interpreter ends.
+        os.read(stdin, 64)
 
 
 def run(study: Path, out: Path) -> int:
