@@ -7,6 +7,7 @@ a drive in trouble must neither change a count nor make anybody's decisions go m
 from __future__ import annotations
 
 import stat
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from fociquant.errors import UnreadableError, said
 Found = TypeVar("Found")
 
 ABSENT = (FileNotFoundError, NotADirectoryError)
-"""The only answers of a system that say that there is no such file."""
+"""The only answers of a system that say that there is no such file. Windows gives them too where
+the drive or the share went away."""
 
 WAITS_S = (0.05, 0.2, 0.5)
 """Waits before a file that could not be read is tried again, s."""
@@ -51,15 +53,31 @@ def look_at(path: Path, look: Callable[[Path], Found]) -> Found | None:
     while True:
         try:
             return look(path)
-        except ABSENT:
-            return None
         except OSError as error:
+            if isinstance(error, ABSENT) and _drive_is_there(path):
+                return None
             if error.errno is None:
                 raise
             wait_s = next(waits, None)
             if wait_s is None:
                 raise unreadable(path, error) from error
         time.sleep(wait_s)
+
+
+def _drive_is_there(path: Path) -> bool:
+    """Whether the drive or share of a path answers; elsewhere than on Windows there is one root."""
+    if sys.platform != "win32":
+        return True
+    try:
+        root_of(path).stat()
+    except OSError:
+        return False
+    return True
+
+
+def root_of(path: Path) -> Path:
+    r"""The root of its drive or share: ``C:\``, ``\\server\share\``, ``/``."""
+    return Path(path.absolute().anchor)
 
 
 def is_file(path: Path) -> bool:

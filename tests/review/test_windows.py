@@ -10,10 +10,12 @@ from types import ModuleType
 
 import pytest
 
+from fociquant import reading
 from fociquant.atomic import LONGEST_PATH
-from fociquant.errors import ResultsError
+from fociquant.errors import ResultsError, UnreadableError
 from fociquant.review import file_lock, make_blinding
 from fociquant.review.blinding import _words
+from fociquant.review.reviewers import ReviewFolder
 from fociquant.review.write_log import cure_for
 
 
@@ -87,3 +89,17 @@ def test_names_of_images_are_hidden_however_folders_are_separated():
     blinding = make_blinding(["s1"], seed=1, words=_words(run))
     for text in (image, image.replace("\\", "/"), "scan-7.ome.tif", "scan-7"):
         assert "7" not in blinding.redact(f"{text} is torn")
+
+
+def test_a_log_is_not_absent_because_its_drive_is(tmp_path, monkeypatch):
+    """Windows says of a share that went away what it says of a file that was never made."""
+    root = tmp_path / "share"
+    monkeypatch.setattr(reading, "WAITS_S", (0.0, 0.0))
+    monkeypatch.setattr(reading, "root_of", lambda _: root)
+    logs = ReviewFolder(root / "results")
+    assert logs.all_logs() == []
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(UnreadableError, match=r"decisions cannot be read.*Check the drive"):
+        logs.all_logs()
+    root.mkdir()
+    assert logs.all_logs() == []
