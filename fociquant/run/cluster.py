@@ -176,7 +176,8 @@ def _deaf_to_the_terminal(start: Callable[[], LocalCluster]) -> LocalCluster:
         try:
             return started.result()
         except KeyboardInterrupt:
-            _close(started.result().close, timeout=CLOSE_S)
+            with suppress(*NETWORK_ERRORS):  # on Windows they may have heard it too, and died of it
+                started.result().close(timeout=CLOSE_S)
             raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import dataclasses
 import signal
@@ -441,3 +442,18 @@ def test_a_wrong_cluster_file_names_its_key(tmp_path, content, expected):
     path.write_text(content)
     with pytest.raises(ClusterError, match=expected):
         read_batch_jobs(path)
+
+
+def test_a_ctrl_c_that_ends_workers_while_they_start_ends_the_run():
+    """As on Windows, where every process of the terminal gets it; nothing is started again."""
+    starts = []
+
+    def interrupted():
+        starts.append(1)
+        _thread.interrupt_main()
+        time.sleep(0.1)
+        raise RuntimeError("Nanny failed to start.")
+
+    with pytest.raises(KeyboardInterrupt):
+        cluster._started(interrupted)
+    assert starts == [1]
