@@ -34,7 +34,8 @@ def open_binary(path: Path) -> BinaryIO:
         raise ImageError(f"{path}: no such file. Check the path and the drive.") from error
     except PermissionError as error:
         raise ImageError(
-            f"{path}: no permission to read it. Ask its owner for access, or copy it elsewhere."
+            f"{path}: no permission to read it, or another program holds it. Close that program, "
+            "ask the file's owner for access, or copy it elsewhere."
         ) from error
     except OSError as error:
         raise ImageError(

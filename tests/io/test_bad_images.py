@@ -84,6 +84,8 @@ def test_permission_errors_are_told(good, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
     check_refuses(open_image, good, words="permission")
+    # All that Windows says of a file which the microscope's program still writes.
+    check_refuses(open_image, good, words="another program holds it")
 
 
 @pytest.mark.parametrize("keep", [4, 8, 100, 0.3, 0.6, 0.9, 0.99])
