@@ -187,7 +187,7 @@ def remove(target: Path) -> None:
         If the disk does not let it go.
     """
     try:
-        _patiently(lambda: target.unlink(missing_ok=True))
+        patiently(lambda: target.unlink(missing_ok=True))
     except OSError as error:
         raise cannot_write(target, error) from error
 
@@ -244,7 +244,7 @@ def remove_folder(target: Path) -> None:
     OSError
         If there is none, or the disk or another program does not let it go.
     """
-    _patiently(lambda: shutil.rmtree(target))
+    patiently(lambda: shutil.rmtree(target))
 
 
 def sweep(folder: Path) -> None:
@@ -271,7 +271,7 @@ def _flush(temporary: Path) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
 
-    _patiently(flush)
+    patiently(flush)
 
 
 def put_in_place(temporary: Path, target: Path) -> None:
@@ -291,11 +291,22 @@ def put_in_place(temporary: Path, target: Path) -> None:
     OSError
         If the disk does not take it, or another program keeps it.
     """
-    _patiently(lambda: temporary.replace(target))
+    patiently(lambda: temporary.replace(target))
 
 
-def _patiently(act: Callable[[], object]) -> None:
-    """Do it; what another program has open is tried again for a while."""
+def patiently(act: Callable[[], object]) -> None:
+    """Do it; what another program has open is tried again for a while.
+
+    Parameters
+    ----------
+    act : callable
+        Is called more than once if Windows says that something is in use.
+
+    Raises
+    ------
+    OSError
+        If the last try fails too, or for another reason.
+    """
     for wait_s in WAIT_S:
         try:
             act()

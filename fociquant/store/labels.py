@@ -16,6 +16,7 @@ from scipy.ndimage import find_objects
 from fociquant.atomic import (
     TEMPORARY,
     cannot_write,
+    patiently,
     put_in_place,
     remove_folder,
     require_folder,
@@ -182,8 +183,8 @@ def write_labels_zarr(
     temporary = target.with_name(f".{target.name}{TEMPORARY}")
     require_folder(target)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _write_levels(temporary, objects, lattice, pixel_size)
+        # Zarr renames every file once, which Windows refuses while a scanner looks at it.
+        patiently(lambda: _write_anew(temporary, objects, lattice, pixel_size))
         require_folder(target)  # zarr makes every folder on the way
         if target.exists():
             remove_folder(target)
@@ -205,13 +206,23 @@ def _remove(folder: Path) -> None:
             return
 
 
+def _write_anew(
+    folder: Path, objects: pd.DataFrame, lattice: Lattice, pixel_size: PixelSize
+) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _write_levels(folder, objects, lattice, pixel_size)
+
+
 def _write_levels(
     folder: Path, objects: pd.DataFrame, lattice: Lattice, pixel_size: PixelSize
 ) -> None:
     import zarr  # not before labels are written: it takes its time to load
 
-    group = zarr.open_group(folder, mode="w", zarr_format=2)
-    levels = list(_level_arrays(group, lattice))
+    shapes = _level_shapes(lattice)
+    # All at once: of files that are replaced soon after, Windows refuses some (zarr-python 4358).
+    attributes = _metadata(len(shapes), pixel_size)
+    group = zarr.create_group(folder, overwrite=True, zarr_format=2, attributes=attributes)
+    levels = [_level_array(group, lattice, level, shape) for level, shape in enumerate(shapes)]
 
     def write(chunk: tuple[Box, pd.DataFrame]) -> None:
         core, rows = chunk
@@ -225,21 +236,21 @@ def _write_levels(
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="fociquant-labels") as pool:
         for _ in pool.map(write, _chunks(objects, lattice)):
             pass
-    group.attrs.update(_metadata(len(levels), pixel_size))
 
 
-def _level_arrays(group: Any, lattice: Lattice) -> Iterator[Any]:
-    level = 0
-    height, width = lattice.shape
-    while True:
-        yield group.create_array(
-            str(level), shape=(height, width), chunks=(lattice.decode_core_px >> level,) * 2,
-            dtype="uint32", fill_value=0, chunk_key_encoding={"name": "v2", "separator": "/"},
-        )  # fmt: skip
-        if max(height, width) <= COARSEST_PX or level == 6:
-            return
-        level += 1
-        height, width = -(-height // 2), -(-width // 2)
+def _level_shapes(lattice: Lattice) -> list[tuple[int, int]]:
+    shapes = [lattice.shape]
+    while max(shapes[-1]) > COARSEST_PX and len(shapes) <= 6:
+        height, width = shapes[-1]
+        shapes.append((-(-height // 2), -(-width // 2)))
+    return shapes
+
+
+def _level_array(group: Any, lattice: Lattice, level: int, shape: tuple[int, int]) -> Any:
+    return group.create_array(
+        str(level), shape=shape, chunks=(lattice.decode_core_px >> level,) * 2,
+        dtype="uint32", fill_value=0, chunk_key_encoding={"name": "v2", "separator": "/"},
+    )  # fmt: skip
 
 
 def _chunks(objects: pd.DataFrame, lattice: Lattice) -> Iterator[tuple[Box, pd.DataFrame]]:

@@ -160,3 +160,26 @@ def test_an_earlier_image_that_is_in_use_for_a_moment_is_replaced(tmp_path, monk
     monkeypatch.setattr(shutil, "rmtree", busily)
     write_labels_zarr(target, objects, lattice, PixelSize.square(0.5))
     assert len(refusals) == 3 and [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_windows_refuses_to_rename_what_a_scanner_looks_at(tmp_path, monkeypatch):
+    """What Zarr writes is new, not replaced; what is refused all the same is tried again."""
+    monkeypatch.setattr(atomic, "WAIT_S", (0.0,) * 5)
+    lattice = lattice_of((90, 90))
+    objects = objects_of(random_labels(1, (90, 90)), lattice)
+    replace, replaced, refusals = Path.replace, [], []
+
+    def renamed(path, target):
+        if path.suffix == ".partial" and len(refusals) < 3:
+            refusals.append(PermissionError(13, "Access is denied", str(path)))
+            refusals[-1].winerror = 5
+            raise refusals[-1]
+        replaced.extend([target] if Path(target).exists() else [])
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    write_labels_zarr(tmp_path / "labels.ome.zarr", objects, lattice, PixelSize.square(0.5))
+    stored = zarr.open_group(tmp_path / "labels.ome.zarr", mode="r")
+    np.testing.assert_array_equal(stored["0"][:], paint(objects, Box(0, 0, 90, 90)))
+    assert len(refusals) == 3 and not replaced
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.ome.zarr"]
