@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from fociquant import atomic
 from fociquant.errors import ModelError, SettingsError
 from fociquant.segment.compact import CompactSegmenter, is_compact, load_compact, save_weights
 from fociquant.segment.late import file_sha256
@@ -323,6 +324,27 @@ def test_cellpose_is_called_with_everything_said(
     assert not call["train_data"][0][2].any()
     assert any("non-commercial" in line for line in said)
     assert "0, train_loss=1.0" in said
+
+
+def test_fine_tuned_weights_that_a_scanner_looks_at_are_waited_for(
+    image: TrainingImage, tmp_path: Path, cellpose_calls: list[dict], monkeypatch
+) -> None:
+    from fociquant.segment.training.cellpose_models import fine_tune_cellpose
+
+    refusals, renamed = [], Path.replace
+
+    def scanned(path: Path, target: Path) -> Path:
+        if len(refusals) < 2:
+            refusals.append(PermissionError(13, "Access is denied", str(path)))
+            refusals[-1].winerror = 5
+            raise refusals[-1]
+        return renamed(path, target)
+
+    monkeypatch.setattr(atomic, "WAIT_S", (0.0,) * 5)
+    monkeypatch.setattr(Path, "replace", scanned)
+    fine_tune_cellpose("cpsam", [image], out=tmp_path / "o.pt", folder=tmp_path / "w",
+                       device=torch.device("cpu"), steps=5, seed=0)  # fmt: skip
+    assert (tmp_path / "o.pt").read_bytes() == b"weights" and len(refusals) == 2
 
 
 def test_cellpose_says_what_it_cannot(

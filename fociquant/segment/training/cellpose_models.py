@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fociquant.atomic import put_in_place
 from fociquant.errors import ModelError, SettingsError
 from fociquant.segment.cellpose_models import LICENCE_NOTE, NAMES, needs_download
 from fociquant.segment.late import file_sha256
@@ -114,7 +115,7 @@ def fine_tune_cellpose(
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(f"Cellpose could not train {name!r}: {error}") from error
     out.parent.mkdir(parents=True, exist_ok=True)
-    Path(saved).replace(out)
+    put_in_place(Path(saved), out)
     return file_sha256(out)
 
 
