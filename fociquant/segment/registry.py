@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fociquant.errors import SettingsError
+from fociquant.errors import ModelError, SettingsError, said
 from fociquant.segment.contract import ModelInfo, Segmenter
 from fociquant.segment.late import LateSegmenter, embedded_on_cpu
 
@@ -75,6 +76,7 @@ def _embedded(info: ModelInfo, device: str) -> Segmenter:
 
 
 def _loaded(name: str, device: str) -> Segmenter:
+    _load_torch()
     from fociquant.segment.batching import BatchingSegmenter
     from fociquant.segment.devices import reproducible, resolve_device
 
@@ -84,6 +86,16 @@ def _loaded(name: str, device: str) -> Segmenter:
         return segmenter
     reproducible(where)
     return BatchingSegmenter(segmenter)
+
+
+def _load_torch() -> None:
+    try:
+        import_module("torch")
+    except OSError as error:  # one of its libraries needs another, which the system has not
+        raise ModelError(
+            f"PyTorch cannot be loaded: {said(error)}. On Windows, install the Microsoft Visual "
+            "C++ Redistributable (https://aka.ms/vs/17/release/vc_redist.x64.exe), then try again."
+        ) from error
 
 
 def _load(name: str, device: torch.device) -> Segmenter:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fociquant.errors import ModelError, SettingsError
-from fociquant.segment import check_model_name, load_segmenter
+from fociquant.segment import check_model_name, load_segmenter, registry
 from fociquant.segment.compact import CompactSegmenter, is_compact, load_compact, save_weights
 from fociquant.segment.decode import decode
 from fociquant.segment.devices import resolve_device, resolve_precision
@@ -40,6 +40,15 @@ def test_an_unknown_model_is_refused_with_the_names_there_are(name):
         check_model_name(name)
     with pytest.raises(SettingsError, match="unknown model"):
         load_segmenter(name, device="cpu")
+
+
+def test_a_windows_without_the_runtime_of_microsoft_is_told_what_to_install(monkeypatch):
+    def missing(_):
+        raise OSError(None, 'The specified module could not be found. Error loading "c10.dll".')
+
+    monkeypatch.setattr(registry, "import_module", missing)
+    with pytest.raises(ModelError, match=r"c10\.dll.*install the Microsoft Visual C\+\+"):
+        load_segmenter("cpsam_v2", device="cpu")
 
 
 @pytest.mark.parametrize("name", ["compact", "cpsam", "cpsam_v2", "cpdino", "cpdino-vitb"])
