@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,26 @@ def test_what_was_rejected_before_the_kill_is_rejected(results: Path, tmp_path: 
     assert len(rejected - told) <= 1  # written, and killed before it could be told
     [log] = (results / "review" / "decisions").glob("*.jsonl")
     assert all(json.loads(line) for line in log.read_text().splitlines())
+
+
+COLLECTED = """
+import gc
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+from napari_fociquant._qt.run_panel import RunPanel
+application = QApplication([])
+gc.disable()
+for _ in range(5):
+    around, panel = QWidget(), RunPanel()
+    QVBoxLayout(around).addWidget(panel)
+    panel.setParent(None)
+    del around, panel
+    gc.collect()
+"""
+
+
+def test_a_panel_can_be_collected_as_garbage():
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTED], capture_output=True, text=True,
+        env=os.environ | {"QT_QPA_PLATFORM": "offscreen"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

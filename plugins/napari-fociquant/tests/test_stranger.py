@@ -347,3 +347,19 @@ def test_a_merge_names_all_cells_and_nothing_selected_is_said(bench, results, qt
     assert len(session.history) == 1 and bench.gallery.reason.currentText() == "debris"
     table = bench.study.sections.table
     assert table.isColumnHidden(2)  # counts would tell
+
+
+@pytest.mark.parametrize("name", ["study", "queue", "gallery", "audit"])
+def test_a_dock_that_is_closed_takes_its_widget_along(bench, results, qtbot, name):
+    bench.open(results, BUSY)
+    widget, users = getattr(bench, name), bench.desk.users
+    with qtbot.waitSignal(widget.destroyed, timeout=10_000):
+        bench.viewer.window.remove_dock_widget(widget.parent())
+    assert bench.desk.users == users - 1
+    titles = {"queue": "Queue review", "gallery": "Gallery review"}
+    title = titles.get(name, name.capitalize())
+    _, again = bench.viewer.window.add_plugin_dock_widget("napari-fociquant", title)
+    setattr(bench, name, again)
+    assert again.desk is bench.desk and bench.desk.users == users
+    bench.gallery.act("reject")
+    assert len(bench.desk.section.session.history) == 1

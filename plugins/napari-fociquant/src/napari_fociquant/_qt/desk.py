@@ -21,6 +21,7 @@ from napari_fociquant._picture import Outlines
 from napari_fociquant._qt.results_desk import ResultsDesk
 from napari_fociquant._qt.routing import KeyRouting
 from napari_fociquant._qt.section_view import SectionView
+from napari_fociquant._qt.undocked import GoesUndocked
 from napari_fociquant._results import Results, plain
 from napari_fociquant._section import OpenSection
 from napari_fociquant._warm import warm_up
@@ -321,3 +322,4 @@ def _leave(key: int) -> None:
     if desk.users <= 0:
         _desks.pop(key)
         desk.leave()
+    GoesUndocked(widget)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,27 @@ ASK_MS = 3_000
 
 KILL_AFTER_MS = 20_000
 """One that was killed is waited for so long."""
+
+
+class _Process(QProcess):
+    """A process that is there until its window has gone.
+
+    The garbage collector would take it apart with the window in any order, also before it is
+    asked to end; hence nothing of it may belong to the window alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        _held.add(self)
+
+    def leave(self) -> None:
+        """End what runs: nobody hears any more what it says."""
+        self.blockSignals(True)
+        end(self)
+        _held.discard(self)
+
+
+_held: set[_Process] = set()
 
 
 class Command(QObject):
@@ -36,8 +56,8 @@ class Command(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         # Not our child: Qt would kill it with us, without asking, when the window is closed.
-        self._process = QProcess()
-        self.destroyed.connect(partial(_leave, self._process))
+        self._process = _Process()
+        self.destroyed.connect(self._process.leave)
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.kill)
@@ -111,12 +131,6 @@ def end(process: QProcess) -> None:
     if not process.waitForFinished(ASK_MS):
         process.kill()
         process.waitForFinished(KILL_AFTER_MS)
-
-
-def _leave(process: QProcess, *_: object) -> None:
-    """End a command whose window is gone: nobody hears any more what it says."""
-    process.blockSignals(True)
-    end(process)
 
 
 def interpreter(running: Path) -> str:
