@@ -363,3 +363,22 @@ def test_a_dock_that_is_closed_takes_its_widget_along(bench, results, qtbot, nam
     assert again.desk is bench.desk and bench.desk.users == users
     bench.gallery.act("reject")
     assert len(bench.desk.section.session.history) == 1
+
+
+def test_layers_that_were_removed_by_hand_are_done_without(bench, results, qtbot):
+    bench.open(results, BUSY)
+    desk, layers = bench.desk, bench.viewer.layers
+    layers.remove("HER2")
+    bench.gallery.act("jump")
+    desk.view.start_drawing("add_polygon")
+    layers.remove("Draw here")
+    assert not desk.view.drawing
+    desk.view.start_drawing("add_polygon")
+    assert desk.view.drawing
+    square = np.array([[0, 0], [0, 50], [50, 50], [50, 0]], float)
+    desk.decide(lambda session: session.exclude(square, reason="fold"))
+    layers.clear()
+    desk.decide(lambda session: session.exclude(square + 100, reason="fold"))
+    assert layers["Excluded regions"].nshapes == 2
+    assert desk.open_section(desk.blinding.code_of(QUIET))
+    assert "HER2" in layers

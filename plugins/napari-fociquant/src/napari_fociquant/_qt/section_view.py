@@ -82,6 +82,7 @@ class SectionView(QObject):
         self._settling.timeout.connect(self._settle)
         self._looked: tuple[OpenSection, tuple[float, ...]] | None = None
         viewer.mouse_drag_callbacks.append(self._on_press)
+        viewer.layers.events.removed.connect(self._forget)
 
     def show(self, section: OpenSection) -> None:
         """Replace what was shown by this section."""
@@ -210,6 +211,13 @@ class SectionView(QObject):
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
+    def _forget(self, event: Any) -> None:
+        """A layer was removed, by us or by the user: if it is one of ours, do without it."""
+        there = self._viewer.layers
+        self._layers = {name: one for name, one in self._layers.items() if one in there}
+        if self._drawing is not None and self._drawing not in there:
+            self._drawing = None
+
     def offer(self, points: np.ndarray | None) -> None:
         """Show a region that was drawn and waits for its reason, (n, 2) µm; None: no more."""
         self._drop(OFFERED)
@@ -296,6 +304,7 @@ class SectionView(QObject):
         """Let the viewer go."""
         if self._on_press in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
+        self._viewer.layers.events.removed.disconnect(self._forget)
         self._settling.stop()
         self._layers.clear()
 
