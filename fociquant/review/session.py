@@ -120,7 +120,11 @@ class ReviewSession(ShownSection, Closed):
     # What can be decided
 
     def accept(
-        self, cells: int | Sequence[int], *, reason: str = "", repeat: bool = False
+        self,
+        cells: int | Sequence[int],
+        *,
+        reason: str = "",
+        repeat: bool | Sequence[bool] = False,
     ) -> list[Entry]:
         """These are cancer cells: one entry each, written together.
 
@@ -129,8 +133,9 @@ class ReviewSession(ShownSection, Closed):
         cells : int or sequence of int
             Numbers of candidates or added cells.
         reason : str
-        repeat : bool
-            A hidden repeat: recorded to measure the reviewer, changes no count.
+        repeat : bool or sequence of bool
+            A hidden repeat: recorded to measure the reviewer, changes no count. One for all
+            cells, or one for each.
 
         Returns
         -------
@@ -146,7 +151,11 @@ class ReviewSession(ShownSection, Closed):
         return self._decide(Action.ACCEPT, cells, reason, repeat=repeat)
 
     def reject(
-        self, cells: int | Sequence[int], *, reason: str = "", repeat: bool = False
+        self,
+        cells: int | Sequence[int],
+        *,
+        reason: str = "",
+        repeat: bool | Sequence[bool] = False,
     ) -> list[Entry]:
         """These are not cancer cells; see :meth:`accept`."""
         return self._decide(Action.REJECT, cells, reason, repeat=repeat)
@@ -379,11 +388,19 @@ class ReviewSession(ShownSection, Closed):
     # How it is kept
 
     def _decide(
-        self, action: Action, cells: int | Sequence[int], reason: str, *, repeat: bool
+        self,
+        action: Action,
+        cells: int | Sequence[int],
+        reason: str,
+        *,
+        repeat: bool | Sequence[bool],
     ) -> list[Entry]:
-        more = {"repeat": True} if repeat else {}
         refs = self._refs(_numbers(cells), outlines=True)
-        drafts = [Draft(action, {"object": ref} | more, reason) for ref in refs]
+        repeats = [repeat] * len(refs) if isinstance(repeat, bool) else repeat
+        drafts = [
+            Draft(action, {"object": ref} | ({"repeat": True} if again else {}), reason)
+            for ref, again in zip(refs, repeats, strict=True)
+        ]
         return self._commit(made_together(drafts))
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Entry]:

@@ -475,3 +475,14 @@ def test_marks_follow_a_log_that_grows(made, opened):
 def test_each_of_many_decisions_has_its_outline(opened, monkeypatch):
     monkeypatch.setattr("fociquant.review.shown.LONG_LIST", 1)
     assert all(entry.cells[0].outline for entry in opened.reject([1, 2, 3]))
+
+
+def test_cells_and_hidden_repeats_are_decided_and_taken_back_at_once(opened):
+    entries = opened.reject([1, 2, 2], repeat=[False, False, True])
+    assert [entry.is_repeat for entry in entries] == [False, False, True]
+    assert opened.counts.rejected == 2 and len(opened.second_looks) == 1
+    opened.undo()
+    assert opened.counts.rejected == 0 and not opened.second_looks
+    with pytest.raises(ValueError, match="shorter"):
+        opened.accept([1, 2], repeat=[True])
+    assert opened.counts.accepted == 0

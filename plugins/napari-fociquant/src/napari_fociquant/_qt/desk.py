@@ -186,13 +186,21 @@ class Desk(ResultsDesk):
         self.decided.emit()
 
     def accept(
-        self, rows: Sequence[int] | np.ndarray, *, repeat: bool = False, reason: str = ""
+        self,
+        rows: Sequence[int] | np.ndarray,
+        *,
+        repeat: bool | Sequence[bool] = False,
+        reason: str = "",
     ) -> bool:
         """These rows are cancer cells; False if that could not be written."""
         return self._judge(ReviewSession.accept, rows, repeat=repeat, reason=reason)
 
     def reject(
-        self, rows: Sequence[int] | np.ndarray, *, repeat: bool = False, reason: str = ""
+        self,
+        rows: Sequence[int] | np.ndarray,
+        *,
+        repeat: bool | Sequence[bool] = False,
+        reason: str = "",
     ) -> bool:
         """These rows are not; False if that could not be written."""
         return self._judge(ReviewSession.reject, rows, repeat=repeat, reason=reason)

@@ -215,9 +215,9 @@ class GalleryWidget(QWidget):
             self.desk.say("Select a candidate first.")
             return
         decide = self.desk.accept if accept else self.desk.reject
-        first = [tile.row for tile in tiles if not tile.repeat]
-        again = [tile.row for tile in tiles if tile.repeat]
-        if decide(first, reason=reason) and decide(again, repeat=True, reason=reason):
+        # At once, so that they are taken back at once.
+        rows, repeats = [tile.row for tile in tiles], [tile.repeat for tile in tiles]
+        if decide(rows, repeat=repeats, reason=reason):
             self.reason.take()
             self._advance(tiles)
 
