@@ -382,3 +382,21 @@ def test_layers_that_were_removed_by_hand_are_done_without(bench, results, qtbot
     assert layers["Excluded regions"].nshapes == 2
     assert desk.open_section(desk.blinding.code_of(QUIET))
     assert "HER2" in layers
+
+
+def test_a_section_that_left_the_study_meanwhile_is_said(bench, results, qtbot):
+    assert bench.desk.open_results(results)
+    panel = bench.study.sections
+    place = [view.section for view in panel.views()].index(BUSY)
+    record = json.loads((results / "run.json").read_text())
+    record["sections"] = [one for one in record["sections"] if one["name"] != BUSY]
+    (results / "run.json").write_text(json.dumps(record))
+    cells = (results / "cells.parquet").read_bytes()
+    (results / "cells.parquet").unlink()
+    (results / "cells.parquet").write_bytes(cells)
+    panel.open_row(place)
+    assert "not in the study any more" in said(bench)
+    assert bench.desk.section is None
+    assert panel.table.rowCount() == 1
+    panel.open_row(0)
+    assert bench.desk.section.name == QUIET

@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from fociquant.errors import FociquantError, ImageError
+from fociquant.errors import FociquantError, ImageError, InputError
 from fociquant.io import SectionImage
 from fociquant.review import ReviewSession, View
 from napari_fociquant._config import save_config
@@ -95,9 +95,11 @@ class Desk(ResultsDesk):
         if results is None or not self.named():
             return False
         if results.changed():
-            self.results = results = Results(results.root)
+            results = self._open_results(results.root)
             self.say("The study was counted again since these results were opened: opened anew.")
-        view = next(view for view in self.views() if view.code == code)
+        view = next((view for view in self.views() if view.code == code), None)
+        if view is None:
+            raise InputError("This section is not in the study any more.")
         session = ReviewSession.open(results.root, view.section, self.reviewer, repeat=view.repeat)
         try:
             opened = OpenSection(results, session, self._image(results, view), self._label(view))

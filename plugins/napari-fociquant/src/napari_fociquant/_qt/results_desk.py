@@ -154,9 +154,9 @@ class ResultsDesk(QObject):
 
     def open_results(self, root: Path) -> bool:
         """Show a results folder; an earlier one is closed."""
-        return bool(self.attempt(lambda: self._open_results(root)))
+        return self.attempt(lambda: self._open_results(root)) is not None
 
-    def _open_results(self, root: Path) -> bool:
+    def _open_results(self, root: Path) -> Results:
         found = Results(root)
         blinding = self._codes(found)  # may fail: then everything stays as it was
         self.close_section()
@@ -165,7 +165,7 @@ class ResultsDesk(QObject):
         known = self.config.image_folders.get(str(found.root))
         self.image_folders = [Path(known)] if known else []
         self.results_changed.emit()
-        return True
+        return found
 
     def reread(self) -> None:
         """Read tables that were made again; a section that is open stays open."""
