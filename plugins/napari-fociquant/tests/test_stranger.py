@@ -400,3 +400,12 @@ def test_a_section_that_left_the_study_meanwhile_is_said(bench, results, qtbot):
     assert panel.table.rowCount() == 1
     panel.open_row(0)
     assert bench.desk.section.name == QUIET
+
+
+def test_what_cannot_be_taken_back_is_not_said_to_be_nothing(bench, results, qtbot):
+    bench.open(results, BUSY)
+    bench.gallery.act("reject")
+    results.rename(results.with_name("unplugged"))
+    bench.desk.undo()
+    assert "not there any more" in bench.desk.notices[-1]
+    assert bench.desk.section.session.counts.rejected == 1

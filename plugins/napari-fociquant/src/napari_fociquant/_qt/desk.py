@@ -174,10 +174,16 @@ class Desk(ResultsDesk):
             return None
         session = self.section.session
         self.noted = len(self.notices)
-        result = self.attempt(lambda: action(session))
-        self._tell()
+        result = self.attempt(lambda: self._done(action, session))
         self._show_decisions()
         return result
+
+    def _done(self, action: Callable[[ReviewSession], Any], session: ReviewSession) -> Any:
+        """What came of an action; why it was refused is said last, so that it is what shows."""
+        try:
+            return action(session)
+        finally:
+            self._tell()
 
     def _show_decisions(self) -> None:
         if self.section is None:
@@ -238,7 +244,7 @@ class Desk(ResultsDesk):
 
     def undo(self) -> None:
         """Take back the last decision, and so on to the first."""
-        if self.decide(lambda session: session.undo()) is None and self.section is not None:
+        if self.decide(lambda session: session.undo() or False) is False:
             self.say("There is nothing more to take back.")
 
     def redo(self) -> None:
@@ -320,6 +326,7 @@ def desk_of(viewer: Viewer, widget: QWidget) -> Desk:
     desk = _desks[key]
     desk.users += 1
     widget.destroyed.connect(lambda *_: _leave(key))
+    GoesUndocked(widget)
     return desk
 
 
@@ -332,4 +339,3 @@ def _leave(key: int) -> None:
     if desk.users <= 0:
         _desks.pop(key)
         desk.leave()
-    GoesUndocked(widget)
