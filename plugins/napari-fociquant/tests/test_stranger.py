@@ -409,3 +409,16 @@ def test_what_cannot_be_taken_back_is_not_said_to_be_nothing(bench, results, qtb
     bench.desk.undo()
     assert "not there any more" in bench.desk.notices[-1]
     assert bench.desk.section.session.counts.rejected == 1
+
+
+def test_an_export_is_of_the_results_it_was_asked_for(bench, results, tmp_path, qtbot):
+    other = tmp_path / "other"
+    shutil.copytree(results, other)
+    assert bench.desk.open_results(results)
+    panel = bench.study.sections
+    asked = []
+    panel.command.start = asked.append
+    panel.export()
+    assert bench.desk.open_results(other)
+    panel.command.finished.emit(0, "", "")
+    assert [words[3] for words in asked] == [str(results), str(results)]

@@ -63,7 +63,7 @@ class SectionsPanel(QWidget):
             "adopt": QPushButton("Decisions that are not trusted …"),
         }  # fmt: skip
         self.counts = CountsTable(desk)
-        self._after = ""
+        self._after, self._root = "", Path()
         self._build()
         self._connect()
         self.refresh()
@@ -233,9 +233,9 @@ class SectionsPanel(QWidget):
         if self.command.running:
             self.desk.say("The tables are being made; one moment.")
             return
-        self._after = ",".join(formats)
+        self._after, self._root = ",".join(formats), self.desk.results.root
         self._busy(True)
-        self.command.start(["-m", "fociquant", command, str(self.desk.results.root), "--json"])
+        self.command.start(["-m", "fociquant", command, str(self._root), "--json"])
 
     def _busy(self, busy: bool) -> None:
         for name in ("recount", "export"):
@@ -246,10 +246,10 @@ class SectionsPanel(QWidget):
             self._busy(False)
             self.desk.say(errors.strip() or "The tables could not be made.")
             return
-        results = self.desk.results
-        if self._after and results is not None:
+        if self._after:
             formats, self._after = self._after, ""
-            root = str(results.root)
+            # Of what was counted again; other results may be open by now.
+            root = str(self._root)
             self.command.start(["-m", "fociquant", "export", root, "--to", formats, "--json"])
             return
         self._busy(False)
