@@ -158,3 +158,11 @@ def test_no_word_unblinds_and_unblinding_is_written_down(bench, results, qtbot):
     assert any("arm-virosa" in text for text in visible_texts(bench.viewer))
     [log] = (results / "review" / "decisions").glob("_study*")
     assert "all sections are signed off" in log.read_text()
+
+
+def test_a_run_that_ends_unexpectedly_tells_no_name(bench, results, qtbot):
+    assert bench.desk.open_results(results)
+    error = f"PermissionError: '{results}/sections/{BUSY}'"
+    bench.study.run.command.finished.emit(-1, "", error)
+    assert "PermissionError: '…" in bench.desk.notices[-1]
+    assert leaks(bench.viewer) == []

@@ -116,11 +116,12 @@ class RunPanel(QWidget):
             2: "Nothing was counted: the study has problems.",
             130: "Stopped. 'Count' goes on from here.",
         }
-        last = errors.strip().splitlines()[-1:] or ["no message"]
-        self.state.setText(words.get(code, f"The run ended unexpectedly ({last[0]})."))
+        # What a run says last may name a file: that goes where names are hidden in a blind review.
+        self.state.setText(words.get(code, "The run ended unexpectedly; see the message below."))
         if code == 0:
             self.bar.setValue(1000)
         if code not in words:
-            self.told.emit(self.state.text())
+            last = errors.strip().splitlines()[-1:] or ["no message"]
+            self.told.emit(f"The run ended unexpectedly ({last[0]}).")
         if (self._out / "sections.csv").exists() and code in (0, 1, 130):
             self.counted.emit(self._out)
