@@ -156,3 +156,13 @@ def test_what_was_decided_is_there_again_in_another_window(bench, results, qtbot
     logs = list((results / "review" / "decisions").glob("*.jsonl"))
     lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
     assert {line["action"] for line in lines} == {"open", "reject"}
+
+
+def test_a_class_without_a_focus_is_said_and_not_shown_as_given(bench, results, qtbot):
+    bench.open(results, BUSY)
+    box = bench.queue.classes
+    box.setCurrentIndex(2)
+    box.textActivated.emit(box.currentText())
+    assert bench.desk.notices[-1] == "Select a focus first."
+    assert box.currentIndex() == 0
+    assert not bench.desk.section.session.history

@@ -306,12 +306,14 @@ class QueueWidget(QWidget):
 
     def _set_class(self, name: str) -> None:
         items, section = self.selected(), self.desk.section
-        if section is None or name not in section.results.classes or not items:
+        self.classes.setCurrentIndex(0)
+        if section is None or name not in section.results.classes:
             return
+        if not items:
+            self.desk.say("Select a focus first.")
         for item in items:
             cells = section.session.cell[item.rows].tolist()
             self.desk.decide(partial(ReviewSession.set_class, cells=cells, name=name))
-        self.classes.setCurrentIndex(0)
 
     def _toggle_add(self) -> None:
         on = not self.desk.adding if self.desk.section else False
