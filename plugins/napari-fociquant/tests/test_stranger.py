@@ -422,3 +422,14 @@ def test_an_export_is_of_the_results_it_was_asked_for(bench, results, tmp_path, 
     assert bench.desk.open_results(other)
     panel.command.finished.emit(0, "", "")
     assert [words[3] for words in asked] == [str(results), str(results)]
+
+
+def test_comments_that_were_written_leave_no_window_behind(bench, results, qtbot):
+    bench.open(results, BUSY)
+    for words in ("one", "two"):
+        bench.gallery.act("comment")
+        dialog = bench.gallery.findChildren(CommentDialog)[-1]
+        dialog.words.setPlainText(words)
+        with qtbot.waitSignal(dialog.destroyed, timeout=10_000):
+            dialog.accept()
+    assert not bench.gallery.findChildren(CommentDialog)

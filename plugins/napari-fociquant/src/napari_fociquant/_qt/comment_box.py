@@ -48,6 +48,7 @@ class CommentDialog(QDialog):
         self._desk, self._rows = desk, rows
         self.setWindowTitle("Comment")
         self.setWindowModality(Qt.WindowModality.WindowModal)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.on_section = QRadioButton("on the section")
         self.on_selection = QRadioButton(f"on {what}")
         self.words = QPlainTextEdit()
