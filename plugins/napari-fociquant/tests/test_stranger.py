@@ -433,3 +433,12 @@ def test_comments_that_were_written_leave_no_window_behind(bench, results, qtbot
         with qtbot.waitSignal(dialog.destroyed, timeout=10_000):
             dialog.accept()
     assert not bench.gallery.findChildren(CommentDialog)
+
+
+def test_layers_of_a_section_are_cleared_away_at_once(bench, results, qtbot, monkeypatch):
+    bench.open(results, BUSY)
+    collected = []
+    with monkeypatch.context() as patch:
+        patch.setattr("napari._vispy.canvas.gc.collect", lambda: collected.append(1))
+        bench.desk.close_section()
+    assert not bench.viewer.layers and len(collected) == 1

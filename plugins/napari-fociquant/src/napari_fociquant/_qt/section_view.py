@@ -155,8 +155,13 @@ class SectionView(QObject):
         self._settling.stop()
         self._looked = None
         self.stop_drawing()
-        for layer in [one for one in self._viewer.layers if TAG in one.metadata]:
-            self._viewer.layers.remove(layer)
+        ours = [one for one in self._viewer.layers if TAG in one.metadata]
+        if ours:
+            # napari collects garbage and builds its scene anew once, not after each layer: half of
+            # what it takes to open the next section.
+            with self._viewer.layers.batched_update():
+                for layer in ours:
+                    self._viewer.layers.remove(layer)
         self._layers.clear()
         self._viewer.title = TITLE
 
