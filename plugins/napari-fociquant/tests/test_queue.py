@@ -166,3 +166,10 @@ def test_a_class_without_a_focus_is_said_and_not_shown_as_given(bench, results, 
     assert bench.desk.notices[-1] == "Select a focus first."
     assert box.currentIndex() == 0
     assert not bench.desk.section.session.history
+
+
+def test_the_end_of_adding_is_said_in_place_of_what_asked_for_clicks(bench, results, qtbot):
+    bench.open(results, BUSY)
+    bench.queue.act("add")
+    bench.queue.act("add")
+    assert bench.desk.notices[-1] == "A click adds no cell any more."

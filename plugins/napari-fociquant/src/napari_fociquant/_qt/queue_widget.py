@@ -321,6 +321,8 @@ class QueueWidget(QWidget):
         self.buttons["add"].setChecked(on)
         if on:
             self.desk.say("Click on each missed cell; the same key again ends it.")
+        elif self.desk.section is not None:
+            self.desk.say("A click adds no cell any more.")
 
     def _clicked(self, y_um: float, x_um: float) -> None:
         if self.desk.adding:
