@@ -442,3 +442,24 @@ def test_layers_of_a_section_are_cleared_away_at_once(bench, results, qtbot, mon
         patch.setattr("napari._vispy.canvas.gc.collect", lambda: collected.append(1))
         bench.desk.close_section()
     assert not bench.viewer.layers and len(collected) == 1
+
+
+def test_a_study_opened_before_the_check_of_another_has_ended_is_not_counted(
+    bench, tmp_path, monkeypatch, qtbot
+):
+    source = sample_images() / "images" / "PBS-09d-1-s1.ome.tif"
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        shutil.copy(source, tmp_path / name / "PBS_9dpi_m1_s1.ome.tif")
+    started = []
+    monkeypatch.setattr(bench.study.run, "start", started.append)
+    monkeypatch.setattr(bench.study.draft.command, "start", lambda _: None)
+    bench.study.open(tmp_path / "first")
+    bench.study.count()
+    bench.study.open(tmp_path / "second")
+    bench.study.draft.command.finished.emit(0, '{"problems": [], "notes": []}', "")
+    assert not started
+    assert "check this one" in said(bench)
+    bench.study.count()
+    bench.study.draft.command.finished.emit(0, '{"problems": [], "notes": []}', "")
+    assert started == [tmp_path / "second" / "study.yaml"]

@@ -96,6 +96,7 @@ class DraftPanel(QWidget):
         self.form = QWidget()
         self._placed: list[RowProblem] = []
         self._written = ""
+        self._checking = Path()
         self._build()
         self._connect()
 
@@ -277,8 +278,8 @@ class DraftPanel(QWidget):
         self._fill_table(self.draft)  # its columns are now those of the file
         self._fill_channels(self.draft)
         self.check_button.setEnabled(False)
-        study = str(self.draft.study_file)
-        self.command.start(["-m", "fociquant", "check", study, "--json"])
+        self._checking = self.draft.study_file
+        self.command.start(["-m", "fociquant", "check", str(self._checking), "--json"])
 
     def _saved(self, draft: Draft) -> Draft:
         """Write both files; the study file anew from the channels while nobody else changed it."""
@@ -295,6 +296,10 @@ class DraftPanel(QWidget):
 
     def _finish(self, code: int, out: str, errors: str) -> None:
         self.check_button.setEnabled(True)
+        if self.draft is not None and self.draft.study_file != self._checking:
+            self.told.emit("Another study was opened before the check had ended: check this one.")
+            self.checked.emit(False)
+            return
         try:
             found: dict[str, Any] = json.loads(out)
         except ValueError:
