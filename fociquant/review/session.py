@@ -254,10 +254,31 @@ class ReviewSession(ShownSection, Closed):
         InputError
             No cell, or no name.
         """
-        if not len(cells) or not name:
+        return self.set_classes([cells], name, reason=reason)[0]
+
+    def set_classes(
+        self, foci: Sequence[Sequence[int]], name: str, *, reason: str = ""
+    ) -> list[Entry]:
+        """Several foci are of one class: one entry each, written and taken back together.
+
+        Parameters
+        ----------
+        foci : sequence of sequences of int
+            Cells of each focus; see :meth:`set_class`.
+        name : str
+        reason : str
+
+        Raises
+        ------
+        InputError
+            No focus, one without a cell, or no name.
+        """
+        if not len(foci) or not all(len(cells) for cells in foci) or not name:
             raise InputError("A class needs a focus and the name of a class. Select a focus first.")
-        content = {"objects": self._refs(cells), "value": str(name)}
-        return self._commit([Draft(Action.CLASS, content, reason)])[0]
+        contents = [{"objects": self._refs(cells), "value": str(name)} for cells in foci]
+        return self._commit(
+            made_together([Draft(Action.CLASS, content, reason) for content in contents])
+        )
 
     def exclude(self, polygon: np.ndarray, *, reason: str, repair: bool = False) -> Entry:
         """Leave a region out: its cells do not count, its area leaves the denominator.

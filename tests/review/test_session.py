@@ -210,6 +210,17 @@ def test_edits_of_foci_name_cells(opened):
     ]  # fmt: skip
 
 
+def test_the_class_of_several_foci_is_taken_back_at_once(opened):
+    opened.set_classes([[1], [2, 3]], "cluster")
+    assert [(e.kind, e.parts) for e in opened.focus_edits] == [
+        ("class", ((1,),)), ("class", ((2, 3),)),
+    ]  # fmt: skip
+    opened.undo()
+    assert not opened.focus_edits
+    with pytest.raises(InputError, match="Select a focus"):
+        opened.set_classes([[1], []], "cluster")
+
+
 def test_a_hidden_repeat_changes_nothing(opened):
     opened.accept(2)
     before = arrays(opened)

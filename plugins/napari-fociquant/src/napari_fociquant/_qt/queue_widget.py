@@ -309,11 +309,8 @@ class QueueWidget(QWidget):
         self.classes.setCurrentIndex(0)
         if section is None or name not in section.results.classes:
             return
-        if not items:
-            self.desk.say("Select a focus first.")
-        for item in items:
-            cells = section.session.cell[item.rows].tolist()
-            self.desk.decide(partial(ReviewSession.set_class, cells=cells, name=name))
+        foci = [section.session.cell[item.rows].tolist() for item in items]
+        self.desk.decide(partial(ReviewSession.set_classes, foci=foci, name=name))
 
     def _toggle_add(self) -> None:
         on = not self.desk.adding if self.desk.section else False
