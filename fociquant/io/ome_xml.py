@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,12 @@ MAX_XML_CHARS = 64 * 2**20
 MAX_CHANNELS = 4096
 """More channels than this are a damaged block."""
 
-SIDE_IMAGES = ("label", "macro", "thumbnail", "overview")
-"""Images whose name has one of these words are not the section."""
+SIDE_IMAGES = frozenset({"label", "macro", "thumbnail", "overview"})
+"""Images whose name has one of these words are not the section: the word, not its letters in
+``Macrophages`` or ``HER2-labelled``."""
+
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+"""A word of a name, also in ``MacroImage`` and ``slide_label2``."""
 
 CLEARLY_LARGER = 16
 """An image this many times larger (in pixels) than every other one is the section."""
@@ -135,9 +140,7 @@ def choose_image(images: tuple[OmeImage, ...], path: Path) -> OmeImage:
     ImageFormatError
         None, or several that could be; or more than one Z plane or time point.
     """
-    candidates = [
-        image for image in images if not any(word in image.name.lower() for word in SIDE_IMAGES)
-    ] or list(images)
+    candidates = [image for image in images if not _is_beside(image.name)] or list(images)
     if not candidates:
         raise ImageFormatError(f"{path}: its OME-XML describes no image. Export it again.")
     ranked = sorted(candidates, key=lambda image: image.size_y * image.size_x, reverse=True)
@@ -150,6 +153,12 @@ def choose_image(images: tuple[OmeImage, ...], path: Path) -> OmeImage:
         )
     check_flat(path, ranked[0].size_z, ranked[0].size_t)
     return ranked[0]
+
+
+def _is_beside(name: str) -> bool:
+    """Whether an image of this name lies beside the section: a label, a macro image."""
+    words = (word.lower().removesuffix("image").removesuffix("s") for word in WORD.findall(name))
+    return not SIDE_IMAGES.isdisjoint(words)
 
 
 def check_flat(path: Path, size_z: int, size_t: int) -> None:

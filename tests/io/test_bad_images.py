@@ -219,6 +219,31 @@ def test_a_macro_image_beside_the_section_is_skipped(tmp_path):
         assert opened.read(Box(0, 0, 1, 1), [0]).item() == 300 % 251
 
 
+@pytest.mark.parametrize("name", ["Macrophage depletion m3", "HER2-labelled.czi #1", "prelabeled"])
+def test_a_section_whose_name_has_the_letters_of_a_side_image(tmp_path, name):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
+        for each, side in ((name, 300), ("preview", 50)):
+            writer.write(np.zeros((side, side), "u1"), metadata={"axes": "YX", "Name": each})
+    with open_image(tmp_path / "a.ome.tif") as opened:
+        assert opened.shape == (1, 300, 300)
+
+
+def test_two_sections_of_which_one_has_such_letters(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
+        for name, side in (("Macrophages m1", 300), ("m2", 280)):
+            writer.write(np.zeros((side, side), "u1"), metadata={"axes": "YX", "Name": name})
+    check_refuses(open_image, tmp_path / "a.ome.tif", ImageFormatError, words="Macrophages m1")
+
+
+@pytest.mark.parametrize("name", ["MacroImage", "slide_label2", "Thumbnails", "overview (2x)"])
+def test_side_images_by_name(tmp_path, name):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
+        for each, side in ((name, 300), ("section", 200)):
+            writer.write(np.zeros((side, side), "u1"), metadata={"axes": "YX", "Name": each})
+    with open_image(tmp_path / "a.ome.tif") as opened:
+        assert opened.shape == (1, 200, 200)
+
+
 @pytest.mark.parametrize("name", ["absent.tif", "../good.ome.tif", "/etc/passwd", "a\\b.tif"])
 def test_parts_that_are_missing_or_outside_the_folder(tmp_path, good, name):
     folder = tmp_path / "set"
