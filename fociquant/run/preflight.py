@@ -16,6 +16,7 @@ from fociquant.errors import (
     ImageError,
     ImageFormatError,
     Problem,
+    RegionError,
 )
 from fociquant.io import Stains, is_transmitted_light, open_image
 from fociquant.prepare import find_outline, region_mask
@@ -32,6 +33,9 @@ SIZE_TOLERANCE = 0.01
 _SIZE_CURE = (
     "Write the microscope's µm per pixel in study.yaml, for example 'pixel_size_um: 0.325'."
 )
+
+_DAMAGED = (CorruptImageError, ImageFormatError)
+"""Errors of one file that is there: the sections of the others can be counted."""
 
 StudyCheck = Callable[[Study], Iterable[Problem]]
 """A further check, for example of the model's name."""
@@ -166,7 +170,7 @@ def preflight(
         problems += _channel_problems(inspection, images)
         problems += _size_problems(inspection, images)
         problems += _copies(images)
-        problems += _region_problems(inspection, images)
+        problems += _region_problems(inspection, images, unreadable)
         notes += _notes(inspection, images)
     if inspection.study is not None:
         notes += arm_notes(inspection.study, inspection.sheet)
@@ -202,10 +206,13 @@ def _open_all(
             facts = _facts(row.image, row.name, where, roles, _stains(inspection))
             yield replace(facts, region=row.region)
         except ImageError as error:
-            found = as_problems(error, f"{where}, {row.image.name}", path=str(row.image))
+            found = _of_file(error, where, row.image)
             problems += found
-            if isinstance(error, CorruptImageError | ImageFormatError):
-                unreadable += found
+            unreadable += found if isinstance(error, _DAMAGED) else []
+
+
+def _of_file(error: ImageError, where: str, path: Path) -> list[Problem]:
+    return as_problems(error, f"{where}, {path.name}", path=str(path))
 
 
 def _stains(inspection: Inspection) -> Stains | None:
@@ -319,8 +326,10 @@ def _copies(images: Sequence[ImageFacts]) -> Iterator[Problem]:
             yield Problem(image.where, what, "Each image is counted once: name the right file.")
 
 
-def _region_problems(inspection: Inspection, images: Sequence[ImageFacts]) -> Iterator[Problem]:
-    """Regions that a slide does not show; its overview is read for this."""
+def _region_problems(
+    inspection: Inspection, images: Sequence[ImageFacts], unreadable: list[Problem]
+) -> Iterator[Problem]:
+    """Regions that a slide does not show; its overview is read for this, and may be damaged."""
     config = inspection.config
     settings = config.settings
     outlines: dict[Path, tuple[np.ndarray, PixelSize]] = {}
@@ -334,9 +343,13 @@ def _region_problems(inspection: Inspection, images: Sequence[ImageFacts]) -> It
                 with open_image(facts.path, stains=_stains(inspection)) as image:
                     outlines[facts.path] = find_outline(image, roles, size, settings.prepare)
             region_mask(facts.region, *outlines[facts.path])
-        except ImageError as error:
+        except RegionError as error:
             where = facts.where.replace("column 'image'", "column 'region'")
             yield from as_problems(error, where, path=str(facts.path))
+        except ImageError as error:
+            found = _of_file(error, facts.where, facts.path)
+            unreadable += found if isinstance(error, _DAMAGED) else []
+            yield from found
         except ValueError:
             continue  # not a region at all: told with the sheet
 

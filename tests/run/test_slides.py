@@ -11,6 +11,7 @@ import tifffile
 from fociquant.io import write_ome_tiff
 from fociquant.run import study as corridor
 from fociquant.run.preflight import check_study
+from fociquant.run.start import require_runnable
 from fociquant.settings import ComputeSettings
 from fociquant.store import read_csv, read_parquet
 from fociquant.study import load_study
@@ -101,6 +102,24 @@ def test_regions_that_cannot_be_are_told_before_the_run(tmp_path, regions, said)
     two_on_a_slide(tmp_path / "s")
     problems = "\n".join(map(str, check_study(sheet(tmp_path / "s", *regions))))
     assert re.search(said, problems), problems
+
+
+def test_a_damaged_slide_of_two_sections_does_not_stop_the_others(tmp_path):
+    two_on_a_slide(tmp_path / "s")
+    study = sheet(tmp_path / "s", "1", "2")
+    (tmp_path / "s" / "slide.ome.tif").rename(tmp_path / "s" / "whole.ome.tif")
+    text = study.with_name("samples.csv").read_text()
+    study.with_name("samples.csv").write_text(text + "whole.ome.tif,m3,PBS,3,\n")
+    content = bytearray((tmp_path / "s" / "whole.ome.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "s" / "whole.ome.tif") as whole:
+        for page in (whole.pages[0], *whole.pages[0].pages):
+            begin, length = page.dataoffsets[0], page.databytecounts[0]
+            content[begin : begin + length] = bytes(length)
+    (tmp_path / "s" / "slide.ome.tif").write_bytes(content)
+    problems = check_study(study)
+    assert len(problems) == 2
+    assert all("slide.ome.tif: level" in str(one) for one in problems)
+    assert len(require_runnable(study).sections) == 3  # its own two will fail
 
 
 def test_brown_cells_of_a_colour_scan_are_counted(tmp_path, counted):
