@@ -447,10 +447,15 @@ SECTION_COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 """Columns of ``sections.csv`` that are always there."""
 
+CONTRACT_CLASSES: tuple[str, ...] = (
+    "solitary", "clusters", "micrometastases", "macrometastases",
+)  # fmt: skip
+"""Class columns of ``mice.csv`` that are always there; empty under a profile that does not define
+them."""
+
 MOUSE_COLUMNS: tuple[str, ...] = (
     "mouse", "group", "dpi", "sections", "sections_failed", "tissue_mm2", "parenchyma_mm2",
-    "cells", "cells_per_mm2", "solitary", "clusters", "micrometastases", "macrometastases",
-    "foci_area_mm2", "reviewed",
+    "cells", "cells_per_mm2", *CONTRACT_CLASSES, "foci_area_mm2", "reviewed",
 )  # fmt: skip
 """Columns of ``mice.csv`` that are always there; ``<phenotype>_positive`` and
 ``<phenotype>_pct`` follow."""

@@ -12,7 +12,7 @@ from fociquant.cohort._order import natural_key, sort_mice
 from fociquant.cohort._zero import zero_note
 from fociquant.counts import poisson_upper, several
 from fociquant.errors import InputError
-from fociquant.model import MOUSE_COLUMNS
+from fociquant.model import CONTRACT_CLASSES, MOUSE_COLUMNS
 from fociquant.settings import FociProfile
 from fociquant.units import UM2_PER_MM2
 
@@ -21,9 +21,6 @@ DONE = "done"
 
 NEGATIVE = "negative"
 """What ``control`` holds for a section known to have no labelled cell."""
-
-CONTRACT_CLASSES = ("solitary", "clusters", "micrometastases", "macrometastases")
-"""Class columns that are always there; empty under a profile that does not define them."""
 
 NO_TISSUE = "no tissue in its sections: nothing was looked at, so the 0 is no observation"
 """``zero_note`` of such mice; they are in no mean and no comparison."""

@@ -17,9 +17,11 @@ from fociquant.errors import (
     ImageFormatError,
     Problem,
     RegionError,
+    SettingsError,
 )
 from fociquant.io import Stains, is_transmitted_light, open_image
 from fociquant.prepare import find_outline, region_mask
+from fociquant.segment import check_model_name
 from fociquant.study import Inspection, Study, inspect_study
 from fociquant.study.arms import arm_notes, mice_by_arm
 from fociquant.study.roles import FIXED_ROLES
@@ -38,7 +40,7 @@ _DAMAGED = (CorruptImageError, ImageFormatError)
 """Errors of one file that is there: the sections of the others can be counted."""
 
 StudyCheck = Callable[[Study], Iterable[Problem]]
-"""A further check, for example of the model's name."""
+"""A further check, for example of what a laboratory asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,11 @@ def check_study(path: Path, *, open_images: bool = True) -> list[Problem]:
 
 
 def preflight(
-    path: Path, *, open_images: bool = True, checks: Sequence[StudyCheck] = ()
+    path: Path,
+    *,
+    open_images: bool = True,
+    checks: Sequence[StudyCheck] = (),
+    any_model: bool = False,
 ) -> Preflight:
     """Check a study and its images, and collect what a run would count.
 
@@ -155,6 +161,8 @@ def preflight(
         Also open every image (a few kilobytes of each are read).
     checks : sequence of callables
         Further checks; called with the study if its files have no problem.
+    any_model : bool
+        Not to look whether there is such a model: another may be given in its place.
 
     Returns
     -------
@@ -163,6 +171,7 @@ def preflight(
     """
     inspection = inspect_study(path)
     problems, notes = list(inspection.problems), list(inspection.notes)
+    problems += [] if any_model else _model_problems(inspection)
     images: list[ImageFacts] = []
     unreadable: list[Problem] = []
     if open_images:
@@ -191,6 +200,18 @@ def first_facts(paths: Iterable[Path]) -> ImageFacts | None:
         except ImageError:
             continue
     return None
+
+
+def _model_problems(inspection: Inspection) -> list[Problem]:
+    """A model that a run would refuse."""
+    settings = inspection.config.settings
+    if settings is None:
+        return []
+    try:
+        check_model_name(settings.segment.model)
+    except SettingsError as error:
+        return as_problems(error, inspection.document.where("segment", "model"))
+    return []
 
 
 def _open_all(

@@ -35,7 +35,7 @@ def require_runnable(path: Path, *, model: str | None = None) -> Study:
     SettingsError
         Unknown model.
     """
-    found = preflight(path)
+    found = preflight(path, any_model=True)
     if found.blocking or found.study is None:
         raise StudyError(found.problems)
     study = found.study if model is None else with_model(found.study, model)

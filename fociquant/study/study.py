@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from fociquant.study.notes import sheet_notes
 from fociquant.study.sheet import OPTIONAL, REQUIRED, SheetRow, read_rows
 from fociquant.study.spelling import did_you_mean, listed
 from fociquant.study.table import Table, read_table
-from fociquant.study.taken import taken_in_study
+from fociquant.study.taken import made_twice, taken_in_study
 from fociquant.study.text import MAX_SHEET_BYTES, MAX_STUDY_BYTES, read_text
 from fociquant.units import PixelSize
 
@@ -190,6 +190,7 @@ def inspect_study(path: Path) -> Inspection:
     rows, row_problems = read_rows(table, sheet, taken=taken) if table.columns else ((), [])
     problems += [*wrong, *sheet_problems, *row_problems]
     problems += _reference_problems(document, config, table)
+    problems += _made_twice(document, config)
     study = None if problems else _study(config, folder, rows, (file, sheet))
     notes = tuple(sheet_notes(table, sheet.name))
     return Inspection(study, tuple(problems), notes, rows, config, document, sheet.name)
@@ -226,6 +227,18 @@ def _reference_problems(document: Document, config: Config, table: Table) -> lis
     what = f"{wanted!r} is not a group of the sample sheet."
     cure = f"{did_you_mean(wanted, groups)}Groups are {listed(groups)}."
     return [Problem(document.where("reference_group"), what, cure)]
+
+
+def _made_twice(document: Document, config: Config) -> Iterator[Problem]:
+    """Phenotypes and classes of foci of which a table would have a column twice."""
+    phenotypes, classes = made_twice(config.channels, config.profile)
+    for name, column in phenotypes.items():
+        what = f"the tables have a column {column!r} already."
+        yield Problem(document.where("channels", "phenotype", name), what, "Rename the phenotype.")
+    for column in classes:
+        what = f"the tables have a column {column!r} already."
+        cure = "Write another 'column' for that class in the file of the profile."
+        yield Problem(document.where("foci", "profile"), what, cure)
 
 
 def _study(

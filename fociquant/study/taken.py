@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from fociquant.model import (
     CELL_COLUMNS,
+    CONTRACT_CLASSES,
     FOCUS_COLUMNS,
     MOUSE_COLUMNS,
     SECTION_COLUMNS,
@@ -132,16 +133,53 @@ def taken_names(made: Mapping[str, Iterable[str]]) -> frozenset[str]:
     return frozenset(name.casefold() for name in (*names, *_UNITS))
 
 
+def made_twice(
+    channels: Channels | None, profile: FociProfile | None
+) -> tuple[dict[str, str], list[str]]:
+    """What a study file names so that a table would have a column twice.
+
+    Parameters
+    ----------
+    channels : Channels or None
+    profile : FociProfile or None
+
+    Returns
+    -------
+    phenotypes : dict of str to str
+        Phenotype to the column that is there already.
+    classes : list of str
+        Columns of the profile's classes that are there already, sorted.
+    """
+    markers = _of_cancer_cells(channels) if channels else ()
+    known = {
+        name: f"{name}_{ending}"
+        for name in markers
+        for file, endings in _PER_PHENOTYPE.items()
+        for ending in endings
+        if f"{name}_{ending}" in _MADE[file]
+    }
+    made = made_columns(phenotypes=markers)
+    taken = (made["mice.csv"] | made["foci_sensitivity.csv"]) - set(CONTRACT_CLASSES)
+    classes = {one.column for one in profile.classes} if profile else set()
+    return known, sorted(classes & taken)
+
+
 def taken_in_study(channels: Channels | None, profile: FociProfile | None) -> frozenset[str]:
     """The same for the channels and the profile of a study file, as far as they could be read."""
     if channels is None:
         return taken_names(made_columns(profile=profile))
-    immune = {name for name, rule in channels.rules.items() if rule.immune}
+    phenotypes = _of_cancer_cells(channels)
     return taken_names(
         made_columns(
             channels=map(str, channels.roles().values()),
-            phenotypes=(name for name in channels.phenotype if name not in immune),
-            immune=bool(immune),
+            phenotypes=phenotypes,
+            immune=len(phenotypes) < len(channels.phenotype),
             profile=profile,
         )
     )
+
+
+def _of_cancer_cells(channels: Channels) -> tuple[str, ...]:
+    """The phenotypes that are no markers of immune cells."""
+    immune = {name for name, rule in channels.rules.items() if rule.immune}
+    return tuple(name for name in channels.phenotype if name not in immune)

@@ -89,5 +89,10 @@ def _as_text(data: bytes, path: Path, what: str) -> tuple[str, list[Problem]]:
     except UnicodeDecodeError:
         text = "\0"
     if any(unicodedata.category(letter) == "Cc" for letter in set(text) - set("\t\r\n\f\x85")):
-        return "", [Problem(path.name, f"{what} is not a text file.", "Save it as CSV UTF-8.")]
+        cure = (
+            "Save it as UTF-8 text."
+            if path.suffix in (".yaml", ".yml")
+            else "Save it as CSV UTF-8."
+        )
+        return "", [Problem(path.name, f"{what} is not a text file.", cure)]
     return text, []

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fociquant.errors import Problem
+from fociquant.errors import Problem, SettingsError
 from fociquant.io import write_ome_tiff
 from fociquant.run.preflight import check_study, first_facts, preflight
+from fociquant.run.start import require_runnable
 from fociquant.units import PixelSize
 
 CHANNELS = "channels: {marker: HER2, nucleus: DAPI, phenotype: {Ki67: Ki67}}\n"
@@ -53,6 +54,16 @@ def test_a_sound_study_and_its_summary(tmp_path: Path) -> None:
     ]
     assert found.images[0].roles == {"marker": 1, "nucleus": 0, "Ki67": 2}
     assert found.images[0].shape == (3, 40, 50)
+
+
+def test_a_model_that_is_not_there_is_told_and_another_may_be_given(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    path = study(tmp_path, "a.tif", yaml=CHANNELS + "segment: {model: ours.pt}\n")
+    (problem,) = check_study(path)
+    assert "study.yaml, line 2, key 'segment.model': unknown model 'ours.pt'" in str(problem)
+    with pytest.raises(SettingsError, match=r"unknown model 'ours\.pt'"):
+        require_runnable(path)
+    assert require_runnable(path, model="compact").settings.segment.model == "compact"
 
 
 def test_everything_wrong_with_images_at_once(tmp_path: Path) -> None:
@@ -134,7 +145,9 @@ def test_further_checks_see_the_study(tmp_path: Path) -> None:
     image(tmp_path / "a.tif")
     path = study(tmp_path, "a.tif", yaml=CHANNELS + "segment: {model: nonesuch}\n")
     found = preflight(
-        path, checks=[lambda s: [Problem("study.yaml", f"no {s.settings.segment.model}.", "Fix.")]]
+        path,
+        any_model=True,
+        checks=[lambda s: [Problem("study.yaml", f"no {s.settings.segment.model}.", "Fix.")]],
     )
     assert texts(found.problems) == "study.yaml: no nonesuch. Fix."
 

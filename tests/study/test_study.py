@@ -177,11 +177,13 @@ def test_problems_of_both_files_come_together(tmp_path: Path) -> None:
         (f"name: [1]\n{CHANNELS}", ["key 'name': is a list"]),
         (f"? {{a: 1}}\n: 2\n{CHANNELS}", ["a key that is not text"]),
         ("[" * 2000, ["study.yaml"]),
-        ("name: \x07\n", ["is not a text file"]),
+        ("name: \x07\n", ["the study file is not a text file. Save it as UTF-8 text."]),
         ("channels: {marker: -1}\n", ["-1 is no channel index"]),
         ("channels: {marker: x, phenotype: [a]}\n", ["phenotype: {Ki67: Ki67}"]),
         ("channels: {marker: x, phenotype: {nucleus: a}}\n", ["'nucleus' cannot name a phenotype"]),
         ("channels: {marker: x, phenotype: {Ki67: }}\n", ["phenotype.Ki67': no channel is named"]),
+        (f"{CHANNELS}  phenotype: {{zero: a}}\n", ["phenotype.zero'", "a column 'zero_note'"]),
+        (f"{CHANNELS}  phenotype: {{artefact: a}}\n", ["a column 'artefact_pct'"]),
         (f"{CHANNELS}preset: ../p.yaml\n", ["line 4, key 'preset'", "leads out", "absolute"]),
         (f"{CHANNELS}preset: p.yaml\n", ["line 4, key 'preset'", "does not exist"]),
         (f"{CHANNELS}foci: {{profile: ../p.yaml}}\n", ["key 'foci.profile'", "leads out"]),
@@ -222,6 +224,15 @@ def test_own_preset_beside_the_study_and_its_own_profile(tmp_path: Path) -> None
     study = load(tmp_path, f"{CHANNELS}preset: lab/ours.yaml\ngate: {{nucleus_fraction: 0.5}}\n")
     assert (study.settings.gate.marker_snr, study.settings.gate.nucleus_fraction) == (7.0, 0.5)
     assert study.profile.name == "ours"
+
+
+@pytest.mark.parametrize("column", ["foci", "cells", "link_um", "Ki67_pct"])
+def test_a_class_with_the_name_of_another_column(tmp_path: Path, column: str) -> None:
+    (tmp_path / "p.yaml").write_text(f"name: ours\nclasses: [{{name: any, column: {column}}}]\n")
+    yaml = f"{CHANNELS}  phenotype: {{Ki67: a}}\nfoci: {{profile: p.yaml}}\n"
+    (message,) = problems(tmp_path, yaml)
+    assert "line 5, key 'foci.profile': the tables have a column" in message
+    assert repr(column) in message
 
 
 def test_fault_in_an_own_preset(tmp_path: Path) -> None:
