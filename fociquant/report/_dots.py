@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.markers import TICKDOWN, TICKLEFT
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from fociquant.counts import is_observed
-from fociquant.report._style import CONTROL_COLOUR
+from fociquant.report._style import CONTROL_COLOUR, fitting
 
 SLOT = 0.8
 """Share of the distance between two days that the dots of all groups take."""
@@ -184,6 +185,21 @@ def _small_ticks(ax: Axes, places: Sequence[float], which: str) -> None:
     ax.add_artist(marks)
 
 
+def label_small_ticks(axis: Axis) -> None:
+    """Label 2, 5, 20 … of a logarithmic axis that has no two powers of ten to read it by.
+
+    Matplotlib labels all nine then, in its mathematical notation, which is switched off here.
+    """
+
+    def label(value: float, _: object) -> str:
+        low, high = axis.get_view_interval()
+        told = math.floor(math.log10(high)) > math.ceil(math.log10(low))
+        return f"{value:g}" if not told and f"{value:.0e}"[0] in "25" else ""
+
+    axis.set_minor_formatter(FuncFormatter(label))
+    axis.set_tick_params(which="minor", pad=5.0)  # in line with those of longer ticks
+
+
 def _tick(value: float) -> str:
     """``10,000``, ``0.01``; powers of ten where that would be long."""
     if value == 0 or 1e-4 <= value < 1e7:
@@ -197,7 +213,7 @@ def _places(value: float) -> int:
 
 def legend_entries(mice: pd.DataFrame, styles: Styles) -> tuple[list[Line2D], list[str]]:
     """Handles and labels for what the panels of these mice show."""
-    kinds = [(colour, marker, colour, group) for group, (colour, marker) in styles.items()]
+    kinds = [(colour, marker, colour, fitting(group)) for group, (colour, marker) in styles.items()]
     if (~is_complete(mice) & mice["cells"].notna() & ~is_control(mice)).any():
         reason = "a section failed, or no tissue; not in the mean"
         kinds.append(("#000000", "o", "white", reason))

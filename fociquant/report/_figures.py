@@ -17,6 +17,7 @@ from fociquant.report._dots import (
     is_control,
     legend_entries,
 )
+from fociquant.report._style import fitting
 
 CLASS_COLUMNS = ("solitary", "clusters", "micrometastases", "macrometastases")
 """Class columns of ``mice.csv`` under the default profile."""
@@ -70,7 +71,8 @@ def _mice_per_mean(ax: Axes, mice: pd.DataFrame, styles: Styles) -> None:
             "fontsize": 8,
         }
         drop = -20 - 12 * line
-        ax.annotate(f"n {group}", (0, 0), (-6, drop), xycoords="axes fraction", ha="right", **below)
+        name = f"n {fitting(group, lines=1)}"
+        ax.annotate(name, (0, 0), (-6, drop), xycoords="axes fraction", ha="right", **below)
         for position, day in enumerate(days):
             n = int(numbers.get((group, day), 0))
             ax.annotate(

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from fociquant.report._dots import Styles, is_complete, is_control, zero_log_axis
+from fociquant.report._dots import Styles, is_complete, is_control, label_small_ticks, zero_log_axis
 from fociquant.report._figures import MAX_WIDTH_IN
+from fociquant.report._style import fitting
 from fociquant.units import UM2_PER_MM2, equivalent_diameter
 
 CLASS_COLOURS = ("#E8E1C4", "#B5C7A3", "#5E9A96", "#27527A", "#1B1B3A")
@@ -44,7 +45,7 @@ def class_composition(mice: pd.DataFrame, styles: Styles, classes: Sequence[str]
     for ax, group in zip(panels, groups, strict=True):
         own = counted[counted["group"] == group]
         _bars(ax, own, days, shown, numbered=len(counted) <= NUMBERED_BARS)
-        ax.set_title(group, loc="left", fontsize=9)
+        ax.set_title(fitting(group), loc="left", fontsize=9)
     panels[-1].set_xticks(range(len(days)), [f"{day:g}" for day in days])
     panels[-1].set_xlabel("days post infection (not to scale)")
     figure.supylabel("share of the foci of a mouse, %", fontsize=9)
@@ -127,7 +128,7 @@ def foci_sizes(
         ax.set_title(f"{day:g} dpi", loc="left", fontsize=9)
     figure.supylabel("foci of a mouse", fontsize=9)
     handles = [Line2D([], [], color=colour) for colour, _ in styles.values()]
-    figure.legend(handles, [f" {group}" for group in styles], loc="outside right upper",
+    figure.legend(handles, [f" {fitting(group)}" for group in styles], loc="outside right upper",
                   frameon=False)  # fmt: skip
     return figure
 
@@ -159,6 +160,7 @@ def _size_lines(
     """One descending line per mouse; ends in a dot at its largest focus."""
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    label_small_ticks(ax.xaxis)
     failed = {_key(row) for row in mice[~is_complete(mice)].to_dict("records")}
     for _, own in today.groupby(["mouse", "group"], sort=False):
         key = _key(own.iloc[0].to_dict())

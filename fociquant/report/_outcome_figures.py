@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from fociquant.report._dots import Styles
+from fociquant.report._dots import Styles, label_small_ticks
 from fociquant.report._figures import dot_grid
+from fociquant.report._style import fitting
 
 MOST_ROWS = 40
 """Further comparisons are in the table only."""
@@ -73,18 +74,19 @@ def rate_ratios(comparisons: pd.DataFrame | None, styles: Styles) -> Figure | st
     for place, row in enumerate(rows):
         _ratio_row(ax, -place, row, styles)
     ax.axvline(1.0, color="#9A9A9A", lw=0.9, zorder=0)
-    ax.set_yticks([-place for place in range(len(rows))],
-                  [f" {row['dpi']:g} dpi, {row['group']}" for row in rows])  # fmt: skip
+    names = [" " + fitting(f"{row['dpi']:g} dpi, {row['group']}") for row in rows]
+    ax.set_yticks([-place for place in range(len(rows))], names)
     ax.set_ylim(-len(rows) + 0.4, 0.6)
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    label_small_ticks(ax.xaxis)
     ax.set_xlabel(f"rate ratio to {_reference(rows)} (95 % interval; 1: no difference)")
     return figure
 
 
 def _reference(rows: Sequence[Mapping[Any, Any]]) -> str:
     names = dict.fromkeys(str(row.get("reference", "the reference")) for row in rows)
-    return ", ".join(names)
+    return fitting(", ".join(names), lines=1)
 
 
 def _numbers(row: Mapping[Any, Any]) -> list[float]:

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from fociquant.report import _html as html
 from fociquant.report._dots import Styles, is_complete, is_control, zero_log_axis
+from fociquant.report._style import fitting
 
 MANY = 1000.0
 """Counts from here on are written without decimals."""
@@ -135,7 +136,7 @@ def sides(mice: pd.DataFrame, styles: Styles) -> Figure | str:
         Line2D([], [], ls="", marker=marker, color=colour) for colour, marker in styles.values()
     ]
     figure.legend([*handles, Line2D([], [], color="#9A9A9A", lw=0.9)],
-                  [*(f" {group}" for group in styles), " no change"],
+                  [*(f" {fitting(group)}" for group in styles), " no change"],
                   loc="outside right upper", frameon=False)  # fmt: skip
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,30 @@ _RC = {
     "axes.spines.right": False,
     "font.size": 9.0,
 }
+
+
+LABEL_CHARS = 28
+"""Longer names of groups are written in lines: beside a panel they would leave it no room."""
+
+
+def fitting(name: str, *, lines: int = 2) -> str:
+    """A name as it fits beside a panel: of a very long one, its beginning and its end.
+
+    Parameters
+    ----------
+    name : str
+    lines : int
+        About so many of `LABEL_CHARS` characters.
+    """
+    room = LABEL_CHARS * lines
+    if len(name) > room:
+        end = room // 3
+        name = f"{name[: room - end - 1].rstrip()}…{name[-end:].lstrip()}"
+    return (
+        name
+        if len(name) <= LABEL_CHARS
+        else textwrap.fill(name, LABEL_CHARS, subsequent_indent=" ")
+    )
 
 
 @contextmanager

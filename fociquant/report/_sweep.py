@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from fociquant.report._style import figure_style, group_styles, save
+from fociquant.report._style import figure_style, fitting, group_styles, save
 
 ROOM = 100.0
 """The axis of ratios ends this factor beyond the outermost ratio: intervals may be wider."""
@@ -70,7 +70,7 @@ def _means(
     for (group, day), line in own.groupby(["group", "dpi"], sort=False):
         line = line.sort_values("threshold")
         ax.plot(line["threshold"], line["mean"], color=styles[str(group)], linestyle=dashes[day],
-                label=f"{group} {day:g} dpi", linewidth=1.4)  # fmt: skip
+                label=fitting(f"{group} {day:g} dpi"), linewidth=1.4)  # fmt: skip
     ax.set_yscale("symlog", linthresh=1.0)
     ax.set_ylim(bottom=-0.05)
     ax.yaxis.set_major_formatter(FuncFormatter(_plain))

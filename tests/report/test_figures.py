@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 from PIL import Image
 
-from fociquant.report._dots import dot_panel, legend_entries, zero_log_axis
+from fociquant.report._dots import dot_panel, label_small_ticks, legend_entries, zero_log_axis
 from fociquant.report._figures import foci_classes, time_course
-from fociquant.report._style import GROUP_COLOURS, figure_style, group_styles, save
+from fociquant.report._foci_figures import foci_sizes
+from fociquant.report._outcome_figures import rate_ratios
+from fociquant.report._style import GROUP_COLOURS, figure_style, fitting, group_styles, save
 
 
 def mice(rows: list[tuple]) -> pd.DataFrame:
@@ -200,3 +202,75 @@ def test_small_ticks_are_those_of_matplotlib_to_the_pixel(which, largest, lowest
             canvas.draw()
             pictures.append(np.asarray(canvas.buffer_rgba()).copy())
     np.testing.assert_array_equal(*pictures)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (13.0, 195.0, ["20", "50"]),  # 100 alone: no scale to read by
+        (9.0, 195.0, []),
+        (0.25, 4.0, ["0.5", "2"]),
+        (12.0, 40.0, ["20"]),
+        (12.0, 8000.0, []),
+    ],
+)
+def test_small_ticks_have_plain_numbers_where_powers_of_ten_do_not_do(low, high, labels):
+    with figure_style():
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        ax = figure.add_subplot()
+        ax.set_xscale("log")
+        label_small_ticks(ax.xaxis)
+        ax.set_xlim(low, high)
+        figure.canvas.draw()
+        texts = [label.get_text() for label in ax.get_xticklabels(minor=True)]
+        places = ax.get_xticks(minor=True)
+    inside = [text for place, text in zip(places, texts, strict=True) if low <= place <= high]
+    assert [text for text in inside if text] == labels
+
+
+@pytest.mark.parametrize(("ratio", "low", "high"), [(1.4, 0.5, 3.0), (14.0, 2.7, 83.0)])
+def test_no_formula_on_the_axis_of_rate_ratios(tmp_path, ratio, low, high):
+    row = {"group": "IAV", "reference": "PBS", "dpi": 3, "rate_ratio": ratio}
+    table = pd.DataFrame([row | {"ratio_low": low, "ratio_high": high, "p_model": 0.3}])
+    with figure_style():
+        save(rate_ratios(table, group_styles(["PBS", "IAV"], "PBS")), tmp_path / "r")
+    assert "mathdefault" not in (tmp_path / "r.svg").read_text(encoding="utf-8")
+
+
+def test_no_formula_on_the_axes_of_the_sizes_of_foci(tmp_path):
+    table = mice([("a", "PBS", 3, 1, 0, ""), ("c", "IAV", 3, 2, 0, "")])
+    sections = pd.DataFrame(
+        {"section": ["s", "t"], "status": "done", "mouse": ["a", "c"], "group": ["PBS", "IAV"],
+         "dpi": 3, "control": ""}
+    )  # fmt: skip
+    foci = pd.DataFrame({"section": ["s", "t"], "cells": [1, 2], "area_um2": [150.0, 330.0]})
+    classes = [{"max_cells": 1}, {"max_cells": 9}, {"below_mm2": 0.03}, {}]
+    styles = group_styles(["PBS", "IAV"], "PBS")
+    with figure_style():
+        save(foci_sizes(foci, table, sections, styles, classes), tmp_path / "f")
+    assert "mathdefault" not in (tmp_path / "f.svg").read_text(encoding="utf-8")
+
+
+LONG = "IAV + anti-CD4 depletion GK1.5 twice weekly"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "shown"),
+    [
+        ("IAV,  two  spaces", 2, "IAV,  two  spaces"),
+        (LONG, 2, "IAV + anti-CD4 depletion\n GK1.5 twice weekly"),
+        (LONG, 1, "IAV + anti-CD4 dep…ce weekly"),
+    ],
+)
+def test_a_name_fits_beside_a_panel(name, lines, shown):
+    assert fitting(name, lines=lines) == shown
+
+
+def test_a_long_name_leaves_room_for_the_dots(tmp_path):
+    long = [(a, LONG if group == "IAV" else group, *rest) for a, group, *rest in ROWS[:4]]
+    table = mice(long)
+    figure = time_course(table, group_styles(["PBS", LONG], "PBS"))
+    with figure_style():
+        save(figure, tmp_path / "t")  # a layout that fails is a warning, an error in tests
+    assert figure.axes[0].get_position().width > 0.3
