@@ -10,6 +10,7 @@ import numpy as np
 from fociquant.model import SectionFacts, Unmixing
 from fociquant.prepare.first_look import Samples
 from fociquant.prepare.overview import PixelReader
+from fociquant.prepare.scale import is_constant
 from fociquant.prepare.screening import map_marker
 from fociquant.prepare.slope import TissueSquares, autofluorescence_slope, pigment_slope
 from fociquant.prepare.unmixing import find_unmixing
@@ -39,11 +40,16 @@ def with_marker(
 def _slopes(
     samples: Samples, masks: list[np.ndarray], roles: list[str], facts: SectionFacts
 ) -> tuple[float | None, float | None]:
-    """The colour of tissue and of pigment; nothing without both channels."""
+    """The colour of tissue and of pigment; nothing without both channels.
+
+    A channel that holds nothing explains nothing: the section is one without it.
+    """
     pair = ("marker", "autofluorescence")
     if not set(pair) <= set(roles):
         return None, None
     marker, light = (samples.tiles[roles.index(role)] for role in pair)
+    if is_constant(light):
+        return None, None
     ground = facts.stats["marker"].low, facts.stats["autofluorescence"].low
     squares = TissueSquares.of(marker, light, masks)
     return autofluorescence_slope(squares), pigment_slope(squares, ground=ground)

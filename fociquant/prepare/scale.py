@@ -145,3 +145,10 @@ def _finite(values: np.ndarray) -> np.ndarray:
     flat = values.astype(np.float64).ravel()
     finite = np.isfinite(flat)
     return flat if finite.all() else flat[finite]
+
+
+def is_constant(tiles: Sequence[np.ndarray]) -> bool:
+    """Whether sampled tiles, of which there are some, all hold one and the same finite value."""
+    seen = [tile[np.isfinite(tile)] for tile in tiles]
+    ends = {value for tile in seen if tile.size for value in (tile.min(), tile.max())}
+    return bool(tiles) and len(ends) <= 1

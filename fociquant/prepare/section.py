@@ -25,7 +25,7 @@ from fociquant.prepare.marker import with_marker
 from fociquant.prepare.overview import Overview, PixelReader
 from fociquant.prepare.regions import pieces_warning, region_mask
 from fociquant.prepare.sampling import TILE_PX, grid_shape, lattice, tissue_tiles
-from fociquant.prepare.scale import channel_stats
+from fociquant.prepare.scale import channel_stats, is_constant
 from fociquant.prepare.shading import shading_warnings
 from fociquant.prepare.soundness import ProbedReader
 from fociquant.prepare.steps import step_warnings
@@ -35,6 +35,9 @@ from fociquant.units import UM2_PER_MM2, PixelSize
 
 EVERYWHERE_SHARE = 4
 """One sampled tile in four is placed without regard to tissue, so that air is seen too."""
+
+NOTHING_SAYS = ": cells are told as in a section without it"
+"""What becomes of an unstained channel that holds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,16 +242,11 @@ def _warnings(
     if overview.not_finite:
         found.append(f"{overview.not_finite} pixels are NaN or infinite and were left out.")
     for role, tiles in zip(roles, samples.tiles, strict=True):
-        if tiles and _is_constant(tiles):
-            found.append(f"The {role} channel is constant where it was sampled.")
+        if is_constant(tiles):
+            then = NOTHING_SAYS if role == "autofluorescence" else ""
+            found.append(f"The {role} channel is constant where it was sampled{then}.")
     if not facts.outline.any():
         found.append("No tissue was found.")
     elif facts.tissue_mm2 <= 0.0:
         found.append("All tissue lies in artefacts: there is no area to count in.")
     return found
-
-
-def _is_constant(tiles: list[np.ndarray]) -> bool:
-    seen = [tile[np.isfinite(tile)] for tile in tiles]
-    ends = {value for tile in seen if tile.size for value in (tile.min(), tile.max())}
-    return len(ends) <= 1

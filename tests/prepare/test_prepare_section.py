@@ -234,6 +234,17 @@ def test_slope_is_not_moved_by_labelled_cells():
     assert prepare(image).facts.autofluorescence_slope == pytest.approx(clean, rel=0.05)
 
 
+@pytest.mark.parametrize("value", [0, 120])
+def test_an_unstained_channel_that_holds_nothing_explains_nothing(value):
+    image = section(shape_mask("all"))
+    image[2] = value
+    prepared = prepare(image)
+    assert prepared.facts.autofluorescence_slope is None, "not 0: it was not told"
+    assert prepared.facts.pigment_slope is None and prepared.facts.unmixing is None
+    assert [one for one in prepared.warnings if "as in a section without it" in one]
+    assert not [one for one in prepare(section(shape_mask("all"))).warnings if "constant" in one]
+
+
 def test_result_is_the_same_from_a_sound_pyramid():
     image = section(shape_mask("disc"), septum=50)
     plain = prepare(image)
