@@ -230,7 +230,8 @@ def _warnings(
     overview: Overview, factor: int, facts: SectionFacts, samples: Samples, roles: Iterable[str]
 ) -> list[str]:
     found = []
-    if overview.refused:
+    constant = [is_constant(tiles) for tiles in samples.tiles]
+    if overview.refused and not all(constant):  # else nothing told whether they hold averages
         levels = ", ".join(str(level) for level in overview.refused)
         found.append(
             f"Reduced level {levels} of the file lacks parts or does not hold averages of the full "
@@ -241,8 +242,8 @@ def _warnings(
         found.append(f"The overview was made coarser: {facts.overview_px.mean:.3g} µm per pixel.")
     if overview.not_finite:
         found.append(f"{overview.not_finite} pixels are NaN or infinite and were left out.")
-    for role, tiles in zip(roles, samples.tiles, strict=True):
-        if is_constant(tiles):
+    for role, nothing in zip(roles, constant, strict=True):
+        if nothing:
             then = NOTHING_SAYS if role == "autofluorescence" else ""
             found.append(f"The {role} channel is constant where it was sampled{then}.")
     if not facts.outline.any():

@@ -256,6 +256,13 @@ def test_result_is_the_same_from_a_sound_pyramid():
     assert fast.facts.tissue_mm2 == pytest.approx(plain.facts.tissue_mm2, rel=0.02)
 
 
+def test_levels_of_an_image_without_contents_are_not_said_to_be_wrong():
+    image = np.full((3, 640, 640), 7, np.uint16)
+    warnings = prepare(Reader(image, reduced(image, 4), reduced(image, 16))).warnings
+    assert sum("constant" in one for one in warnings) == 3
+    assert not [one for one in warnings if "Reduced level" in one]
+
+
 class Watched(Reader):
     """Remembers which levels were read as a whole."""
 
