@@ -151,6 +151,20 @@ def require_folder(target: Path) -> None:
             )
 
 
+def leave_nothing(target: Path) -> None:
+    """Remove empty folders that a library made on the way to a target in a folder that went away.
+
+    Where the folder is still there nothing is removed.
+    """
+    for folder, marks in list(_MARKS.items()):
+        if folder in target.parents and all(map(_is_gone, marks)):
+            for parent in target.parents:
+                with suppress(OSError):  # not empty: somebody else's
+                    parent.rmdir()
+                if parent == folder:
+                    break
+
+
 def _is_gone(path: Path) -> bool:
     try:
         path.stat()

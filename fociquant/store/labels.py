@@ -16,6 +16,7 @@ from scipy.ndimage import find_objects
 from fociquant.atomic import (
     TEMPORARY,
     cannot_write,
+    leave_nothing,
     patiently,
     put_in_place,
     remove_folder,
@@ -198,12 +199,16 @@ def write_labels_zarr(
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder into which zarr's threads may still be writing after one of them failed."""
+    """Remove a folder into which zarr's threads may still be writing after one of them failed.
+
+    Zarr makes all that is on the way, too, where the drive of the results was.
+    """
     for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.05)
         if not folder.exists():
-            return
+            break
+    leave_nothing(folder)
 
 
 def _write_anew(

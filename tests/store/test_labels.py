@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fociquant import atomic
+from fociquant.errors import DiskError
 from fociquant.model import Box
 from fociquant.store import PaintedLabels, ResultsFolder, write_labels_zarr
+from fociquant.store import labels as labels_module
 from fociquant.store.folder import DEEPEST
 from fociquant.store.labels import mask_columns, pack_mask, paint, unpack_mask
 from fociquant.tiling import AnalysisGrid, Lattice
@@ -183,3 +185,26 @@ def test_windows_refuses_to_rename_what_a_scanner_looks_at(tmp_path, monkeypatch
     np.testing.assert_array_equal(stored["0"][:], paint(objects, Box(0, 0, 90, 90)))
     assert len(refusals) == 3 and not replaced
     assert [path.name for path in tmp_path.iterdir()] == ["labels.ome.zarr"]
+
+
+def test_a_folder_that_went_away_while_zarr_wrote_is_not_left_behind(tmp_path, monkeypatch):
+    """Zarr makes every folder on the way, also on the mount point of a drive that was taken off."""
+    root, away, write = tmp_path / "mount" / "r", tmp_path / "away", labels_module._write_levels
+    section = root / "sections" / "s"
+    section.mkdir(parents=True)
+    (root / "mark").touch()
+
+    def take_off(*args):
+        root.rename(away)
+        write(*args)
+
+    monkeypatch.setattr(labels_module, "_write_levels", take_off)
+    lattice = lattice_of((90, 90))
+    objects = objects_of(random_labels(1, (90, 90)), lattice)
+    with (
+        atomic.known_by(root, [root / "mark"]),
+        pytest.raises(DiskError, match="is not there any more"),
+    ):
+        write_labels_zarr(section / "l", objects, lattice, PixelSize.square(0.5))
+    assert not list((tmp_path / "mount").iterdir())
+    assert (away / "sections" / "s").is_dir()
