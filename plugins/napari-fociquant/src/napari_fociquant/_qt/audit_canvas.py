@@ -12,7 +12,7 @@ from fociquant.review import AuditItem
 from napari_fociquant._audit import Picture
 from napari_fociquant._qt.pixmaps import placed, to_pixmap
 
-LEAST_PX = 360
+LEAST_PX = 300
 """Smallest edge on the screen, px."""
 
 LINE, FIELD_LINE, LEFT_OUT = "#FFFFFF", "#F0E442", "#7A6FB0"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
-    QHBoxLayout,
     QLabel,
     QMessageBox,
     QPushButton,
@@ -21,6 +20,7 @@ from fociquant.review import AuditSession, read_design
 from fociquant.settings import ReviewSettings
 from napari_fociquant._qt.counts_table import CountsTable
 from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.room import WrappingRow
 from napari_fociquant._qt.unblinding import ask_to_unblind
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class SamplePanel(QWidget):
             box.setRange(0 if option == "fields" else 1, MOST)
             box.setValue(ReviewSettings.model_fields[setting].default)
             form.addRow(words, box)
-        row = QHBoxLayout()
+        row = WrappingRow()
         for button in (self.begin, self.draw_button, self.correct, self.unblind):
             row.addWidget(button)
         layout = QVBoxLayout(self)

@@ -9,7 +9,6 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -27,6 +26,7 @@ from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.notices import NoticeLine
 from napari_fociquant._qt.parts import LEGEND_STYLE
+from napari_fociquant._qt.room import Body, Scrolled, WrappingRow
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -85,7 +85,7 @@ class AuditWidget(QWidget):
             name: KeyButton(self.desk, name, text, self.act) for name, text in BUTTONS
         }  # fmt: skip
         self.stop_button = QPushButton("Stop for now")
-        self.page = QWidget()
+        self.page = Body()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._build()
         self._connect()
@@ -95,7 +95,8 @@ class AuditWidget(QWidget):
         self.outlines.setChecked(True)
         self.question.setWordWrap(True)
         self.bar.setTextVisible(False)
-        view, verdict, foot = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        self.progress_text.setWordWrap(True)
+        view, verdict, foot = WrappingRow(), WrappingRow(), WrappingRow()
         view.addLayout(self.channels, 1)
         view.addWidget(self.outlines)
         view.addWidget(self.wide)
@@ -116,9 +117,14 @@ class AuditWidget(QWidget):
         inner.addLayout(foot)
         names = ("accept", "reject", "unsure", "next", "previous", "undo")
         inner.addWidget(KeyBar(self.desk, names))
+        body = Body()
+        outer = QVBoxLayout(body)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.page, 1)
+        outer.addWidget(self.sample)
+        outer.addStretch()
         layout = QVBoxLayout(self)
-        layout.addWidget(self.page, 1)
-        layout.addWidget(self.sample)
+        layout.addWidget(Scrolled(body), 1)
         layout.addWidget(NoticeLine(self.desk))
 
     def _connect(self) -> None:
@@ -278,7 +284,7 @@ class AuditWidget(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the picture."""
-        return QSize(420, 520)
+        return QSize(max(420, super().minimumSizeHint().width()), 520)
 
 
 def _in_words(value: int | None, item: AuditItem) -> str:

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QLabel,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_fociquant._qt.parts import header_of, side_header_of
+from napari_fociquant._qt.parts import header_of, side_header_of, title_label
+from napari_fociquant._qt.room import rows_px
 
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
 
 MANY = 1000.0
 """Counts from here on are written without decimals."""
+
+LEAST_ROWS, MOST_ROWS = 2, 6
+"""Mice that are listed at once; more are scrolled to."""
 
 HEADINGS = ("mouse", "group", "dpi", "automatic", "reviewed", "corrected", "95 % interval")
 
@@ -40,11 +43,11 @@ class CountsTable(QWidget):
         self.table = QTableWidget()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setAccessibleName("Cells of each mouse")
-        self.table.setMinimumHeight(120)
-        title = QLabel("Cells of each mouse, as of the last recount")
+        title = title_label()
+        title.setText("Cells of each mouse, as of the last recount")
         title.setToolTip(
-            "automatic: before review; reviewed: where all sections are signed off; "
-            "corrected: estimated by the audit"
+            f"{title.text()}. automatic: before review; reviewed: where all sections are signed "
+            "off; corrected: estimated by the audit"
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -70,6 +73,10 @@ class CountsTable(QWidget):
         header_of(self.table).setStretchLastSection(True)
         side_header_of(self.table).hide()
         self.table.resizeColumnsToContents()
+        # No higher than its rows: what is left is for the list of sections.
+        heights = [rows_px(self.table, min(len(rows), most)) for most in (LEAST_ROWS, MOST_ROWS)]
+        self.table.setMinimumHeight(heights[0])
+        self.table.setMaximumHeight(heights[1])
         self.setVisible(bool(rows))
 
 

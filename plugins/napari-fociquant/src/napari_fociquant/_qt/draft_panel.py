@@ -39,6 +39,7 @@ from napari_fociquant._draft import (
 )
 from napari_fociquant._qt.parts import header_of
 from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.room import WrappingRow
 from napari_fociquant._qt.sheet_table import SheetTable
 
 WRONG = QColor(213, 94, 0, 110)
@@ -118,7 +119,7 @@ class DraftPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
         layout.addWidget(self.table)
-        rows = QHBoxLayout()
+        rows = WrappingRow()
         rows.addWidget(self.remove_button)
         rows.addWidget(self.add_button)
         layout.addLayout(rows)

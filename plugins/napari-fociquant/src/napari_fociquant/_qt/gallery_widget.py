@@ -36,6 +36,7 @@ from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
 from napari_fociquant._qt.parts import LEGEND_STYLE, go_to, title_label, viewport_of
 from napari_fociquant._qt.reason_box import ReasonBox
+from napari_fociquant._qt.room import Body, Scrolled, WrappingRow
 from napari_fociquant._section import OpenSection
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ EVERYTHING, UNDECIDED, COUNTED, NOT_COUNTED = (
 COLUMNS = 4
 """Tiles beside each other at least."""
 
+ROWS = 2
+"""Rows of them at least."""
 
 CHANNELS = 4
 """Channels beside each other; more begin another line."""
@@ -71,7 +74,7 @@ class TileView(QListView):
         self.setSelectionRectVisible(True)
         self.setItemDelegate(TileDelegate(self))
         self.setAccessibleName("Candidates")
-        self.setMinimumWidth(COLUMNS * TILE_PX + 24)
+        self.setMinimumSize(COLUMNS * TILE_PX + 22, ROWS * TILE_PX)
 
     def keyPressEvent(self, e: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Keys of the review before those of a list."""
@@ -109,26 +112,32 @@ class GalleryWidget(QWidget):
         self._show_section()
 
     def _build(self) -> None:
-        top = QHBoxLayout()
+        top = WrappingRow()
         top.addWidget(self.title, 1)
         top.addWidget(self.outlines)
-        top.addWidget(QLabel("show"))
-        top.addWidget(self.filter)
-        buttons = QHBoxLayout()
+        show = QHBoxLayout()
+        show.addWidget(QLabel("show"))
+        show.addWidget(self.filter)
+        top.addLayout(show)
+        buttons = WrappingRow()
         for name, text in (("accept", "Accept"), ("reject", "Reject"), ("undo", "Undo"),
                            ("jump", "Show in slide")):  # fmt: skip
             buttons.addWidget(KeyButton(self.desk, name, text, self.act))
-        layout = QVBoxLayout(self)
-        layout.addLayout(top)
-        layout.addLayout(self.channels)
-        layout.addWidget(self.grid, 1)
-        layout.addLayout(buttons)
-        last = QHBoxLayout()
+        body = Body()
+        inner = QVBoxLayout(body)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addLayout(top)
+        inner.addLayout(self.channels)
+        inner.addWidget(self.grid, 1)
+        inner.addLayout(buttons)
+        last = WrappingRow()
         last.addWidget(self.reason, 1)
         last.addWidget(KeyButton(self.desk, "comment", "Comment …", self.act))
         last.addWidget(self.sign_off)
-        layout.addLayout(last)
-        layout.addWidget(Legend(self.desk))
+        inner.addLayout(last)
+        inner.addWidget(Legend(self.desk))
+        layout = QVBoxLayout(self)
+        layout.addWidget(Scrolled(body), 1)
         layout.addWidget(NoticeLine(self.desk))
         layout.addWidget(KeyBar(self.desk, ("accept", "reject", "undo", "redo", "jump", "comment")))
 
@@ -245,4 +254,4 @@ class GalleryWidget(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the grid."""
-        return QSize(COLUMNS * TILE_PX + 40, 400)
+        return QSize(super().minimumSizeHint().width(), 400)

@@ -23,6 +23,9 @@ from napari_fociquant._qt.parts import NOTICE_STYLE, together
 if TYPE_CHECKING:
     from napari_fociquant._qt.desk import Desk
 
+WIDE_KEY = "Ctrl+Shift+Z_____"
+"""There is room for this, whatever the font."""
+
 
 def pressed(event: QKeyEvent, keys: Mapping[str, str]) -> str:
     """The action of a key press; ``""`` if there is none."""
@@ -140,6 +143,7 @@ class KeysDialog(QDialog):
         form = QFormLayout()
         for action in ACTIONS:
             edit = self.edits[action.name]
+            edit.setMinimumWidth(edit.fontMetrics().horizontalAdvance(WIDE_KEY))
             edit.setKeySequence(QKeySequence(desk.keys[action.name]))
             edit.keySequenceChanged.connect(lambda _: self._look())
             form.addRow(action.text, edit)

@@ -38,6 +38,7 @@ from napari_fociquant._qt.parts import (
     title_label,
 )
 from napari_fociquant._qt.reason_box import ReasonBox
+from napari_fociquant._qt.room import Body, Scrolled, WrappingRow, rows_px
 from napari_fociquant._queue import count_open, places_of, renew, sides, state_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ BUTTONS = (
 )  # fmt: skip
 """Action and text, two in a row."""
 
+ROWS = 4
+"""Foci that are listed at once, at least."""
+
 
 class FocusTable(QTableView):
     """The list; keys decide."""
@@ -60,7 +64,8 @@ class FocusTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         header_of(self).setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        side_header_of(self).setDefaultSectionSize(22)
+        side_header_of(self).setDefaultSectionSize(max(22, self.fontMetrics().height() + 6))
+        self.setMinimumHeight(rows_px(self, ROWS))
         self.setAccessibleName("Foci")
 
     def keyPressEvent(self, e: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -105,18 +110,23 @@ class QueueWidget(QWidget):
         override = QHBoxLayout()
         override.addWidget(QLabel("This is a"))
         override.addWidget(self.classes, 1)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.title)
-        layout.addWidget(self.table, 1)
-        layout.addLayout(grid)
-        layout.addLayout(override)
-        layout.addWidget(self.reason)
-        layout.addWidget(self.exclude)
-        last = QHBoxLayout()
+        body = Body()
+        inner = QVBoxLayout(body)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(self.title)
+        inner.addWidget(self.table, 1)
+        inner.addLayout(grid)
+        inner.addLayout(override)
+        inner.addWidget(self.reason)
+        inner.addWidget(self.exclude)
+        last = WrappingRow()
         last.addWidget(KeyButton(self.desk, "comment", "Comment …", self.act))
         last.addWidget(self.sign_off, 1)
-        layout.addLayout(last)
-        layout.addWidget(Legend(self.desk))
+        inner.addLayout(last)
+        inner.addWidget(Legend(self.desk))
+        self.area = Scrolled(body)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.area, 1)
         layout.addWidget(NoticeLine(self.desk))
         names = ("accept", "reject", "next", "previous", "merge", "split", "add", "exclude",
                  "comment", "undo")  # fmt: skip
@@ -292,6 +302,7 @@ class QueueWidget(QWidget):
         cut, self._cut = self._cut, None
         if cut is None:
             self.exclude.offer(points)
+            self.area.show_part(self.exclude)
         else:
             self._split(cut, points)
 
@@ -336,4 +347,4 @@ class QueueWidget(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the buttons."""
-        return QSize(340, 400)
+        return QSize(max(340, super().minimumSizeHint().width()), 400)

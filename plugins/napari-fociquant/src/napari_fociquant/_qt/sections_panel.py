@@ -9,8 +9,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
@@ -26,6 +24,7 @@ from fociquant.review import Entry, Reviewer, ReviewMark, View
 from napari_fociquant._qt.counts_table import CountsTable
 from napari_fociquant._qt.parts import header_of, side_header_of
 from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.room import Body, Scrolled, WrappingRow, rows_px
 from napari_fociquant._qt.unblinding import ask_to_unblind
 
 if TYPE_CHECKING:
@@ -35,6 +34,9 @@ HIDDEN_COLUMNS = ("section", "mouse", "group", "dpi")
 """Shown only after unblinding."""
 
 COLUMNS = ("code", "status", "cells", "my review", "others")
+
+ROWS = 5
+"""Sections that are listed at once, at least."""
 
 FORMATS = ("prism", "xlsx", "geojson", "imagej")
 """What ``fociquant export`` writes."""
@@ -69,28 +71,34 @@ class SectionsPanel(QWidget):
         self.refresh()
 
     def _build(self) -> None:
-        name = QHBoxLayout()
+        name = WrappingRow()
         name.addWidget(QLabel("Reviewer"))
         name.addWidget(self.reviewer, 1)
         name.addWidget(self.buttons["results"])
-        grid = QGridLayout()
+        rows = [WrappingRow(), WrappingRow()]
         for place, key in enumerate(("open", "images", "unblind", "recount")):
-            grid.addWidget(self.buttons[key], place // 2, place % 2)
-        grid.addWidget(self.buttons["adopt"], 2, 0, 1, 2)
-        export = QHBoxLayout()
+            rows[place // 2].addWidget(self.buttons[key])
+        export = WrappingRow()
         for box in self.formats.values():
             export.addWidget(box)
         export.addWidget(self.buttons["export"])
         self.formats["prism"].setChecked(True)
         self.formats["xlsx"].setChecked(True)
         side_header_of(self.table).hide()
+        self.table.setMinimumHeight(rows_px(self.table, ROWS))
+        body = Body()
+        inner = QVBoxLayout(body)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addLayout(name)
+        inner.addWidget(self.summary)
+        inner.addWidget(self.table, 1)
+        inner.addWidget(self.counts)
+        for row in rows:
+            inner.addLayout(row)
+        inner.addWidget(self.buttons["adopt"])
+        inner.addLayout(export)
         layout = QVBoxLayout(self)
-        layout.addLayout(name)
-        layout.addWidget(self.summary)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(self.counts)
-        layout.addLayout(grid)
-        layout.addLayout(export)
+        layout.addWidget(Scrolled(body))
 
     def _connect(self) -> None:
         self.reviewer.editingFinished.connect(lambda: self._set_reviewer())

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.draft_panel import DraftPanel
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeList
+from napari_fociquant._qt.room import Scrolled
 from napari_fociquant._qt.run_panel import RunPanel
 from napari_fociquant._qt.sections_panel import SectionsPanel
 
@@ -48,11 +49,7 @@ class StudyWidget(QWidget):
     def _build(self) -> None:
         study = QWidget()
         inner = QVBoxLayout(study)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidget(self.draft)
-        inner.addWidget(area, 1)
+        inner.addWidget(Scrolled(self.draft), 1)
         inner.addWidget(self.run)  # 'Stop' is always in sight
         self.tabs.addTab(study, "Count")
         self.tabs.addTab(self.sections, "Review")
@@ -125,7 +122,7 @@ class StudyWidget(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the table."""
-        return QSize(400, 480)
+        return QSize(max(400, super().minimumSizeHint().width()), 480)
 
     def closeEvent(self, a0: QCloseEvent | None) -> None:  # noqa: N802 - Qt's name
         """A run does not outlive its window: it stops and can be continued."""
