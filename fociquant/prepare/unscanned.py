@@ -96,6 +96,7 @@ def _is_offset(tiles: Sequence[Sequence[np.ndarray]], noises: Sequence[float]) -
     for channel, noise in zip(tiles, noises, strict=True):
         values = [tile[there] for tile, there in zip(channel, scanned, strict=True)]
         seen = np.concatenate(values or [np.empty(0)])
+        seen = seen.astype(np.uint8) if seen.dtype == bool else seen  # percentiles subtract
         seen = seen[np.isfinite(seen)]
         least = max(noise, QUANTISATION) if seen.dtype.kind in "iub" else noise
         if seen.size and np.percentile(seen, DARKEST_PERCENT) > OFFSET_NOISES * least:

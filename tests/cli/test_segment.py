@@ -67,6 +67,15 @@ def test_objects_of_a_plain_image_are_found_at_the_given_diameter(
     assert agreement > (0.99 if diameter == 24 else 0.8)
 
 
+def test_a_1_bit_image_is_segmented(folder, tmp_path, capsys):
+    tifffile.imwrite(folder / "a.tif", image_of() > 100)
+    code, _, _ = call(capsys, folder / "a.tif", "--out", tmp_path / "l.tif", "--diameter", 24,
+                      "--device", "cpu")  # fmt: skip
+    labels = tifffile.imread(tmp_path / "l.tif")
+    assert code == 0
+    assert len({int(labels[int(y), int(x)]) for y, x in PLACES} - {0}) == 5
+
+
 def test_without_a_diameter_objects_are_found_too(uphill, folder, tmp_path, capsys):
     tifffile.imwrite(folder / "a.tif", image_of(20.0))
     code, printed, _ = call(capsys, folder / "a.tif", "--out", tmp_path / "l.tif", "--json")
