@@ -25,6 +25,7 @@ def checklists(
     sections: pd.DataFrame,
     *,
     has_power: bool,
+    compared: bool = True,
     reviewers: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Items of ARRIVE 2.0 (Essential 10) and of the image-analysis checklists.
@@ -38,7 +39,7 @@ def checklists(
         Each with ``item``, ``from this study``, ``still needed``.
     """
     blind = _blinding(mice, sections, reviewers)
-    arrive = list(_arrive(run, mice, sections, blind, has_power=has_power))
+    arrive = list(_arrive(run, mice, sections, blind, has_power=has_power, compared=compared))
     return _filled(arrive), _filled(list(_images(run, mice, sections, blind)))
 
 
@@ -54,6 +55,7 @@ def _arrive(
     blind: str,
     *,
     has_power: bool,
+    compared: bool,
 ) -> Iterator[Item]:
     """The Essential 10."""
     yield "1 Study design", _groups(mice), "Why these groups."
@@ -65,7 +67,8 @@ def _arrive(
     yield "5 Blinding", blind, "Who knew the groups, at which step."
     said = "Positive cells per mouse (sum of its sections), per mm² of tissue, and foci by class."
     yield "6 Outcome measures", said, "Which of them was the primary outcome, decided when."
-    said = "In Methods above; the mouse is the unit; P values and intervals are in the comparison."
+    told = "P values and intervals are in the comparison" if compared else "no group was compared"
+    said = f"In Methods above; the mouse is the unit; {told}."
     yield "7 Statistical methods", said, "Assumptions checked; other analyses done."
     yield "8 Experimental animals", _extras(run), "Species, strain, sex, age, weight, source."
     days = f"Days post infection: {_days(mice)}."

@@ -285,18 +285,30 @@ def _class(one: Mapping[str, Any]) -> str:
 
 
 def _statistics(comparisons: pd.DataFrame | None) -> str:
-    if comparisons is None or not len(comparisons):
+    if comparisons is None:
         return ""
+    unit = "The mouse was the experimental unit; counts were summed over its sections."
+    if not is_compared(comparisons):
+        return f"{unit} Groups were not compared."
     offset = "mm² of tissue" if set(comparisons.get("offset", ())) != {"none"} else "mouse"
+    intervals = (
+        ", with 95 % intervals; P values were adjusted for all comparisons (Holm)"
+        if comparisons["p_model"].notna().any() else ""
+    )  # fmt: skip
     return (
-        "The mouse was the experimental unit; counts were summed over its sections. Groups were "
+        f"{unit} Groups were "
         f"compared with the reference group of the same day by the ratio of their rates per "
         f"{offset} "
-        "from a negative binomial model with a dispersion shared by all groups and days, with 95 % "
-        "intervals; P values were adjusted for all comparisons (Holm). Exact two-sided "
+        f"from a negative binomial model with a dispersion shared by all groups and days{intervals}"
+        ". Exact two-sided "
         "Mann-Whitney "
         "tests are given beside it. Mice with a section that could not be analysed were left out."
     )
+
+
+def is_compared(comparisons: pd.DataFrame | None) -> bool:
+    """Whether any group was compared with a reference: where both have mice is a rank test."""
+    return comparisons is not None and bool(comparisons["p_rank"].notna().any())
 
 
 def _review(mice: pd.DataFrame, sections: pd.DataFrame) -> str:

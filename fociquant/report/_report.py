@@ -17,7 +17,7 @@ from fociquant.report._comparison import comparison_section, in_words
 from fociquant.report._dots import is_complete
 from fociquant.report._extras import Panel, ReportExtras
 from fociquant.report._immune import group_bands
-from fociquant.report._methods import has_stains, methods
+from fociquant.report._methods import has_stains, is_compared, methods
 from fociquant.report._outcome_figures import phenotype_table
 from fociquant.report._panels import CLASS_COLUMNS, Drawn, draw_all, immune_mice
 from fociquant.report._quality import seams_in_words
@@ -363,8 +363,9 @@ def _writing(
     )
     body.head("Checklists for the paper", "checklists")
     arrive, images = checklists(
-        run, mice, sections, has_power=power is not None and len(power) > 0, reviewers=reviewers
-    )
+        run, mice, sections, has_power=power is not None and len(power) > 0,
+        compared=is_compared(comparisons), reviewers=reviewers,
+    )  # fmt: skip
     body.add(
         "<h3>ARRIVE 2.0, the Essential 10 (Percie du Sert et al. 2020)</h3>", html.table(arrive)
     )

@@ -321,6 +321,20 @@ def test_methods_say_what_was_done_with_its_numbers():
     assert "negative binomial" not in text
 
 
+def test_methods_tell_only_what_was_compared():
+    mice, sections, _ = study()
+    nothing = dict.fromkeys(("rate_ratio", "ratio_low", "ratio_high", "p_model", "p_holm"), np.nan)
+    absent = comparison(**nothing, p_rank=np.nan, p_rank_smallest=np.nan, mice_reference=0)
+    text = "\n".join(methods(record(), mice, sections, absent))
+    assert "The mouse was the experimental unit" in text and "Groups were not compared." in text
+    for words in ("negative binomial", "Mann-Whitney", "Holm", "interval"):
+        assert words not in text
+    single = comparison(**(nothing | {"rate_ratio": 40.0}), p_rank=0.5, mice=1)
+    text = "\n".join(methods(record(), mice, sections, single))
+    assert "negative binomial" in text and "Mann-Whitney" in text
+    assert "Holm" not in text and "interval" not in text
+
+
 def test_methods_of_a_record_that_says_nothing_invent_nothing():
     mice, sections, _ = study()
     text = "\n".join(methods({}, mice, sections.assign(status="failed"), None))
@@ -338,5 +352,9 @@ def test_checklists_name_what_is_missing():
     assert "PBS 3 dpi: 3; IAV 3 dpi: 3" in table.loc["2 Sample size", "from this study"]
     assert "sex, genotype" in table.loc["8 Experimental animals", "from this study"]
     assert "compact" in images.set_index("item").loc["Model", "from this study"]
+    assert "P values" in table.loc["7 Statistical methods", "from this study"]
+    alone, _ = checklists(record(), mice, sections, has_power=True, compared=False)
+    said = alone.set_index("item").loc["7 Statistical methods", "from this study"]
+    assert said.endswith("no group was compared.")
     bare = checklists({}, mice.iloc[:0], sections.iloc[:0], has_power=False)
     assert all(len(table) == 10 for table in bare)
