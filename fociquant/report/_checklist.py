@@ -125,11 +125,17 @@ def _numbers(mice: pd.DataFrame, has_power: bool) -> str:
 def _exclusions(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
     failed = int((sections["status"] != "done").sum())
     left = int((~is_complete(mice) & ~is_control(mice)).sum())
-    if not failed:
-        return "No section was excluded; no mouse was left out."
+    if failed:
+        said = f"{several(failed, 'section')} could not be analysed, with reasons in sections.csv"
+    else:
+        said = "No section was excluded"
+    if not left:
+        return f"{said}; no mouse was left out."
+    incomplete = int((mice["sections_failed"] > 0)[~is_control(mice)].sum())
     return (
-        f"{failed} sections could not be analysed, with reasons in sections.csv; {left} mice are "
-        "therefore left out of means and comparisons."
+        f"{said}; {several(left, 'mouse', 'mice')} left out of means and comparisons: "
+        f"{incomplete} with a section that could not be analysed, "
+        f"{left - incomplete} without tissue."
     )
 
 

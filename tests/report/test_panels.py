@@ -343,6 +343,28 @@ def test_methods_of_a_record_that_says_nothing_invent_nothing():
         assert word not in text
 
 
+def test_the_checklist_tells_every_mouse_that_was_left_out():
+    mice, sections, _ = study()
+
+    def said(mice, sections):
+        arrive, _ = checklists(record(), mice, sections, has_power=False)
+        return arrive.set_index("item").loc["3 Inclusion and exclusion", "from this study"]
+
+    assert said(mice, sections) == "No section was excluded; no mouse was left out."
+    bare = mice["mouse"].eq("m0") & mice["dpi"].eq(3.0) & mice["group"].eq("PBS")
+    without = mice.assign(
+        tissue_mm2=mice["tissue_mm2"].mask(bare, 0.0), cells=mice["cells"].mask(bare, 0)
+    )
+    assert said(without, sections) == (
+        "No section was excluded; 1 mouse left out of means and comparisons: 0 with a section that "
+        "could not be analysed, 1 without tissue."
+    )
+    lost = mice.assign(sections_failed=bare.astype(int))
+    failed = sections.assign(status=["failed"] + ["done"] * (len(sections) - 1))
+    assert said(lost, failed).startswith("1 section could not be analysed, with reasons in")
+    assert "1 with a section that could not be analysed, 0 without" in said(lost, failed)
+
+
 def test_checklists_name_what_is_missing():
     mice, sections, _ = study()
     arrive, images = checklists(record(), mice, sections, has_power=True)
