@@ -13,7 +13,7 @@ import pandas as pd
 from fociquant.cohort._likelihood import Arm, SharedSpread
 from fociquant.cohort._order import sort_mice
 from fociquant.cohort._ranks import rank_test, smallest_p
-from fociquant.counts import is_observed
+from fociquant.counts import is_observed, several
 from fociquant.errors import InputError
 
 COMPARISON_COLUMNS: tuple[str, ...] = (
@@ -248,11 +248,11 @@ def _zero_note(name: str, side: _Side, what: str) -> str:
     """What a sum of zero still allows."""
     if side.arm.total:
         return ""
-    text = f"{name} has no {what} in {side.arm.n} {'mouse' if side.arm.n == 1 else 'mice'}"
+    text = f"{name} has no {what} in {several(side.arm.n, 'mouse', 'mice')}"
     if side.sections:
         text += (
-            f" ({side.sections} sections): up to {ZERO_LIMIT / side.sections:.2g} per section "
-            "cannot be excluded (one-sided 95 %)"
+            f" ({several(side.sections, 'section')}): up to "
+            f"{ZERO_LIMIT / side.sections:.2g} per section cannot be excluded (one-sided 95 %)"
         )
     return text
 

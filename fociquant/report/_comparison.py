@@ -144,9 +144,10 @@ def _exposure(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _plan(power: pd.DataFrame) -> str:
     first = power.iloc[0]
+    mean = first["reference_mean"]
     return (
         f"Mice per group that find a fold change at P < 0.05 with a power of 0.8, on one day, if "
         f"mice differ by a CV of {first['cv_between_mice']:.2g} and a mouse of the reference "
-        f"group has {first['reference_mean']:.3g} cells. With fewer than 4 mice per group no rank "
-        "test can reach P < 0.05. Sections lost, and mice, come on top."
+        f"group has {mean:.3g} {'cell' if mean == 1 else 'cells'}. With fewer than 4 mice per "
+        "group no rank test can reach P < 0.05. Sections lost, and mice, come on top."
     )

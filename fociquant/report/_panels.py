@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fociquant.atomic import write_bytes
+from fociquant.counts import several
 from fociquant.report import _contact as contact
 from fociquant.report._dots import Styles, is_complete, is_control
 from fociquant.report._extras import Panel, ReportExtras, panel
@@ -216,7 +217,8 @@ def _sheet(path: Path, chosen: Sequence[contact.Pictured], kind: str) -> Panel:
     write_bytes(path, contact.png_bytes(picture))
     crops = chosen[0].crops
     caption = (
-        f"{len(chosen)} {kind} cells, drawn by lot from its sections in turn: all channels merged "
+        f"{several(len(chosen), f'{kind} cell')}, drawn by lot from its sections in turn: all "
+        "channels merged "
         "(marker green, nuclei blue, autofluorescence orange where there is such a channel) with "
         f"the outline, then each channel. Each picture is {crops.window_um:g} µm wide. Black and "
         f"white are those of the section, the same for all cells of it; brightness is compressed. "

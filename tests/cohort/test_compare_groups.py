@@ -190,6 +190,11 @@ def test_a_group_of_zeros_gives_a_one_sided_bound():
     assert few["p_model"] > 0.1
 
 
+def test_one_of_a_kind_is_told_in_the_singular():
+    note = one({("PBS", 3.0): [4, 5], ("IAV", 3.0): [0]}, sections=1)["comparison_note"]
+    assert note.startswith("IAV has no cells in 1 mouse (1 section): up to 3 per section")
+
+
 def test_zeros_everywhere_say_what_they_still_allow():
     row = one({("PBS", 3.0): [0, 0], ("IAV", 3.0): [0, 0, 0]})
     assert row[["p_model", "p_holm", "p_bh", "p_rank"]].tolist() == [1, 1, 1, 1]
