@@ -128,7 +128,7 @@ def _scene_maker(request: TrainingRequest) -> Callable[[np.random.Generator], Tr
 
 
 def _show(card: Any, out: Path, *, as_json: bool) -> None:
-    from fociquant.segment.training.card import is_worse
+    from fociquant.segment.training.card import NO_SECOND_LOOK, is_worse, loses_second_look
 
     if as_json:
         click.echo(json.dumps(card, indent=2, allow_nan=False))
@@ -141,3 +141,5 @@ def _show(card: Any, out: Path, *, as_json: bool) -> None:
             "--simulate 0.5; the weights are written all the same.",
             err=True,
         )
+    if loses_second_look(card):
+        click.echo(f"note: {NO_SECOND_LOOK}", err=True)

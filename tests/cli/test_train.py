@@ -32,6 +32,7 @@ from fociquant.segment.compact import load_compact, save_weights
 from fociquant.segment.late import file_sha256
 from fociquant.segment.network import CompactNet
 from fociquant.segment.training import loop
+from fociquant.segment.training.card import SHOWN, card_text
 
 NAMES = tuple(f"field{number}" for number in range(6))
 
@@ -279,6 +280,21 @@ def test_simulated_scenes_are_mixed_in(data: Path, capsys) -> None:
     code, printed, _ = run(capsys, *command(data, "--simulate", "1", "--steps", "1", "--json"))
     assert code == 0
     assert json.loads(printed)["simulated_weight"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("start", "nucleus", "told"), [("compact", None, True), ("compact", "1", False),
+                                   ("toy.pt", None, False)],
+)  # fmt: skip
+def test_a_lost_second_look_is_told(start: str, nucleus: str | None, told: bool) -> None:
+    metrics = {"image_mean": dict.fromkeys(SHOWN, 0.5)}
+    card = {
+        "weights": "ours.pt", "started_from": start, "fociquant": "1", "date": "", "licence": "",
+        "sha256": "", "training": {"images": [], "objects": 0, "megapixels": 0}, "held_out": ["a"],
+        "simulated_weight": 0, "plan": {"steps": 1}, "channels": {"nucleus": nucleus},
+        "validation": {"before": metrics, "after": metrics},
+    }  # fmt: skip
+    assert ("second time" in card_text(card, took="1 s")) is told
 
 
 def test_from_scratch_begins_with_random_weights(data: Path, capsys) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fociquant.segment.registry import EMBEDDED
+
 SHOWN = {
     "precision_50": "precision at IoU 0.5",
     "recall_50": "recall at IoU 0.5",
@@ -15,6 +17,13 @@ SHOWN = {
     "count_error_pct": "count error, %",
 }
 """Metrics of the card and their names for people."""
+
+NO_SECOND_LOOK = (
+    "With one channel, nuclei are looked at a second time with the embedded weights only: what "
+    "trained weights find is not corrected so, and part of the difference between before and after "
+    "is that."
+)
+"""Of trainings that begin with the embedded weights and name no nuclei."""
 
 
 def card_text(card: Mapping[str, Any], *, took: str) -> str:
@@ -48,6 +57,7 @@ def card_text(card: Mapping[str, Any], *, took: str) -> str:
         f"- held out for validation ({len(held_out)}): {', '.join(held_out) or 'none'}",
         "",
         *_metrics_lines(card["validation"]),
+        *(["", NO_SECOND_LOOK] if loses_second_look(card) else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -63,6 +73,12 @@ def _metrics_lines(validation: Mapping[str, Any]) -> list[str]:
     head = ["Mean over the images held out, which were never trained on:", "",
             "| | before | after |", "|---|---|---|"]  # fmt: skip
     return [*head, *rows]
+
+
+def loses_second_look(card: Mapping[str, Any]) -> bool:
+    """Whether the images held out were looked at a second time before training, and not after."""
+    alone = card["channels"]["nucleus"] is None
+    return alone and card["started_from"] == EMBEDDED and card["validation"]["before"] is not None
 
 
 def is_worse(card: Mapping[str, Any]) -> bool:
