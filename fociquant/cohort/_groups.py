@@ -58,6 +58,7 @@ def group_table(
     for row in rows:
         row |= _compare(row, means, reference_group)
     table = pd.DataFrame(rows, columns=list(GROUP_COLUMNS))
+    table = table.round({"mean": DECIMALS, "median": DECIMALS})
     types = {"mice": "int64", "mice_incomplete": "int64", "group": "str", "fold_change_note": "str"}
     types |= {"zero_note": "str"}
     types |= dict.fromkeys(("mean", "median", "min", "max", "fold_change"), "float64")
@@ -71,8 +72,8 @@ def _describe(own: pd.DataFrame, value: str) -> dict[str, Any]:
     return {
         "mice": len(numbers),
         "mice_incomplete": len(own) - len(numbers),
-        "mean": round(float(numbers.mean()), DECIMALS),
-        "median": round(float(numbers.median()), DECIMALS),
+        "mean": float(numbers.mean()),
+        "median": float(numbers.median()),
         "min": float(numbers.min()),
         "max": float(numbers.max()),
         "zero_note": _zero(usable) if value == "cells" and not numbers.any() else "",

@@ -29,6 +29,14 @@ def by_group(table: pd.DataFrame) -> dict:
     return {(row["group"], row["dpi"]): row for _, row in table.iterrows()}
 
 
+def test_the_ratio_is_that_of_the_means_before_they_are_rounded():
+    rows = [("a", "PBS", 3, 1, 0, ""), ("b", "PBS", 3, 0, 0, ""), ("c", "PBS", 3, 0, 0, ""),
+            ("d", "IAV", 3, 56, 0, "")]  # fmt: skip
+    found = by_group(group_table(mice(rows), reference_group="PBS"))
+    assert found["PBS", 3]["mean"] == 0.333333
+    assert found["IAV", 3]["fold_change"] == 168
+
+
 def test_groups_are_described_by_their_mice():
     table = group_table(mice(ROWS), reference_group="PBS")
     assert tuple(table.columns) == GROUP_COLUMNS
