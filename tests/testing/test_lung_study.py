@@ -57,6 +57,8 @@ def test_truth_adds_up(study: Path) -> None:
     assert len(cells) == foci["cells"].sum() == sections["cells"].sum() == mice["cells"].sum() > 20
     kinds = ["solitary", "clusters", "micrometastases", "macrometastases"]
     assert mice[kinds].to_numpy().sum() == len(foci)
+    areas = foci.groupby("mouse")["area_um2"].sum().reindex(mice["mouse"], fill_value=0) * 1e-6
+    assert mice["foci_area_mm2"].to_numpy() == pytest.approx(areas.to_numpy(), rel=1e-4)
     assert sections.loc[sections["control"] == "negative", "cells"].sum() == 0
     for section, count in zip(sections["section"], sections["cells"], strict=True):
         labels = tifffile.imread(study / "truth" / "labels" / f"{section}.tif")

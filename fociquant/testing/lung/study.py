@@ -325,7 +325,7 @@ def _mice(sections: pd.DataFrame, foci: pd.DataFrame) -> pd.DataFrame:
                 "tissue_mm2": own["tissue_mm2"].sum(),
                 "cells": cells,
                 **counts,
-                "foci_area_mm2": mine.loc[mine["class"] != "solitary", "area_um2"].sum() * 1e-6,
+                "foci_area_mm2": mine["area_um2"].sum() * 1e-6,
                 "Ki67_positive": positive,
                 "Ki67_pct": 100 * positive / cells if cells else np.nan,
             }
