@@ -143,12 +143,12 @@ def require_folder(target: Path) -> None:
     ------
     DiskError
     """
-    for folder, marks in list(_MARKS.items()):
-        if folder in target.parents and all(map(_is_gone, marks)):
-            raise DiskError(
-                f"the results folder {folder} is not there any more: its drive was taken off, or "
-                "it was moved. Bring it back."
-            )
+    folder = _gone_above(target)
+    if folder is not None:
+        raise DiskError(
+            f"the results folder {folder} is not there any more: its drive was taken off, or "
+            "it was moved. Bring it back."
+        )
 
 
 def leave_nothing(target: Path) -> None:
@@ -156,13 +156,22 @@ def leave_nothing(target: Path) -> None:
 
     Where the folder is still there nothing is removed.
     """
+    folder = _gone_above(target)
+    if folder is None:
+        return
+    for parent in target.parents:
+        with suppress(OSError):  # not empty: somebody else's
+            parent.rmdir()
+        if parent == folder:
+            return
+
+
+def _gone_above(target: Path) -> Path | None:
+    """The folder above a target in which somebody works and that went away, if there is one."""
     for folder, marks in list(_MARKS.items()):
         if folder in target.parents and all(map(_is_gone, marks)):
-            for parent in target.parents:
-                with suppress(OSError):  # not empty: somebody else's
-                    parent.rmdir()
-                if parent == folder:
-                    break
+            return folder
+    return None
 
 
 def _is_gone(path: Path) -> bool:

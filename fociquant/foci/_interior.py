@@ -20,9 +20,6 @@ LEAST_CELLS = 12
 BODY = 0.7
 """Part of the radius of the disc with a cell's area that surely lies round its centre."""
 
-MIN_DELAUNAY = 4
-"""Fewer points have no Delaunay triangles."""
-
 SAME_AREA = 1e-9
 """Relative difference up to which two ways to an area agree."""
 

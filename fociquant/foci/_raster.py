@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from fociquant.foci._link import group_boxes
 from fociquant.foci._outlines import Outlines
 from fociquant.foci._parts import threads_for
 
@@ -69,25 +68,27 @@ def area_bounds(
     rows = np.flatnonzero(wanted[focus])
     rows = rows[np.argsort(focus[rows], kind="stable")]
     each = np.split(rows, np.cumsum(np.bincount(focus, minlength=len(chosen))[foci])[:-1])
-    boxes = group_boxes(outlines, focus)[foci]
 
-    def of(at: int) -> tuple[float, float]:
-        return _bounds(outlines, each[at], boxes[at], link_um / 2, pixel_um)
+    def of(own: np.ndarray) -> tuple[float, float]:
+        return _bounds(outlines, own, link_um / 2, pixel_um)
 
-    with ThreadPoolExecutor(threads_for(max(len(foci), 1))) as pool:
-        found = np.array(list(pool.map(of, range(len(foci))))).reshape(-1, 2)
+    if not len(foci):
+        return least, most
+    with ThreadPoolExecutor(threads_for(len(foci))) as pool:
+        found = np.array(list(pool.map(of, each)))
     least[foci], most[foci] = found.T
     return least, most
 
 
 def _bounds(
-    outlines: Outlines, rows: np.ndarray, box: np.ndarray, radius_um: float, pixel_um: float
+    outlines: Outlines, rows: np.ndarray, radius_um: float, pixel_um: float
 ) -> tuple[float, float]:
-    """Bounds of the area of one focus, µm², from its cells and their box."""
-    sides = box[2:] - box[:2] + 2 * radius_um
+    """Bounds of the area of one focus, µm², from its cells."""
+    low, high = outlines.bounds[rows, :2].min(axis=0), outlines.bounds[rows, 2:].max(axis=0)
+    sides = high - low + 2 * radius_um
     pixel = max(pixel_um, float(np.sqrt(sides.prod() / MOST_PIXELS)))
     radius = radius_um / pixel
-    away = _away(outlines, rows, box[:2] - radius_um - BORDER * pixel, sides, pixel)
+    away = _away(outlines, rows, low - radius_um - BORDER * pixel, sides, pixel)
     outside = away >= radius - DRAWN - CORNER
     least = np.count_nonzero(_to(outside) >= radius + 2 * CORNER)
     outside = away > radius + DRAWN

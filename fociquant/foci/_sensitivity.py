@@ -93,19 +93,25 @@ def _classes(
     cells = np.bincount(number)
     boxes = group_boxes(outlines, number)
     most = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    classes = classify(cells, most * (1 + BOUND_MARGIN), profile)
     alone = np.bincount(number, weights=outlines.area)
     least = np.where(cells == 1, alone, least)
-    open_ = classes != classify(cells, least * (1 - BOUND_MARGIN), profile)
+    classes, open_ = _told(cells, least, most, profile)
     for pixel in PIXELS_UM:
         inside, outside = area_bounds(
             outlines, number, link_um=link_um, chosen=open_, pixel_um=pixel
         )
         least, most = np.maximum(least, inside), np.minimum(most, outside)
-        classes = classify(cells, most * (1 + BOUND_MARGIN), profile)
-        open_ = classes != classify(cells, least * (1 - BOUND_MARGIN), profile)
+        classes, open_ = _told(cells, least, most, profile)
     if open_.any():
         areas = focus_areas(outlines, number, link_um=link_um, chosen=open_)
         least = np.where(open_, areas, least)
         classes[open_] = classify(cells[open_], areas[open_], profile)
     return classes, least
+
+
+def _told(
+    cells: np.ndarray, least: np.ndarray, most: np.ndarray, profile: FociProfile
+) -> tuple[np.ndarray, np.ndarray]:
+    """Class of each focus of the largest area that it may have, and where a smaller has another."""
+    classes = classify(cells, most * (1 + BOUND_MARGIN), profile)
+    return classes, classes != classify(cells, least * (1 - BOUND_MARGIN), profile)

@@ -149,6 +149,10 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 def is_constant(tiles: Sequence[np.ndarray]) -> bool:
     """Whether sampled tiles, of which there are some, all hold one and the same finite value."""
-    seen = [tile[np.isfinite(tile)] for tile in tiles]
-    ends = {value for tile in seen if tile.size for value in (tile.min(), tile.max())}
-    return bool(tiles) and len(ends) <= 1
+    ends: set[np.generic] = set()
+    for tile in tiles:
+        seen = tile[np.isfinite(tile)]
+        ends |= {seen.min(), seen.max()} if seen.size else set()
+        if len(ends) > 1:
+            return False
+    return bool(tiles)

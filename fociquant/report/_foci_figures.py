@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter
 
 from fociquant.report._dots import Styles, is_complete, is_control, label_small_ticks, zero_log_axis
 from fociquant.report._figures import MAX_WIDTH_IN
-from fociquant.report._style import fitting
+from fociquant.report._style import fitting, legend_beside
 from fociquant.units import UM2_PER_MM2, equivalent_diameter
 
 CLASS_COLOURS = ("#E8E1C4", "#B5C7A3", "#5E9A96", "#27527A", "#1B1B3A")
@@ -128,8 +128,7 @@ def foci_sizes(
         ax.set_title(f"{day:g} dpi", loc="left", fontsize=9)
     figure.supylabel("foci of a mouse", fontsize=9)
     handles = [Line2D([], [], color=colour) for colour, _ in styles.values()]
-    figure.legend(handles, [f" {fitting(group)}" for group in styles], loc="outside right upper",
-                  frameon=False)  # fmt: skip
+    legend_beside(figure, handles, styles)
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from fociquant.report._dots import Styles, zero_log_axis
 from fociquant.report._figures import MAX_WIDTH_IN
-from fociquant.report._style import fitting
+from fociquant.report._style import legend_beside
 
 ALL = "all"
 """``class`` of the rows about all foci."""
@@ -87,8 +87,7 @@ def immune_figure(mice: pd.DataFrame, styles: Styles) -> Figure | str:
     figure.supxlabel("distance from the edge of the nearest focus, µm", fontsize=9)
     figure.supylabel("immune cells per mm² of tissue", fontsize=9)
     handles = [Line2D([], [], color=c, marker=m, ms=4) for c, m in styles.values()]
-    figure.legend(handles, [f" {fitting(group)}" for group in styles], loc="outside right upper",
-                  frameon=False)  # fmt: skip
+    legend_beside(figure, handles, styles)
     return figure
 
 

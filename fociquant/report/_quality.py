@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from fociquant.counts import poisson_upper
 from fociquant.flags import REJECTING, CellFlag
 from fociquant.report._dots import Styles, is_control, zero_log_axis
-from fociquant.report._style import CONTROL_COLOUR, fitting
+from fociquant.report._style import CONTROL_COLOUR, legend_beside
 
 MEASURED = ("artefact", "masked", "seam", "shading", "field_step_pct")
 """Beginnings of columns of sections that tell of the images: areas are added, others averaged."""
@@ -178,9 +178,7 @@ def rejections(quality: Quality, styles: Styles) -> Figure | str:
     ax.set_xlabel("candidates per mm² of tissue; a dot is a section, a bar the mean of an arm")
     looks = [_look(arm, usable, styles) for arm in arms]
     handles = [Line2D([], [], ls="", color=c, marker=m, ms=5) for c, m in looks]
-    figure.legend(
-        handles, [f" {fitting(arm)}" for arm in arms], loc="outside right upper", frameon=False
-    )
+    legend_beside(figure, handles, arms)
     return figure
 
 

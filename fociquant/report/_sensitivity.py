@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from fociquant.report._dots import Styles, zero_log_axis
 from fociquant.report._figures import MAX_WIDTH_IN
-from fociquant.report._style import fitting
+from fociquant.report._style import legend_beside
 
 
 def link_sweep(
@@ -81,5 +81,4 @@ def _mark(ax: Axes, chosen: float | None) -> None:
 
 def _legend(figure: Figure, styles: Styles) -> None:
     handles = [Line2D([], [], color=c, marker=m, ms=4) for c, m in styles.values()]
-    figure.legend(handles, [f" {fitting(group)}" for group in styles], loc="outside right upper",
-                  frameon=False)  # fmt: skip
+    legend_beside(figure, handles, styles)

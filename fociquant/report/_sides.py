@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from fociquant.report import _html as html
 from fociquant.report._dots import Styles, is_complete, is_control, zero_log_axis
-from fociquant.report._style import fitting
+from fociquant.report._style import legend_beside
 
 MANY = 1000.0
 """Counts from here on are written without decimals."""
@@ -135,9 +135,8 @@ def sides(mice: pd.DataFrame, styles: Styles) -> Figure | str:
     handles = [
         Line2D([], [], ls="", marker=marker, color=colour) for colour, marker in styles.values()
     ]
-    figure.legend([*handles, Line2D([], [], color="#9A9A9A", lw=0.9)],
-                  [*(f" {fitting(group)}" for group in styles), " no change"],
-                  loc="outside right upper", frameon=False)  # fmt: skip
+    unchanged = Line2D([], [], color="#9A9A9A", lw=0.9)
+    legend_beside(figure, [*handles, unchanged], [*styles, "no change"])
     return figure
 
 

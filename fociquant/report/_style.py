@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.style
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -67,6 +68,13 @@ def fitting(name: str, *, lines: int = 2) -> str:
         if len(name) <= LABEL_CHARS
         else textwrap.fill(name, LABEL_CHARS, subsequent_indent=" ")
     )
+
+
+def legend_beside(figure: Figure, handles: Sequence[Artist], names: Iterable[str]) -> None:
+    """A legend to the right of all panels, with names as they fit there."""
+    # matplotlib hides labels that begin with an underscore
+    labels = [f" {fitting(name)}" for name in names]
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
 
 
 @contextmanager

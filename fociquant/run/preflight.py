@@ -227,13 +227,14 @@ def _open_all(
             facts = _facts(row.image, row.name, where, roles, _stains(inspection))
             yield replace(facts, region=row.region)
         except ImageError as error:
-            found = _of_file(error, where, row.image)
-            problems += found
-            unreadable += found if isinstance(error, _DAMAGED) else []
+            problems += _of_file(error, where, row.image, unreadable)
 
 
-def _of_file(error: ImageError, where: str, path: Path) -> list[Problem]:
-    return as_problems(error, f"{where}, {path.name}", path=str(path))
+def _of_file(error: ImageError, where: str, path: Path, unreadable: list[Problem]) -> list[Problem]:
+    """The problems of one file, also among the unreadable ones if it is damaged."""
+    found = as_problems(error, f"{where}, {path.name}", path=str(path))
+    unreadable += found if isinstance(error, _DAMAGED) else []
+    return found
 
 
 def _stains(inspection: Inspection) -> Stains | None:
@@ -368,9 +369,7 @@ def _region_problems(
             where = facts.where.replace("column 'image'", "column 'region'")
             yield from as_problems(error, where, path=str(facts.path))
         except ImageError as error:
-            found = _of_file(error, facts.where, facts.path)
-            unreadable += found if isinstance(error, _DAMAGED) else []
-            yield from found
+            yield from _of_file(error, facts.where, facts.path, unreadable)
         except ValueError:
             continue  # not a region at all: told with the sheet
 

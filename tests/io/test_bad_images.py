@@ -202,18 +202,21 @@ def test_an_image_without_pixels(tmp_path):
     check_refuses(open_image, tmp_path / "a.tif", ImageError)
 
 
+def write_images(path, *images):
+    """An OME-TIFF with an image for each (name, side, px), filled with its side."""
+    with tifffile.TiffWriter(path) as writer:
+        for name, side in images:
+            writer.write(np.full((side, side), side % 251, "u1"),
+                         metadata={"axes": "YX", "Name": name})  # fmt: skip
+
+
 def test_several_sections_in_one_file(tmp_path):
-    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
-        for name, side in (("scene 1", 300), ("scene 2", 280), ("macro image", 200)):
-            writer.write(np.zeros((side, side), "u1"), metadata={"axes": "YX", "Name": name})
+    write_images(tmp_path / "a.ome.tif", ("scene 1", 300), ("scene 2", 280), ("macro image", 200))
     check_refuses(open_image, tmp_path / "a.ome.tif", ImageFormatError, words="scene 2")
 
 
 def test_a_macro_image_beside_the_section_is_skipped(tmp_path):
-    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
-        for name, side in (("label", 40), ("section", 300), ("macro", 200), ("", 50)):
-            writer.write(np.full((side, side), side % 251, "u1"),
-                         metadata={"axes": "YX", "Name": name})  # fmt: skip
+    write_images(tmp_path / "a.ome.tif", ("label", 40), ("section", 300), ("macro", 200), ("", 50))
     with open_image(tmp_path / "a.ome.tif") as opened:
         assert opened.shape == (1, 300, 300)
         assert opened.read(Box(0, 0, 1, 1), [0]).item() == 300 % 251
@@ -221,25 +224,19 @@ def test_a_macro_image_beside_the_section_is_skipped(tmp_path):
 
 @pytest.mark.parametrize("name", ["Macrophage depletion m3", "HER2-labelled.czi #1", "prelabeled"])
 def test_a_section_whose_name_has_the_letters_of_a_side_image(tmp_path, name):
-    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
-        for each, side in ((name, 300), ("preview", 50)):
-            writer.write(np.zeros((side, side), "u1"), metadata={"axes": "YX", "Name": each})
+    write_images(tmp_path / "a.ome.tif", (name, 300), ("preview", 50))
     with open_image(tmp_path / "a.ome.tif") as opened:
         assert opened.shape == (1, 300, 300)
 
 
 def test_two_sections_of_which_one_has_such_letters(tmp_path):
-    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
-        for name, side in (("Macrophages m1", 300), ("m2", 280)):
-            writer.write(np.zeros((side, side), "u1"), metadata={"axes": "YX", "Name": name})
+    write_images(tmp_path / "a.ome.tif", ("Macrophages m1", 300), ("m2", 280))
     check_refuses(open_image, tmp_path / "a.ome.tif", ImageFormatError, words="Macrophages m1")
 
 
 @pytest.mark.parametrize("name", ["MacroImage", "slide_label2", "Thumbnails", "overview (2x)"])
 def test_side_images_by_name(tmp_path, name):
-    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
-        for each, side in ((name, 300), ("section", 200)):
-            writer.write(np.zeros((side, side), "u1"), metadata={"axes": "YX", "Name": each})
+    write_images(tmp_path / "a.ome.tif", (name, 300), ("section", 200))
     with open_image(tmp_path / "a.ome.tif") as opened:
         assert opened.shape == (1, 200, 200)
 
