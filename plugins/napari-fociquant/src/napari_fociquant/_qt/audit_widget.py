@@ -106,8 +106,7 @@ class AuditWidget(QWidget):
         for name in ("previous", "next", "undo"):
             foot.addWidget(self.buttons[name])
         foot.addWidget(self.stop_button)
-        inner = QVBoxLayout(self.page)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner = self.page.column
         for part in (self.progress_text, self.bar):
             inner.addWidget(part)
         inner.addLayout(view)
@@ -118,8 +117,7 @@ class AuditWidget(QWidget):
         names = ("accept", "reject", "unsure", "next", "previous", "undo")
         inner.addWidget(KeyBar(self.desk, names))
         body = Body()
-        outer = QVBoxLayout(body)
-        outer.setContentsMargins(0, 0, 0, 0)
+        outer = body.column
         outer.addWidget(self.page, 1)
         outer.addWidget(self.sample)
         outer.addStretch()

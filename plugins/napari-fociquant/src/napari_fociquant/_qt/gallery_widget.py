@@ -124,8 +124,7 @@ class GalleryWidget(QWidget):
                            ("jump", "Show in slide")):  # fmt: skip
             buttons.addWidget(KeyButton(self.desk, name, text, self.act))
         body = Body()
-        inner = QVBoxLayout(body)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner = body.column
         inner.addLayout(top)
         inner.addLayout(self.channels)
         inner.addWidget(self.grid, 1)

@@ -111,8 +111,7 @@ class QueueWidget(QWidget):
         override.addWidget(QLabel("This is a"))
         override.addWidget(self.classes, 1)
         body = Body()
-        inner = QVBoxLayout(body)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner = body.column
         inner.addWidget(self.title)
         inner.addWidget(self.table, 1)
         inner.addLayout(grid)

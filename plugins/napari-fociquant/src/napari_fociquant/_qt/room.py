@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QLayoutItem,
     QScrollArea,
     QTableView,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -94,16 +95,19 @@ def _height(line: list[QLayoutItem]) -> int:
 
 
 class Body(QWidget):
-    """What is scrolled: as high as it must be, not as high as it would like to be."""
+    """What is scrolled: as high as it must be, not as high as it would like to be.
+
+    Its parts lie below each other in `column`; the margin is that of the widget round it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
 
     def heightForWidth(self, a0: int) -> int:  # noqa: N802 - Qt's name
         """Lists and pictures shrink before anything is scrolled."""
-        layout = self.layout()
-        if layout is None:
-            return -1
-        edges = layout.contentsMargins()
-        inside = layout.minimumHeightForWidth(a0 - edges.left() - edges.right())
-        return inside + edges.top() + edges.bottom()
+        return self.column.minimumHeightForWidth(a0)
 
 
 class Scrolled(QScrollArea):

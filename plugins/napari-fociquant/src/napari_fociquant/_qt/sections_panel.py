@@ -87,8 +87,7 @@ class SectionsPanel(QWidget):
         side_header_of(self.table).hide()
         self.table.setMinimumHeight(rows_px(self.table, ROWS))
         body = Body()
-        inner = QVBoxLayout(body)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner = body.column
         inner.addLayout(name)
         inner.addWidget(self.summary)
         inner.addWidget(self.table, 1)
