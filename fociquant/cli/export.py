@@ -26,7 +26,7 @@ class _Results:
         self.inputs = inputs_of(self.record, self.folder)
 
     def table(self, path: Path) -> pd.DataFrame:
-        from fociquant.run.tables import read_table
+        from fociquant.run.table_reading import read_table
 
         return read_table(path, self.inputs)
 

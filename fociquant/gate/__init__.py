@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fociquant.gate.batch import BatchThreshold, Gate, Passing
-from fociquant.gate.cells import gate_objects, marker_needed
+from fociquant.gate.cells import gate_objects
 from fociquant.gate.controls import batch_thresholds
+from fociquant.gate.evidence import marker_needed
 from fociquant.gate.looks import looks_of
 from fociquant.gate.phenotypes import (
     ChannelRange,

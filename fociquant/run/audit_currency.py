@@ -16,7 +16,7 @@ from fociquant.run.gating import stored_sections
 from fociquant.store import ResultsFolder
 
 if TYPE_CHECKING:
-    from fociquant.run.tables import TableInputs
+    from fociquant.run.table_inputs import TableInputs
 
 
 def owner_of(section: Section) -> Owner:

@@ -28,7 +28,7 @@ from fociquant.store.facts import is_whole
 from fociquant.units import PixelSize
 
 if TYPE_CHECKING:
-    from fociquant.run.tables import TableInputs
+    from fociquant.run.table_inputs import TableInputs
 
 THRESHOLD_COLUMNS = (
     "batch", "threshold_source", "marker_counts", "score_threshold", "ring_threshold",

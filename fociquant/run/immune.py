@@ -35,7 +35,7 @@ from fociquant.study import Study
 from fociquant.units import PixelSize
 
 if TYPE_CHECKING:
-    from fociquant.run.tables import TableInputs
+    from fociquant.run.table_inputs import TableInputs
 
 TILE = 512
 """Edge of a piece that is looked through at once, working pixels; changes no result."""

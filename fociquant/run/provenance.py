@@ -19,7 +19,7 @@ from fociquant.store import ResultsFolder, read_json
 from fociquant.study import Study
 
 if TYPE_CHECKING:
-    from fociquant.run.tables import TableInputs
+    from fociquant.run.table_inputs import TableInputs
 
 FORMAT = 1
 """Of ``run.json``; raised when an older one can no longer be read."""
@@ -118,7 +118,7 @@ def inputs_of(record: Mapping[str, Any], folder: ResultsFolder) -> TableInputs:
     ResultsError
         If it is of another version or damaged.
     """
-    from fociquant.run.tables import TableInputs
+    from fociquant.run.table_inputs import TableInputs
 
     if record.get("format") != FORMAT:
         raise ResultsError(

@@ -22,7 +22,7 @@ from fociquant.study import Study
 from fociquant.units import PixelSize
 
 if TYPE_CHECKING:
-    from fociquant.run.tables import TableInputs, Tables
+    from fociquant.run.table_inputs import TableInputs, Tables
 
 OPTIONAL_TABLES = {
     "thresholds": "thresholds.csv",
@@ -53,7 +53,7 @@ def gather_extras(folder: ResultsFolder, names: Sequence[str]) -> pages.ReportEx
     names : sequence of str
         Sections, in the order of the sheet.
     """
-    from fociquant.run.tables import REQUIRED_COLUMNS, TEXT_COLUMNS
+    from fociquant.run.table_reading import REQUIRED_COLUMNS, TEXT_COLUMNS
 
     # What a section that failed shows may be of an image that was there before.
     shown_of = [name for name in names if not is_file(folder.failure(name))]

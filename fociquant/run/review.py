@@ -46,7 +46,7 @@ from fociquant.store import ResultsFolder, write_csv
 from fociquant.units import PixelSize
 
 if TYPE_CHECKING:
-    from fociquant.run.tables import TableInputs
+    from fociquant.run.table_inputs import TableInputs
 
 CELL_COLUMNS = ("positive_automatic", "decision")
 """Columns that a review adds to ``cells.parquet``."""

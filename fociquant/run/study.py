@@ -42,7 +42,7 @@ from fociquant.study import Study
 
 if TYPE_CHECKING:
     # What works on tables is loaded while the first pixels are read, see `fociquant.run.ahead`.
-    from fociquant.run.tables import TableInputs, Tables
+    from fociquant.run.table_inputs import TableInputs, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,8 @@ def _conclude(
 ) -> Outcome:
     """Tables and report of what is counted."""
     from fociquant.run.immune import find_immune
-    from fociquant.run.tables import read_tables, write_tables
+    from fociquant.run.table_reading import read_tables
+    from fociquant.run.tables import write_tables
 
     inputs = table_inputs(study, planned)
     record = run_record(study, model, how, planned, inputs)
@@ -196,7 +197,7 @@ def found_record(folder: ResultsFolder, inputs: TableInputs, tables: Tables) -> 
 
 def table_inputs(study: Study, plans: Sequence[PlannedSection]) -> TableInputs:
     """What the tables need, from the study and the channel names of its first files."""
-    from fociquant.run.tables import TableInputs
+    from fociquant.run.table_inputs import TableInputs
 
     wanted = study.channels.roles()
     first: dict[str, str] = {}
@@ -293,7 +294,8 @@ def recount(root: Path) -> Outcome:
     ResultsError
         If the folder holds no results of this version.
     """
-    from fociquant.run.tables import read_tables, write_tables
+    from fociquant.run.table_reading import read_tables
+    from fociquant.run.tables import write_tables
 
     folder, record = open_results(root)
     with locked(folder.root):
@@ -315,7 +317,7 @@ def redraw(root: Path) -> Path:
     ResultsError
         If the folder holds no results of this version.
     """
-    from fociquant.run.tables import read_tables
+    from fociquant.run.table_reading import read_tables
 
     folder, record = open_results(root)
     require_tables(record, folder)

@@ -15,7 +15,7 @@ from fociquant.errors import ResultsError
 from fociquant.model import Section
 from fociquant.run.gating import Gating, gate_section, stored_sections
 from fociquant.run.provenance import inputs_of, open_results
-from fociquant.run.tables import TableInputs
+from fociquant.run.table_inputs import TableInputs
 from fociquant.run.thresholds import find_gating
 from fociquant.run.verdict import sentences
 from fociquant.settings import GateSettings

@@ -33,7 +33,7 @@ from fociquant.run.plan import screening_settings
 from fociquant.store import ResultsFolder, stats_of
 
 if TYPE_CHECKING:
-    from fociquant.run.tables import TableInputs
+    from fociquant.run.table_inputs import TableInputs
 
 ASKED = ("marker_unexplained", "score_mean", "ring")
 """Columns that thresholds are asked of, in the order of ``Passing.values``."""

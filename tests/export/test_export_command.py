@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from fociquant.cli import group
 from fociquant.errors import ResultsError
-from fociquant.run.tables import REQUIRED_COLUMNS
+from fociquant.run.table_reading import REQUIRED_COLUMNS
 from fociquant.settings import Settings, load_profile
 from fociquant.store import ResultsFolder, write_csv, write_json
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
-from fociquant.gate.cells import _is_near
+from fociquant.gate.places import is_near
 from fociquant.units import PixelSize
 
 
@@ -24,4 +24,4 @@ def test_near_is_what_distances_say(seed, shape, share, um, pixel):
     mask[rng.integers(shape[0]), rng.integers(shape[1])] = True
     places = rng.integers(0, shape, (50, 2))
     away = distance_transform_edt(~mask, sampling=pixel)[places[:, 0], places[:, 1]]
-    assert (_is_near(mask, places, um, PixelSize(*pixel)) == (away <= um)).all()
+    assert (is_near(mask, places, um, PixelSize(*pixel)) == (away <= um)).all()

@@ -11,7 +11,7 @@ from fociquant.errors import ResultsError, UnreadableError
 from fociquant.run.provenance import inputs_of
 from fociquant.run.reporting import gather_extras
 from fociquant.run.study import recount
-from fociquant.run.tables import REQUIRED_COLUMNS, read_table, read_tables
+from fociquant.run.table_reading import REQUIRED_COLUMNS, read_table, read_tables
 from fociquant.store import read_json
 from fociquant.testing.studies import write_study
 

@@ -17,7 +17,7 @@ from fociquant.run.preflight import check_study
 from fociquant.run.provenance import inputs_of
 from fociquant.run.start import require_runnable
 from fociquant.run.study import recount
-from fociquant.run.tables import read_tables
+from fociquant.run.table_reading import read_tables
 from fociquant.store import read_json
 from fociquant.study.taken import made_columns, taken_names
 from fociquant.testing.segmenters import cones
