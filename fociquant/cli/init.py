@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fociquant.run.preflight import ImageFacts
+    from fociquant.run.image_facts import ImageFacts
     from fociquant.study.guess import Roles, Sample
     from fociquant.study.scaffold import Found
 
@@ -33,7 +33,7 @@ def command(folder: Path, *, markers: tuple[str, ...], force: bool) -> None:
     Example:
       fociquant init my_study --marker HER2
     """  # noqa: D301 - click reads the escaped character
-    from fociquant.run.preflight import first_facts
+    from fociquant.run.image_facts import first_facts
     from fociquant.study.guess import guess_samples
     from fociquant.study.scaffold import find_images, sheet_text, study_text, write_new
 

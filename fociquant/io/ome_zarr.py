@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fociquant.errors import CorruptImageError, FociquantError, ImageError, ImageFormatError
+from fociquant.io.damage import READ_ERRORS, damaged
 from fociquant.io.files import at_second_try, fingerprint_files
+from fociquant.io.level import MAX_SEGMENT_BYTES
 from fociquant.io.metadata import is_reduced, pixel_size_from, unique_names
 from fociquant.io.ome_xml import CLEARLY_LARGER, check_flat
 from fociquant.io.pieces import MOST_PIECES
-from fociquant.io.section import (
-    MAX_SEGMENT_BYTES,
-    READ_ERRORS,
-    SectionImage,
-    damaged,
-)
+from fociquant.io.section import SectionImage
 from fociquant.reading import ABSENT
 from fociquant.units import PixelSize
 
@@ -103,7 +100,7 @@ class _Axes:
 
 
 class ZarrLevel:
-    """One array as one level (see ``fociquant.io.section.Level``).
+    """One array as one level (see ``fociquant.io.level.Level``).
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from fociquant.io.metadata import reduction
 from fociquant.model import Box
 
 if TYPE_CHECKING:
-    from fociquant.io.section import Level
+    from fociquant.io.level import Level
 
 MOST_PIECES = 1 << 17
 """Of more pieces of a channel it is not looked whether all are there, which takes seconds per

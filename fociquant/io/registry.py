@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fociquant.errors import CorruptImageError, FociquantError, ImageError, ImageFormatError, said
 from fociquant.io import ome_tiff, ome_zarr, tiff
+from fociquant.io.damage import READ_ERRORS, damaged
 from fociquant.io.files import open_binary
-from fociquant.io.section import READ_ERRORS, SectionImage, damaged
+from fociquant.io.section import SectionImage
 from fociquant.io.stains import Stains, separate_stains
 
 HEAD_BYTES = 4096

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import struct
 import threading
 import weakref
-import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +21,11 @@ from fociquant.errors import (
     ImageError,
     PixelSizeError,
 )
+from fociquant.io.damage import READ_ERRORS, in_short
+from fociquant.io.level import Level, LevelOutline, chunk_of
 from fociquant.io.metadata import reduction
 from fociquant.io.pieces import lacking_pieces
+from fociquant.io.tile_cache import TileCache
 from fociquant.model import Box
 from fociquant.units import PixelSize
 
@@ -34,101 +34,6 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 128 * 2**20
 """Decoded tiles kept per image, bytes; the newest tile is kept whatever its size."""
-
-CHUNK_PX = 2048
-"""Dask chunks are whole tiles, about this large along each side."""
-
-MAX_SEGMENT_BYTES = 2**30
-"""A stored piece that must be decoded whole may not be larger than this, bytes."""
-
-READ_ERRORS = (
-    ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, OSError,
-    EOFError, MemoryError, AssertionError, struct.error, zlib.error,
-)  # fmt: skip
-"""What parsers and codecs raise on damaged data."""
-
-
-class Level(Protocol):
-    """One resolution of an image, as a reader provides it.
-
-    Pixels are stored in groups of channels (one page, one chunk of channels), and each group in
-    a grid of tiles.
-    """
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype
-    tile_shape: tuple[int, int]
-
-    def place(self, channel: int) -> tuple[int, int]:
-        """(group, index in the group) of a channel."""
-
-    def decode(self, group: int, row: int, column: int) -> np.ndarray:
-        """Decode one tile, shape (channels of the group, h, w), cut at the image's border.
-
-        May raise any of ``READ_ERRORS``. Called by several threads at once.
-        """
-
-    def stored(self, group: int) -> np.ndarray:
-        """Which pieces of a group the file holds, bool; the others are read as empty.
-
-        The shape is that of the file's own grid of pieces, the same for every group. A level may
-        have ``piece_shape``, the height and width of a piece in px.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class LevelOutline:
-    """Shape (C, Y, X), dtype and shape of a chunk of one level, as a Dask array has them.
-
-    ``lacking_pieces`` says of a channel where the file lacks pieces of this level and level 0 has
-    some, see :func:`fociquant.io.pieces.lacking_pieces`.
-    """
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype
-    chunksize: tuple[int, int, int]
-    lacking_pieces: Callable[[int], list[Box]] = field(compare=False, repr=False)
-
-
-def _chunk(level: Level) -> tuple[int, int]:
-    """Height and width of a chunk: whole tiles, about :data:`CHUNK_PX`."""
-    height, width = (
-        min(size, tile * max(1, CHUNK_PX // tile))
-        for size, tile in zip(level.shape[1:], level.tile_shape, strict=True)
-    )
-    return height, width
-
-
-class TileCache:
-    """The most recently used tiles, within a budget of bytes; safe between threads."""
-
-    def __init__(self, budget: int) -> None:
-        self._budget, self._used = budget, 0
-        self._tiles: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[int, ...]) -> np.ndarray | None:
-        """The tile, now the most recent one; None if it is not kept."""
-        with self._lock:
-            tile = self._tiles.get(key)
-            if tile is not None:
-                self._tiles.move_to_end(key)
-            return tile
-
-    def put(self, key: tuple[int, ...], tile: np.ndarray) -> None:
-        """Keep a tile, dropping the least recently used ones."""
-        with self._lock:
-            if key not in self._tiles:
-                self._tiles[key] = tile
-                self._used += tile.nbytes
-            while self._used > self._budget and len(self._tiles) > 1:
-                self._used -= self._tiles.popitem(last=False)[1].nbytes
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._tiles.clear()
-            self._used = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +102,7 @@ class SectionImage:
         """What :attr:`levels` are like, finest first, without Dask."""
         return tuple(
             LevelOutline(
-                level.shape, level.dtype, (1, *_chunk(level)),
+                level.shape, level.dtype, (1, *chunk_of(level)),
                 partial(lacking_pieces, level, self.pyramid[0]),
             )
             for level in self.pyramid
@@ -335,7 +240,7 @@ class SectionImage:
             y, x = row * source.tile_shape[0], column * source.tile_shape[1]
             raise CorruptImageError(
                 f"{self.path}: level {level}, the tile at ({y}, {x}) px cannot be read "
-                f"({_reason(error)}). The file is damaged; copy or export it again."
+                f"({in_short(error)}). The file is damaged; copy or export it again."
             ) from error
 
     def _dask_level(self, level: int) -> da.Array:
@@ -344,7 +249,7 @@ class SectionImage:
         source = self.pyramid[level]
         return da.from_array(
             _LevelView(self, level),
-            chunks=(1, *_chunk(source)),
+            chunks=(1, *chunk_of(source)),
             name=f"section-{self.fingerprint[:24]}-{level}",
             meta=np.empty((0, 0, 0), source.dtype),
         )
@@ -461,17 +366,3 @@ def reopen(path: Path, fingerprint: str) -> SectionImage:
             raise ImageError(f"{path}: the file changed while it was being used. Start again.")
         _reopened[path, fingerprint] = image
         return image
-
-
-def _reason(error: BaseException) -> str:
-    """One short line of what a codec or parser says."""
-    text = " ".join(str(error).split())
-    return text[:160] or type(error).__name__
-
-
-def damaged(path: Path, what: str, error: BaseException) -> CorruptImageError:
-    """The error for a file whose structure a parser cannot follow."""
-    return CorruptImageError(
-        f"{path}: {what} cannot be read ({_reason(error)}). The file is truncated or damaged; "
-        "copy or export it again."
-    )

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from fociquant.errors import ChannelError, ImageFormatError
-from fociquant.io.section import Level, SectionImage
+from fociquant.io.level import Level
+from fociquant.io.section import SectionImage
 from fociquant.model import Box
 from fociquant.units import COUNTS_PER_DENSITY
 

@@ -17,6 +17,7 @@ import numpy as np
 import tifffile
 
 from fociquant.errors import CorruptImageError, ImageFormatError
+from fociquant.io.damage import READ_ERRORS, damaged
 from fociquant.io.files import SharedFile, fingerprint_files
 from fociquant.io.metadata import (
     RGB_NAMES,
@@ -24,7 +25,7 @@ from fociquant.io.metadata import (
     unique_names,
 )
 from fociquant.io.ome_xml import check_flat
-from fociquant.io.section import READ_ERRORS, SectionImage, damaged
+from fociquant.io.section import SectionImage
 from fociquant.io.tiff_level import PageRef, pyramid
 from fociquant.units import PixelSize
 

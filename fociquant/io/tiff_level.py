@@ -12,8 +12,8 @@ import tifffile
 
 from fociquant.errors import CorruptImageError, ImageFormatError
 from fociquant.io.files import SharedFile
+from fociquant.io.level import MAX_SEGMENT_BYTES
 from fociquant.io.metadata import is_reduced
-from fociquant.io.section import MAX_SEGMENT_BYTES
 from fociquant.model import Box
 
 WINDOW_PX = 1024
@@ -51,7 +51,7 @@ class PageRef:
 
 
 class TiffLevel:
-    """Pages of one size as the channels of one level (see ``fociquant.io.section.Level``).
+    """Pages of one size as the channels of one level (see ``fociquant.io.level.Level``).
 
     Parameters
     ----------

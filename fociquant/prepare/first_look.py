@@ -14,8 +14,9 @@ from fociquant.prepare.overview import Overview, PixelReader, make_overview
 from fociquant.prepare.sampling import lattice
 from fociquant.prepare.scale import pixel_noise
 from fociquant.prepare.soundness import ProbedReader
+from fociquant.prepare.textures import Textures, texture, texture_of_noise
 from fociquant.prepare.threads import both, each
-from fociquant.prepare.tissue import Textures, Tissue, find_tissue, texture, texture_of_noise
+from fociquant.prepare.tissue import Tissue, find_tissue
 from fociquant.prepare.unscanned import without_mixed, without_zeros
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize

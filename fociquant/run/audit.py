@@ -42,7 +42,8 @@ from fociquant.run.audit_currency import mice_in_no_mean, mice_that_changed, own
 from fociquant.run.audit_sheet import read_sheet, write_sheet
 from fociquant.run.gating import gate_section, stored_sections
 from fociquant.run.provenance import inputs_of
-from fociquant.run.review import StudyReview, counted_tissue, extent_of
+from fociquant.run.review import StudyReview
+from fociquant.run.reviewed_section import counted_tissue, extent_of
 from fociquant.run.table_inputs import TableInputs
 from fociquant.run.thresholds import find_gating
 from fociquant.settings import ReviewSettings

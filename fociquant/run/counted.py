@@ -23,8 +23,9 @@ from fociquant.run.gating import (
 )
 from fociquant.run.immune import section_bands, uncounted_bands
 from fociquant.run.places import PLACE_COLUMNS, compartment_counts, no_places, place
-from fociquant.run.review import CELL_COLUMNS as REVIEW_COLUMNS
-from fociquant.run.review import StudyReview, unreviewed
+from fociquant.run.review import StudyReview
+from fociquant.run.reviewed_section import CELL_COLUMNS as REVIEW_COLUMNS
+from fociquant.run.reviewed_section import unreviewed
 from fociquant.run.seams import seam_columns
 from fociquant.run.sections import DONE, FAILED
 from fociquant.run.table_inputs import TableInputs

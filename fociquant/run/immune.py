@@ -22,7 +22,7 @@ from fociquant.measure.immune import find_immune_cells, reach_px, reduced, work_
 from fociquant.model import Box, Section, SectionFacts
 from fociquant.prepare import corrected
 from fociquant.run.progress import Progress
-from fociquant.run.review import ReviewedSection, counted_tissue, extent_of
+from fociquant.run.reviewed_section import ReviewedSection, counted_tissue, extent_of
 from fociquant.store import (
     ResultsFolder,
     facts_of,

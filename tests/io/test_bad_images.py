@@ -22,7 +22,7 @@ from fociquant.errors import (
     PixelSizeError,
 )
 from fociquant.io import files, open_image, write_ome_tiff
-from fociquant.io.section import TileCache
+from fociquant.io.tile_cache import TileCache
 from fociquant.model import Box
 from fociquant.testing.readers import check_refuses
 from fociquant.units import PixelSize

@@ -10,7 +10,8 @@ import pytest
 
 from fociquant.errors import Problem, SettingsError
 from fociquant.io import write_ome_tiff
-from fociquant.run.preflight import check_study, first_facts, preflight
+from fociquant.run.image_facts import first_facts
+from fociquant.run.preflight import check_study, preflight
 from fociquant.run.start import require_runnable
 from fociquant.units import PixelSize
 
@@ -139,17 +140,6 @@ def test_missing_marker_is_answered_with_the_channels_there(tmp_path: Path) -> N
     assert "no channel is named" in texts(found.problems)
     assert "the images have 'DAPI', 'HER2', 'Ki67'" in texts(found.notes)
     assert found.summary() == {}
-
-
-def test_further_checks_see_the_study(tmp_path: Path) -> None:
-    image(tmp_path / "a.tif")
-    path = study(tmp_path, "a.tif", yaml=CHANNELS + "segment: {model: nonesuch}\n")
-    found = preflight(
-        path,
-        any_model=True,
-        checks=[lambda s: [Problem("study.yaml", f"no {s.settings.segment.model}.", "Fix.")]],
-    )
-    assert texts(found.problems) == "study.yaml: no nonesuch. Fix."
 
 
 @pytest.mark.parametrize("names", [["bad.tif", "a.tif"], ["a.tif"]])

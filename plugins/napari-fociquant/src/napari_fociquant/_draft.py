@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fociquant.errors import StudyError
-from fociquant.run.preflight import first_facts
+from fociquant.run.image_facts import first_facts
 from fociquant.study import STUDY_FILE
 from fociquant.study.guess import Roles, Sample, guess_roles, guess_samples
 from fociquant.study.scaffold import find_images, sheet_text, study_text, write_new
