@@ -47,6 +47,7 @@ def command(
         collect_images,
         output_paths,
         pictures_left_out,
+        previews_left_out,
         segment_images,
     )
     from fociquant.segment import load_segmenter
@@ -55,19 +56,30 @@ def command(
     changes = {} if cellprob is None else {"cellprob_threshold": cellprob}
     settings = SegmentSettings(model=model, **changes)
     paths = collect_images(images)
-    _say_left_out(pictures_left_out(images))
+    _say_left_out(pictures_left_out(images), previews_left_out(images))
     targets = output_paths(paths, out)
     segmenter = load_segmenter(model, device=device)
     request = SegmentRequest(marker, nucleus, diameter, settings, autofluorescence)
     rows: list[dict[str, object]] = []
+    told: set[tuple[str, ...]] = set()
     outcomes = segment_images(paths, targets, request, segmenter, threads=threads)
     for path, done in zip(paths, outcomes, strict=True):
         if isinstance(done, ImageError):
             said = str(done).removeprefix(f"{path}: ")
             rows.append({"image": path.name, "error": said})
         else:
-            rows.append({"image": path.name, "labels": str(done.labels), "objects": done.objects,
-                         "diameter_px": round(done.diameter_px, 2)})  # fmt: skip
+            rows.append(
+                {
+                    "image": path.name,
+                    "labels": str(done.labels),
+                    "objects": done.objects,
+                    "diameter_px": round(done.diameter_px, 2),
+                    "marker": done.marker,
+                }
+            )
+            if marker is None and len(done.channels) > 1 and done.channels not in told:
+                told.add(done.channels)
+                _say_channel(done.marker, done.channels)
         if not as_json:
             _say(rows[-1])
     if as_json:
@@ -80,13 +92,29 @@ def command(
     return EXIT_SOME_FAILED if bad else 0
 
 
-def _say_left_out(pictures: list[Path]) -> None:
+def _say_left_out(pictures: list[Path], previews: list[Path]) -> None:
     from fociquant.run.images import CONVERT
 
     if pictures:
-        names = ", ".join(path.name for path in pictures[:5])
-        more = f" and {len(pictures) - 5} more" if len(pictures) > 5 else ""
-        click.echo(f"left out, of a format that is not read: {names}{more}. {CONVERT}", err=True)
+        told = f"left out, of a format that is not read: {_listed(pictures)}. {CONVERT}"
+        click.echo(told, err=True)
+    if previews:
+        told = f"left out, as previews of the other images: {_listed(previews)}."
+        click.echo(f"{told} Name them one by one to segment them.", err=True)
+
+
+def _listed(paths: list[Path]) -> str:
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    return ", ".join(path.name for path in paths[:5]) + more
+
+
+def _say_channel(marker: str, channels: tuple[str, ...]) -> None:
+    others = ", ".join(name for name in channels if name != marker)
+    click.echo(
+        f"no --marker: objects of the first channel, {marker}, are looked for; "
+        f"there are also {others}.",
+        err=True,
+    )
 
 
 def _say(row: dict[str, object]) -> None:

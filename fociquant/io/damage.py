@@ -5,14 +5,10 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fociquant.errors import (
     CorruptImageError,
 )
-
-if TYPE_CHECKING:
-    pass
 
 READ_ERRORS = (
     ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, OSError,

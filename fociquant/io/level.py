@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from fociquant.model import Box
-
-if TYPE_CHECKING:
-    pass
 
 CHUNK_PX = 2048
 """Dask chunks are whole tiles, about this large along each side."""

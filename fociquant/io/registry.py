@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fociquant.errors import CorruptImageError, FociquantError, ImageError, ImageFormatError, said
-from fociquant.io import ome_tiff, ome_zarr, tiff
+from fociquant.io import ome_tiff, ome_zarr, png, tiff
 from fociquant.io.damage import READ_ERRORS, damaged
 from fociquant.io.files import open_binary
 from fociquant.io.section import SectionImage
@@ -24,7 +24,10 @@ VENDOR_FORMATS = {
 }  # fmt: skip
 """Formats that are refused by name, whatever they contain."""
 
-READABLE = "OME-TIFF, TIFF and OME-Zarr (0.4, 0.5)"
+NAMED_LIKE = {**dict.fromkeys((".tif", ".tiff", ".btf", ".tf2", ".tf8"), "TIFF"), ".png": "PNG"}
+"""Endings of formats that are read: with another content the file is damaged."""
+
+READABLE = "OME-TIFF, TIFF, OME-Zarr (0.4, 0.5) and PNG"
 """The formats that work, for messages."""
 
 
@@ -52,6 +55,7 @@ READERS: tuple[Reader, ...] = (
     Reader("OME-Zarr", ome_zarr.accepts, ome_zarr.open_ome_zarr),
     Reader("OME-TIFF", ome_tiff.accepts, ome_tiff.open_ome_tiff),
     Reader("TIFF", tiff.accepts, tiff.open_tiff),
+    Reader("PNG", png.accepts, png.open_png),
 )
 """Asked in this order; the first that accepts opens the file."""
 
@@ -62,7 +66,7 @@ def open_image(path: Path, *, stains: Stains | None = None) -> SectionImage:
     Parameters
     ----------
     path : Path
-        An OME-TIFF or TIFF file, or an OME-Zarr folder; recognised by content, not by name.
+        An OME-TIFF, TIFF or PNG file, or an OME-Zarr folder; recognised by content, not by name.
     stains : Stains, optional
         Dyes of a colour image; its channels are then these, see :mod:`fociquant.io.stains`.
 
@@ -134,10 +138,11 @@ def _not_an_image(path: Path, head: bytes) -> str:
             f"{path}: a folder, not an image. Give the image files in it; the only folders that "
             "are images are OME-Zarr."
         )
-    if path.suffix.lower() in (".tif", ".tiff", ".btf", ".tf8"):
+    kind = NAMED_LIKE.get(path.suffix.lower())
+    if kind is not None:
         return (
-            f"{path}: named like a TIFF, but its content is not one (it begins with {head[:8]!r}). "
-            "Export the image again."
+            f"{path}: named like a {kind}, but its content is not one (it begins with {head[:8]!r}"
+            "). Export the image again."
         )
     return _refusal(path, f"a {path.suffix or 'nameless'} file is not an image that can be read.")
 

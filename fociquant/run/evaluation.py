@@ -14,15 +14,8 @@ import pandas as pd
 from fociquant.errors import ImageError, InputError
 from fociquant.io import open_image
 from fociquant.model import Box
+from fociquant.run.image_files import file_key, images_in, is_folder
 from fociquant.segment.metrics import THRESHOLDS, Counts, score_labels
-
-IMAGE_ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
-"""Endings of files that hold labels or images."""
-
-LABEL_ENDINGS = (
-    "_cp_masks", "_labels", "_label", "_masks", "_mask", "_pred", "_truth", "_gt",
-)  # fmt: skip
-"""What programs add to an image's name for its labels; ignored when files are matched."""
 
 DETAILED_IOU = 0.5
 """IoU at which precision, recall, F1 and panoptic quality are told per image."""
@@ -63,24 +56,6 @@ class Evaluation:
     curve: pd.DataFrame
 
 
-def file_key(path: Path) -> str:
-    """Name of a file without format and label endings: ``a_masks.ome.tif`` and ``a.tif`` agree."""
-    name = path.name
-    for ending in IMAGE_ENDINGS:
-        if name.lower().endswith(ending):
-            name = name[: -len(ending)]
-            break
-    for ending in LABEL_ENDINGS:
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return name
-
-
-def is_image_file(path: Path) -> bool:
-    """Whether the name is that of an image or label file."""
-    return path.name.lower().endswith(IMAGE_ENDINGS) and not path.name.startswith(".")
-
-
 def label_files(folder: Path) -> dict[str, Path]:
     """Label images of a folder by their key, sorted.
 
@@ -95,10 +70,10 @@ def label_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist. Give a label image or a folder of them.")
     found: dict[str, list[Path]] = {}
-    for path in sorted(filter(is_image_file, folder.iterdir())):
+    for path in images_in(folder):
         found.setdefault(file_key(path), []).append(path)
     if not found:
-        raise InputError(f"no label image in {folder}. They end in .tif, .tiff or .zarr.")
+        raise InputError(f"no label image in {folder}. They end in .tif, .tiff, .zarr or .png.")
     chosen = {key: _the_labels(paths) for key, paths in found.items()}
     unclear = [path.name for key, paths in found.items() if chosen[key] is None for path in paths]
     if unclear:
@@ -127,7 +102,7 @@ def pair_labels(found: Path, true: Path) -> list[LabelPair]:
     InputError
         If one is a folder and the other is not, or a file has no partner; all are listed.
     """
-    folders = [path.is_dir() and path.suffix.lower() != ".zarr" for path in (found, true)]
+    folders = [is_folder(path) for path in (found, true)]
     if not any(folders):
         return [LabelPair(file_key(found), found, true)]
     if not all(folders):

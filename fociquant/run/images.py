@@ -14,6 +14,7 @@ from fociquant.errors import ImageError, InputError
 from fociquant.io import open_image, write_labels
 from fociquant.io.registry import VENDOR_FORMATS
 from fociquant.prepare import prepare_section
+from fociquant.run.image_files import images_in, is_folder, is_picture, is_result, without_pictures
 from fociquant.run.network_input import requested_roles
 from fociquant.run.scene import Scene
 from fociquant.segment.contract import Segmenter
@@ -21,20 +22,17 @@ from fociquant.settings import PrepareSettings, SegmentSettings
 from fociquant.store import PaintedLabels
 from fociquant.units import PixelSize
 
-SUFFIXES = (".tif", ".tiff", ".zarr")
-"""What is taken from a folder."""
-
-OTHER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", *VENDOR_FORMATS)
+OTHER_SUFFIXES = (".jpg", ".jpeg", ".bmp", ".gif", *VENDOR_FORMATS)
 """Images all the same, of formats that are not read."""
+
+ENDINGS = ".tif, .tiff, .zarr, .png"
+"""What is taken from a folder, for messages; others see :data:`IMAGE_ENDINGS`."""
 
 CONVERT = "Convert them to TIFF, for example with Fiji (Process > Batch > Convert)."
 """What helps with these."""
 
 LISTEN_S = 0.1
 """How often Ctrl-C is listened for, s: on Windows no wait without a time limit hears it."""
-
-LABEL_ENDINGS = ("_labels", "_masks", "_label", "_mask")
-"""Files of a folder whose stem ends so are results, not images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +70,18 @@ class Segmented:
     objects : int
     diameter_px : float
         That was used, in pixels of the image.
+    marker : str
+        Channel of the objects.
+    channels : tuple of str
+        All that the image has.
     """
 
     image: Path
     labels: Path
     objects: int
     diameter_px: float
+    marker: str
+    channels: tuple[str, ...]
 
 
 def collect_images(paths: Sequence[Path]) -> list[Path]:
@@ -92,30 +96,36 @@ def collect_images(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist. Check the path.")
-        found += sorted(filter(_is_image, path.iterdir())) if _is_folder(path) else [path]
+        found += _images(path) if is_folder(path) else [path]
     if not found:
         others = pictures_left_out(paths)
         there = f", but {len(others)} such as {others[0].name}" if others else ""
         cure = f" {CONVERT}" if others else ""
-        raise InputError(f"no image in {paths[0]} that ends in {', '.join(SUFFIXES)}{there}.{cure}")
+        raise InputError(f"no image in {paths[0]} that ends in {ENDINGS}{there}.{cure}")
     return found
 
 
 def pictures_left_out(paths: Sequence[Path]) -> list[Path]:
     """Images in the folders of the arguments whose format is not read, sorted by name."""
     return [
-        path for folder in filter(_is_folder, paths) for path in sorted(folder.iterdir())
+        path for folder in filter(is_folder, paths) for path in sorted(folder.iterdir())
         if path.suffix.lower() in OTHER_SUFFIXES
     ]  # fmt: skip
 
 
-def _is_folder(path: Path) -> bool:
-    """Whether images are looked for in it; an OME-Zarr image is a folder itself."""
-    return path.is_dir() and path.suffix != ".zarr"
+def previews_left_out(paths: Sequence[Path]) -> list[Path]:
+    """Readable pictures in these folders that are taken for previews of other files."""
+    return [
+        path for folder in filter(is_folder, paths)
+        for path in sorted(set(filter(is_picture, folder.iterdir())) - set(_images(folder)))
+        if not is_result(path) and not path.name.startswith(".")
+    ]  # fmt: skip
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.stem.lower().endswith(LABEL_ENDINGS)
+def _images(folder: Path) -> list[Path]:
+    """Images of a folder without labels, results of an earlier call; pictures if these are all."""
+    files = [path for path in images_in(folder) if not is_result(path)]
+    return without_pictures(files) or files
 
 
 def output_paths(images: Sequence[Path], out: Path) -> list[Path]:
@@ -255,7 +265,8 @@ def segment_image(
             objects = scene.objects(grid)
         painted = PaintedLabels(objects, scene.lattice(grid), grid)
         _write(target, painted, pixel_size, len(objects))
-    return Segmented(path, target, len(objects), diameter)
+        names = tuple(image.channel_names)
+    return Segmented(path, target, len(objects), diameter, names[roles["marker"]], names)
 
 
 def _write(

@@ -23,13 +23,14 @@ from fociquant.prepare import (
     prepare_section,
     unmixed,
 )
-from fociquant.run.evaluation import (
+from fociquant.run.evaluation import label_files, read_labels
+from fociquant.run.image_files import (
     IMAGE_ENDINGS,
     LABEL_ENDINGS,
     file_key,
-    is_image_file,
-    label_files,
-    read_labels,
+    images_in,
+    is_folder,
+    plain_name,
 )
 from fociquant.run.network_input import NetworkInput, requested_roles
 from fociquant.run.plan import read_roles
@@ -203,7 +204,7 @@ def _pairs(request: TrainingRequest) -> dict[str, tuple[Path, Path]]:
     pairs: dict[str, tuple[Path, Path]] = {}
     missing, twice = [], []
     for image in _image_files(request):
-        name = _plain_name(image)
+        name = plain_name(image)
         labels = _beside(image, request.labels) if files is None else files.get(file_key(image))
         if labels is None or labels.resolve() == image.resolve():
             missing.append(str(image))
@@ -224,28 +225,23 @@ def _image_files(request: TrainingRequest) -> list[Path]:
     for path in request.images:
         if not path.exists():
             raise InputError(f"{path} does not exist. Check the path.")
-        is_folder = path.is_dir() and path.suffix.lower() != ".zarr"
-        inside = sorted(filter(is_image_file, path.iterdir())) if is_folder else [path]
-        found += [p for p in inside if not is_folder or not _is_label_name(p, request.labels)]
+        if is_folder(path):
+            found += [one for one in images_in(path) if not _is_label_name(one, request.labels)]
+        else:
+            found.append(path)
     if not found:
-        raise InputError(f"no image in {request.images[0]}. Images end in .tif, .tiff or .zarr.")
+        raise InputError(
+            f"no image in {request.images[0]}. Images end in .tif, .tiff, .zarr or .png."
+        )
     return found
 
 
 def _is_label_name(path: Path, suffix: str) -> bool:
-    return _plain_name(path).lower().endswith((*LABEL_ENDINGS, suffix.lower()))
-
-
-def _plain_name(path: Path) -> str:
-    """File name without its format ending."""
-    for ending in IMAGE_ENDINGS:
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.stem
+    return plain_name(path).lower().endswith((*LABEL_ENDINGS, suffix.lower()))
 
 
 def _beside(image: Path, suffix: str) -> Path | None:
-    names = [image.with_name(f"{_plain_name(image)}{suffix}{ending}") for ending in IMAGE_ENDINGS]
+    names = [image.with_name(f"{plain_name(image)}{suffix}{ending}") for ending in IMAGE_ENDINGS]
     return next((path for path in names if path.exists()), None)
 
 

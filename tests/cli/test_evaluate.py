@@ -13,7 +13,8 @@ import tifffile
 from fociquant.cli import main
 from fociquant.errors import InputError
 from fociquant.run.count_evaluation import evaluate_results
-from fociquant.run.evaluation import evaluate_labels, file_key, pair_labels
+from fociquant.run.evaluation import evaluate_labels, pair_labels
+from fociquant.run.image_files import file_key
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:

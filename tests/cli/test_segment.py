@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -226,13 +227,42 @@ def test_an_unstained_channel_that_is_not_there_is_named(uphill, folder, tmp_pat
 
 
 def test_pictures_beside_the_images_are_not_left_out_silently(uphill, folder, tmp_path, capsys):
-    for name in ("b.png", "a.JPG", "c.czi", "notes.txt"):
+    for name in ("a.JPG", "c.czi", "notes.txt"):
         (folder / name).write_bytes(b"picture")
     code, _, err = call(capsys, folder, "--out", tmp_path / "o")
-    assert code == 2 and "no image in" in err and "3 such as a.JPG. Convert them to TIFF" in err
+    assert code == 2 and "no image in" in err and "2 such as a.JPG. Convert them to TIFF" in err
     tifffile.imwrite(folder / "d.tif", image_of())
+    (folder / "b.png").write_bytes(b"picture")
     code, out, err = call(capsys, folder, "--out", tmp_path / "o", "--diameter", 24)
     assert code == 0 and out.startswith("d.tif: 5 objects")
-    assert "left out, of a format that is not read: a.JPG, b.png, c.czi. Convert" in err
+    assert "left out, of a format that is not read: a.JPG, c.czi. Convert" in err
+    assert "left out, as previews of the other images: b.png. Name them" in err
     code, _, err = call(capsys, folder / "b.png", "--out", tmp_path / "o")
-    assert code == 2 and err.startswith("b.png: a .png file is not an image that can be read.")
+    assert code == 2 and err.startswith("b.png: named like a PNG, but its content is not one")
+
+
+def test_pictures_are_segmented_where_there_is_nothing_else(uphill, folder, tmp_path, capsys):
+    pixels = image_of().astype(np.uint16)
+    (folder / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    tifffile.imwrite(folder / "a_masks.tif", np.zeros((9, 9), np.uint16))  # of an earlier call
+    tifffile.imwrite(tmp_path / "same.tif", pixels)
+    assert call(capsys, folder, "--out", tmp_path / "o", "--diameter", 24)[0] == 0
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["a.tif"]
+    call(capsys, tmp_path / "same.tif", "--out", tmp_path / "l.tif", "--diameter", 24)
+    found = tifffile.imread(tmp_path / "o" / "a.tif")
+    assert found.max() == 5
+    assert np.array_equal(found, tifffile.imread(tmp_path / "l.tif"))
+
+
+def test_which_channel_is_taken_is_told_where_there_are_several(uphill, folder, tmp_path, capsys):
+    colour = np.stack([image_of()] * 3, axis=-1).astype(np.uint16)
+    for name in "ab":
+        tifffile.imwrite(folder / f"{name}.tif", colour, photometric="rgb")
+    tifffile.imwrite(folder / "c.tif", image_of())
+    asked = (folder, "--out", tmp_path / "o", "--diameter", 24)
+    code, _, err = call(capsys, *asked)
+    assert code == 0
+    told = "no --marker: objects of the first channel, Red, are looked for; there are also"
+    assert err.count(told) == err.count("--marker") == 1 and f"{told} Green, Blue." in err
+    code, out, err = call(capsys, folder / "a.tif", *asked[1:], "--marker", "green", "--json")
+    assert code == 0 and err == "" and json.loads(out)[0]["marker"] == "Green"
