@@ -26,6 +26,8 @@ RATES = (2.0, 1500.0)
 MICE = (3, 7)
 PARTS = ("mixed", "strata", "truths", "textbook", "power")
 AREA_MM2 = (60.0, 140.0)
+PLANS = ((0.9, 2.0), (0.9, 20.0), (0.9, 200.0), (0.2, 200.0), (0.4, 20.0), (2.0, 20.0))
+"""CV between mice, and cells per reference mouse, of the experiments that are planned."""
 
 
 @dataclass(frozen=True)
@@ -182,10 +184,10 @@ def show(title: str, rows: Sequence[dict[str, object]]) -> None:
 def power_check(*, cohorts: int, seed: int) -> list[dict[str, object]]:
     """The share of simulated experiments of the planned size that find the difference."""
     rows = []
-    for mean in (2.0, 20.0, 200.0):
-        for _, plan in power_table(reference_mean=mean).iterrows():
-            n = int(plan["mice_per_group"])
-            scenario = Scenario("", rates=(mean, mean * plan["fold_change"]), mice=(n, n))
+    for cv, mean in PLANS:
+        for _, plan in power_table(reference_mean=mean, cv=cv).iterrows():
+            n, rates = int(plan["mice_per_group"]), (mean, mean * plan["fold_change"])
+            scenario = Scenario("", rates=rates, mice=(n, n), cv=(cv, cv))
             rng = np.random.default_rng(seed)
             p = [
                 compare_groups(cohort(rng, scenario)[0], reference_group="PBS")["p_model"].iloc[0]
@@ -193,6 +195,7 @@ def power_check(*, cohorts: int, seed: int) -> list[dict[str, object]]:
             ]
             rows.append(
                 {
+                    "CV": f"{cv:g}",
                     "cells per reference mouse": f"{mean:g}",
                     "fold change": f"{plan['fold_change']:g}",
                     "mice per group": n,

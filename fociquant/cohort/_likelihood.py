@@ -121,6 +121,11 @@ def _curves(arm: Arm) -> _Curves:
     return _Curves(centre, eta, mass, cumulative, (top + np.log(total))[:, 0])
 
 
+def log_prior() -> np.ndarray:
+    """Log weight of each of `CV_GRID` before the counts are seen, see `CV_PRIOR`."""
+    return np.asarray(-0.5 * (np.log(CV_GRID / CV_PRIOR[0]) / CV_PRIOR[1]) ** 2)
+
+
 class SharedSpread:
     """Arms of one study with one coefficient of variation between mice.
 
@@ -138,7 +143,7 @@ class SharedSpread:
 
     def __init__(self, arms: Mapping[object, Arm]) -> None:
         self._curves = {key: _curves(arm) for key, arm in arms.items() if arm.n > 1}
-        log_weight = -0.5 * (np.log(CV_GRID / CV_PRIOR[0]) / CV_PRIOR[1]) ** 2
+        log_weight = log_prior()
         for curves in self._curves.values():
             log_weight = log_weight + curves.log_evidence
         # Mice without any cell do not show how mice differ: what their likelihood says of the

@@ -55,7 +55,7 @@ def comparison_section(
         f"<p>{html.text(' '.join([HOW, *_exposure(rows)]))}</p>",
     ]
     if power is not None and len(power):
-        body += ["<h3>How many mice next time</h3>", f"<p>{html.text(_plan(power))}</p>"]
+        body += ["<h3>How many mice next time</h3>", f"<p>{html.text(_plan(power, rows))}</p>"]
         body += [html.table(power)]
     return body
 
@@ -142,12 +142,23 @@ def _exposure(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield f"Mice of one group and day differ by a CV of about {cvs[0]:.2g}."
 
 
-def _plan(power: pd.DataFrame) -> str:
+def _plan(power: pd.DataFrame, rows: list[dict[str, Any]]) -> str:
     first = power.iloc[0]
     mean = first["reference_mean"]
-    return (
+    text = (
         f"Mice per group that find a fold change at P < 0.05 with a power of 0.8, on one day, if "
         f"mice differ by a CV of {first['cv_between_mice']:.2g} and a mouse of the reference "
         f"group has {mean:.3g} {'cell' if mean == 1 else 'cells'}. With fewer than 4 mice per "
         "group no rank test can reach P < 0.05. Sections lost, and mice, come on top."
     )
+    return " ".join([text, *_assumed(mean, rows)])
+
+
+def _assumed(mean: float, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What the plan rests on and the study does not show; without any cell its mean is 1."""
+    if mean == 1 and not any(row["total_reference"] for row in rows):
+        name = rows[0]["reference"]
+        why = f"{name} has no cell" if name else "no reference group was named"
+        yield f"The cells of the reference group are assumed: {why}."
+    if all(math.isnan(row["cv_between_mice"]) for row in rows):
+        yield "The CV is assumed: no group of two mice or more has a cell."

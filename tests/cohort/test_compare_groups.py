@@ -326,6 +326,24 @@ def test_power_grows_with_the_difference_and_the_mice():
             power_table(**{"reference_mean": 1, **wrong})
 
 
+@pytest.mark.parametrize(("cv", "mean"), [(0.2, 500.0), (0.3, 30.0), (0.9, 500.0), (2.2, 500.0)])
+def test_experiments_of_the_planned_size_reach_the_planned_power(cv, mean):
+    fold = 10.0 if cv > 0.5 else 2.0
+    plan = power_table(reference_mean=mean, cv=cv, fold_changes=[fold]).iloc[0]
+    rng, runs = np.random.default_rng(5), 150
+    n, shape = int(plan["mice_per_group"]), 1 / cv**2
+    area, found = np.ones(n), 0
+    for _ in range(runs):
+        arms = {
+            name: Arm(rng.poisson(one * rng.gamma(shape, 1 / shape, n)).astype(float), area)
+            for name, one in (("PBS", mean), ("IAV", mean * fold))
+        }
+        below = SharedSpread(arms).probability_below(0.0, "IAV", "PBS")
+        found += 2 * min(below, 1 - below) < 0.05
+    chance = 3 * np.sqrt(plan["power"] * (1 - plan["power"]) / runs)
+    assert found / runs == pytest.approx(plan["power"], abs=chance)
+
+
 def test_a_small_simulation_covers_and_does_not_cry_wolf():
     rng = np.random.default_rng(11)
     held = wolf = total = 0

@@ -273,6 +273,24 @@ def test_bounds_and_gaps_are_told_in_words(tmp_path, changes, words):
     assert words in report(tmp_path, comparisons=comparisons(**changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"total_reference": 0}, "cells of the reference group are assumed: PBS has no cell."),
+        ({"reference": "", "total_reference": 0}, "assumed: no reference group was named."),
+        ({"cv_between_mice": float("nan")}, "The CV is assumed: no group of two mice or more"),
+    ],
+)
+def test_what_the_next_experiment_is_planned_with_and_was_not_seen_is_told(
+    tmp_path, changes, words
+):
+    plan = pd.DataFrame([
+        {"fold_change": 5.0, "reference_mean": 1.0, "cv_between_mice": 0.9,
+         "mice_per_group": 12, "power": 0.81},
+    ])  # fmt: skip
+    assert words in report(tmp_path, comparisons=comparisons(**changes), power=plan)
+
+
 def test_what_the_next_experiment_needs_is_told(tmp_path):
     plan = pd.DataFrame([
         {"fold_change": 5.0, "reference_mean": 20.0, "cv_between_mice": 0.87,
@@ -280,4 +298,5 @@ def test_what_the_next_experiment_needs_is_told(tmp_path):
     ])  # fmt: skip
     page = report(tmp_path, comparisons=comparisons(), power=plan)
     assert "mice differ by a CV of 0.87 and a mouse of the reference group has 20 cells" in page
+    assert "assumed" not in page
     assert "nothing to compare" in report(tmp_path, comparisons=comparisons().iloc[:0])
