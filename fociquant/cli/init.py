@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(folder: Path, *, markers: tuple[str, ...], force: bool) -> None:
     """Write samples.csv and study.yaml for the images in DIR.
 
-    Images in DIR and in its folders become one row each. Mouse, group and dpi
+    Images in DIR and in its folders (five deep) become one row each. Mouse, group and dpi
     are filled in where all file names follow one clear pattern, such as
     IAV_15dpi_m03_s2.ome.tif, and channels where their names say what they are.
     Files that are there are kept.
@@ -38,7 +38,7 @@ def command(folder: Path, *, markers: tuple[str, ...], force: bool) -> None:
     from fociquant.study.scaffold import find_images, sheet_text, study_text, write_new
 
     found = find_images(folder)
-    facts = first_facts(folder / name for name in found.images)
+    facts = first_facts((folder / name for name in found.images), markers)
     roles = _roles(facts, markers)
     samples = guess_samples(found.images)
     contents = {
@@ -87,13 +87,16 @@ def _roles(facts: ImageFacts | None, markers: Sequence[str]) -> Roles:
 
 
 def _account(folder: Path, found: Found, written: list[str], kept: list[str]) -> list[str]:
+    from fociquant.counts import several
     from fociquant.study.spelling import listed
 
-    lines = [f"{len(found.images)} images in {folder}; wrote {' and '.join(written)}."]
+    lines = [f"{several(len(found.images), 'image')} in {folder}; wrote {' and '.join(written)}."]
     if kept:
         lines.append(f"Kept as it was: {' and '.join(kept)}.")
     if found.skipped:
         lines.append(f"Left out as label images or overviews: {listed(found.skipped)}.")
+    if found.unread:
+        lines.append(f"Not read, and in no row: {listed(found.unread)}; export slides as OME-TIFF.")
     return [*lines, "", "To do:"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,16 +65,30 @@ class ImageFacts:
     transmitted: bool = False
 
 
-def first_facts(paths: Iterable[Path]) -> ImageFacts | None:
-    """Facts of the first image that opens, without roles; None if none does."""
+def first_facts(paths: Iterable[Path], wanted: Sequence[str] = ()) -> ImageFacts | None:
+    """Facts, without roles, of the first image that opens and has a channel of `wanted`.
+
+    Where none has one, of the first that opens; None if none does. Without `wanted` any will do.
+    """
+    first = None
+    names = {name.casefold() for name in wanted}
+    for facts in _each(paths):
+        if not names or names & {name.casefold() for name in facts.channel_names}:
+            return facts
+        first = first or facts
+    return first
+
+
+def _each(paths: Iterable[Path]) -> Iterator[ImageFacts]:
+    """Facts of the images that open, one after the other."""
     for path in paths:
         try:
             facts = _facts(path, path.name, path.name, {})
             with open_image(path) as image:
-                return replace(facts, transmitted=is_transmitted_light(image))
+                facts = replace(facts, transmitted=is_transmitted_light(image))
         except ImageError:
             continue
-    return None
+        yield facts
 
 
 def open_all(

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
@@ -21,13 +21,26 @@ from fociquant.study.sheet import OPTIONAL, REQUIRED
 from fociquant.study.spelling import listed
 
 _NO_SECTION = re.compile(
-    r"(^|[_.-])(cp_)?(labels?|masks?|seg|segmentation|outlines?|truth|overview|thumb(nail)?)$",
+    r"(^|[ _.-])(cp_)?"
+    r"(labels?|masks?|seg|segmentation|outlines?|truth|overview|macro|thumb(nail)?)$",
     re.IGNORECASE,
 )
 """Endings of label images and overviews, which lie beside sections but are none."""
 
-_NO_SECTIONS = re.compile(r"(labels?|masks?|figures|review|truth)", re.IGNORECASE)
-"""Folders that hold no sections."""
+_NO_SECTIONS = re.compile(
+    r"(labels?|masks?|figures|review|truth|overviews?|thumb(nail)?s?|[@$].*|__MACOSX"
+    r"|System Volume Information|lost\+found)",
+    re.IGNORECASE,
+)
+"""Folders that hold no sections; those with ``@`` are of network drives, with ``$`` of Windows."""
+
+DEEPEST = 5
+"""Folders within folders that are looked through: group, mouse, slide and some to spare."""
+
+_NOT_READ = re.compile(
+    r".*\.(jpe?g|png|bmp|gif|jp2|jxr|dcm|mrxs|oir|oib|oif|ims|bif|zvi|vms|dv)", re.IGNORECASE
+)
+"""Names of image files that are no sections as they are; others (.czi …) get a row, for `check`."""
 
 _FORMULA_START = ("=", "+", "-", "@")
 
@@ -61,17 +74,20 @@ class Found:
         Paths relative to the folder, with ``/``, sorted.
     skipped : tuple of str
         Image files that are taken for label images or overviews, sorted.
+    unread : tuple of str
+        Files of image formats that cannot be read, sorted.
     """
 
     images: tuple[str, ...]
     skipped: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 def find_images(folder: Path) -> Found:
-    """Section images in a folder and in the folders directly inside it.
+    """Section images in a folder and in the folders inside it, five deep.
 
     Hidden files, results of fociquant, label images (``*_labels``, ``*_masks``
-    …) and what is inside an OME-Zarr image are no sections.
+    …), folders of the system and what is inside an OME-Zarr image are no sections.
 
     Raises
     ------
@@ -79,36 +95,51 @@ def find_images(folder: Path) -> Found:
         If the folder cannot be read or holds no image.
     """
     try:
-        entries = list(_entries(folder, deep=True))
+        entries = list(_entries(folder, deep=DEEPEST))
     except OSError as error:
-        problem = Problem(str(folder), f"cannot be read: {error.strerror}.", "Check the path.")
+        where = str(error.filename or folder)
+        problem = Problem(where, f"cannot be read: {error.strerror}.", "Check the path.")
         raise StudyError([problem]) from error
     names = sorted(entry.relative_to(folder).as_posix() for entry in entries)
     skipped = tuple(name for name in names if _NO_SECTION.search(_stem(name)))
-    images = tuple(name for name in names if name not in set(skipped))
+    left = [name for name in names if name not in set(skipped)]
+    images = tuple(name for name in left if image_suffix(name))
+    unread = tuple(name for name in left if not image_suffix(name))
     if not images:
-        what = "holds no section images (.tif, .ome.tif, .ome.zarr …), nor do its folders."
-        raise StudyError([Problem(str(folder), what, "Name the folder that holds the images.")])
-    return Found(images, skipped)
+        raise StudyError([_nothing_found(folder, unread)])
+    return Found(images, skipped, unread)
 
 
-def _entries(folder: Path, *, deep: bool) -> Iterator[Path]:
+def _nothing_found(folder: Path, unread: Sequence[str]) -> Problem:
+    what = "holds no section images (.tif, .ome.tif, .ome.zarr …), nor do its folders."
+    if not unread:
+        return Problem(str(folder), what, "Name the folder that holds the images.")
+    cure = f"{listed(unread)} cannot be read: export the slides as OME-TIFF."
+    return Problem(str(folder), what, cure)
+
+
+def _entries(folder: Path, *, deep: int) -> Iterator[Path]:
+    """Files and folders that are images by their names."""
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
         is_zarr = image_suffix(entry.name).lower().endswith(".zarr")
         if image_suffix(entry.name) and entry.is_dir() == is_zarr:
             yield entry
-        elif deep and entry.is_dir() and not _holds_no_sections(entry):
-            yield from _entries(entry, deep=False)
+        elif entry.is_dir():
+            if deep and not _holds_no_sections(entry):
+                yield from _entries(entry, deep=deep - 1)
+        elif _NOT_READ.fullmatch(entry.name):
+            yield entry
 
 
 def _holds_no_sections(folder: Path) -> bool:
-    return bool(_NO_SECTIONS.fullmatch(folder.name)) or (folder / "run.json").exists()
+    made_here = any((folder / name).exists() for name in ("run.json", ".fociquant"))
+    return bool(_NO_SECTIONS.fullmatch(folder.name)) or made_here
 
 
 def _stem(name: str) -> str:
-    suffix = image_suffix(name)
+    suffix = image_suffix(name) or PurePosixPath(name).suffix
     return name[: -len(suffix)] if suffix else name
 
 

@@ -127,6 +127,24 @@ def test_marker_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "marker: Cy5" in (tmp_path / "study.yaml").read_text("utf-8")
 
 
+def test_the_marker_is_sought_beyond_a_first_image_that_lacks_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images(tmp_path, "A stray one.tif", channels=("Red", "Green", "Blue"))
+    images(tmp_path, "m1.tif", channels=("DAPI", "HER2"))
+    code, out, _ = run(capsys, "init", tmp_path, "--marker", "HER2")
+    assert (code, "marker is 'HER2', of 'DAPI', 'HER2'" in out) == (0, True)
+
+
+def test_formats_that_are_not_read_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images(tmp_path, "m1.tif")
+    (tmp_path / "m2.jpg").write_bytes(b"")
+    code, out, _ = run(capsys, "init", tmp_path)
+    assert (code, "Not read, and in no row: 'm2.jpg'" in out) == (0, True)
+
+
 def test_existing_files_are_never_replaced_unasked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,8 +127,45 @@ def test_what_is_taken_for_a_section(tmp_path: Path) -> None:
     )  # fmt: skip
     (tmp_path / "folder.tif").mkdir()
     found = find_images(tmp_path)
-    assert found.images == ("a.ome.TIF", "b.tif", "s/c.ome.tiff", "z.ome.zarr")
+    assert found.images == ("a.ome.TIF", "b.tif", "s/c.ome.tiff", "s/deep/d.tif", "z.ome.zarr")
     assert found.skipped == ("a_labels.tif", "s/c_cp_masks.tif", "z_labels.zarr")
+
+
+def test_folders_in_folders_are_looked_through(tmp_path: Path) -> None:
+    make(
+        tmp_path, "IAV 15 dpi/mouse-3/section_1.tif", "PBS 15 dpi/mouse-3/section_1.tif",
+        "a/b/c/d/e/f/too_deep.tif", "IAV 15 dpi/mouse-3/masks/section_1.tif",
+        "old/results/.fociquant", "old/results/sections/m1/labels.tif",
+    )  # fmt: skip
+    found = find_images(tmp_path)
+    assert found.images == (
+        "IAV 15 dpi/mouse-3/section_1.tif", "PBS 15 dpi/mouse-3/section_1.tif",
+    )  # fmt: skip
+    assert [(one.mouse, one.group, one.dpi) for one in guess_samples(found.images)] == [
+        ("IAV_15dpi_mouse3", "IAV", "15"), ("PBS_15dpi_mouse3", "PBS", "15"),
+    ]  # fmt: skip
+
+
+def test_side_images_and_folders_of_the_system_are_no_sections(tmp_path: Path) -> None:
+    make(
+        tmp_path, "m1.tif", "m1 thumbnail.tif", "m1-label.tif", "m1_macro.tif", "._m1.tif",
+        "m1_overview.png",
+        "@eaDir/m1.tif/SYNO_THUMB_M.tif", "__MACOSX/m1.tif", "$RECYCLE.BIN/m1.tif",
+        "thumbnails/m1.tif", "overviews/m1.tif",
+    )  # fmt: skip
+    found = find_images(tmp_path)
+    assert found.images == ("m1.tif",)
+    assert found.skipped == (
+        "m1 thumbnail.tif", "m1-label.tif", "m1_macro.tif", "m1_overview.png",
+    )  # fmt: skip
+
+
+def test_images_of_formats_that_are_not_read_are_told(tmp_path: Path) -> None:
+    make(tmp_path, "s/scan.mrxs", "Slide.PNG", "notes.txt")
+    with pytest.raises(StudyError, match=r"'Slide\.PNG', 's/scan\.mrxs'.*OME-TIFF"):
+        find_images(tmp_path)
+    make(tmp_path, "m1.tif")
+    assert find_images(tmp_path).unread == ("Slide.PNG", "s/scan.mrxs")
 
 
 def test_no_images(tmp_path: Path) -> None:
