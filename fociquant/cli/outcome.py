@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 import pandas as pd
@@ -12,9 +13,8 @@ from fociquant.run.study import Outcome
 
 SHOWN = (
     "mouse", "group", "dpi", "sections", "sections_failed", "tissue_mm2", "cells", "cells_per_mm2",
-    "solitary", "clusters", "micrometastases", "macrometastases",
 )  # fmt: skip
-"""Columns of ``mice.csv`` that fit on a screen."""
+"""Columns of ``mice.csv`` that fit on a screen, beside those of the classes and percentages."""
 
 
 def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
@@ -29,7 +29,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_summary(outcome), indent=2, allow_nan=False))
         return
-    click.echo(mice_text(outcome.tables.mice))
+    click.echo(mice_text(outcome.tables.mice, outcome.tables.classes))
     click.echo("")
     folder = outcome.folder
     for path in (folder.mice, folder.sections, folder.foci, folder.cells):
@@ -58,9 +58,9 @@ def _show_refused_controls(outcome: Outcome) -> None:
             click.echo(f"{name}: marked as negative control, not used as one: {reason}", err=True)
 
 
-def mice_text(mice: pd.DataFrame) -> str:
-    """The per-mouse table as aligned text; unknown values are blank."""
-    shown = [name for name in SHOWN if name in mice]
+def mice_text(mice: pd.DataFrame, classes: Sequence[str]) -> str:
+    """The per-mouse table as aligned text, with the columns of `classes`; unknown is blank."""
+    shown = [name for name in (*SHOWN, *classes) if name in mice]
     shown += [str(name) for name in mice if str(name).endswith("_pct")]
     text = mice[shown].copy()
     for name in text:

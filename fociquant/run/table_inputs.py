@@ -12,6 +12,7 @@ from fociquant.cohort import (
     power_table,
 )
 from fociquant.model import (
+    CONTRACT_CLASSES,
     PhenotypeRule,
     Section,
 )
@@ -88,6 +89,8 @@ class Tables:
         The thresholds, where they were just found.
     not_read : tuple of str
         What is wrong with logs of reviewers that belong to no section.
+    classes : tuple of str
+        Columns of ``mice.csv`` with the foci of each class of the profile.
     """
 
     sections: pd.DataFrame
@@ -97,6 +100,7 @@ class Tables:
     comparisons: pd.DataFrame
     gating: Gating | None = None
     not_read: tuple[str, ...] = ()
+    classes: tuple[str, ...] = CONTRACT_CLASSES
 
     @property
     def power(self) -> pd.DataFrame:

@@ -59,7 +59,8 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     write_csv(folder.groups, groups)
     write_csv(folder.comparisons, comparisons)
     review.write(folder)
-    return Tables(sections, foci, mice, groups, comparisons, gating, review.not_read)
+    classes = tuple(one.column for one in inputs.profile.classes)
+    return Tables(sections, foci, mice, groups, comparisons, gating, review.not_read, classes)
 
 
 def _write_cells(

@@ -20,8 +20,9 @@ def outcome(tmp_path: Path):
     refused = {"c1": "181 candidates in it pass the gate."}
     gating = SimpleNamespace(batches={"": SimpleNamespace(refused=refused)})
     tables = SimpleNamespace(
-        mice=mice, sections=sections, gating=gating, not_read=("_audit--x.jsonl: line 2 is torn.",)
-    )
+        mice=mice, sections=sections, gating=gating, not_read=("_audit--x.jsonl: line 2 is torn.",),
+        classes=("solitary", "small_lesions"),
+    )  # fmt: skip
     return SimpleNamespace(
         folder=ResultsFolder(tmp_path), tables=tables, failed=("b",), interrupted=False
     )
@@ -37,3 +38,12 @@ def test_what_is_wrong_is_said_below_the_counts(outcome, capsys):
         "1 section not counted, see sections.csv:",
         "  b: the file is damaged",
     ]
+
+
+def test_the_classes_shown_are_those_of_the_profile(outcome, capsys):
+    outcome.tables.mice = outcome.tables.mice.assign(
+        solitary=[1, 2], clusters=pd.NA, small_lesions=[4, 5], genotype="wt"
+    )
+    show_outcome(outcome, as_json=False)
+    head = capsys.readouterr().out.splitlines()[0].split()
+    assert head == ["mouse", "tissue_mm2", "cells", "solitary", "small_lesions"]
