@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from fociquant.cli import EXIT_SOME_FAILED
+from fociquant.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Results:
-    """A results folder as exporters need it."""
+    """A results folder as exporters need it, and what of it a format cannot hold."""
 
     def __init__(self, root: Path) -> None:
         from fociquant.run.provenance import inputs_of, open_results, require_tables
@@ -24,6 +27,7 @@ class _Results:
         self.folder, self.record = open_results(root)
         require_tables(self.record, self.folder)
         self.inputs = inputs_of(self.record, self.folder)
+        self.refused: list[str] = []
 
     def table(self, path: Path) -> pd.DataFrame:
         from fociquant.run.table_reading import read_table
@@ -89,12 +93,14 @@ def _imagej(results: _Results, out: Path) -> list[Path]:
     from fociquant.export import write_imagej
 
     cells = results.cells()
-    return [
-        write_imagej(
-            out / "imagej" / f"{name}.zip", cells[cells["section"] == name], pixel_size=pixel_size
-        )
-        for name, pixel_size in results.sections()
-    ]
+    paths = []
+    for name, pixel_size in results.sections():
+        path = out / "imagej" / f"{name}.zip"
+        try:
+            paths.append(write_imagej(path, cells[cells["section"] == name], pixel_size=pixel_size))
+        except InputError as error:
+            results.refused.append(str(error))
+    return paths
 
 
 FORMATS: dict[str, Callable[[_Results, Path], list[Path]]] = {
@@ -122,7 +128,7 @@ def _formats(_: click.Context, __: click.Parameter, value: str) -> list[str]:
               help="prism (.pzfx), xlsx, geojson or qupath, imagej (ROI zip).")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Default: RESULTS/exports.")
 @click.option("--json", "as_json", is_flag=True, help="Print the paths as JSON.")
-def command(results: Path, formats: list[str], out: Path | None, *, as_json: bool) -> None:
+def command(results: Path, formats: list[str], out: Path | None, *, as_json: bool) -> int:
     """Write the tables and outlines of RESULTS for other programs.
 
     In Prism, mice with a failed section or without tissue, and negative controls, are struck out; a
@@ -135,5 +141,21 @@ def command(results: Path, formats: list[str], out: Path | None, *, as_json: boo
     """  # noqa: D301 - click reads the escaped character
     found = _Results(results)
     target = out if out is not None else results / "exports"
-    paths = [str(path) for name in formats for path in FORMATS[name](found, target)]
+    written = [path for name in formats for path in FORMATS[name](found, target)]
+    paths = [str(path) for path in written]
     click.echo(json.dumps({"files": paths}, indent=2) if as_json else "\n".join(paths))
+    for text in [*_left_over(written, target), *found.refused]:
+        click.echo(text, err=True)
+    return EXIT_SOME_FAILED if found.refused else 0
+
+
+def _left_over(written: Sequence[Path], target: Path) -> Iterator[str]:
+    """What lies beside the files of sections, as of a section that has another name now."""
+    from fociquant.study.spelling import listed
+
+    for folder in sorted({path.parent for path in written} - {target}):
+        known = {path.name for path in written if path.parent == folder}
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        others = sorted(names - known)
+        if others:
+            yield f"{folder}: also holds {listed(others)}, not of this export"

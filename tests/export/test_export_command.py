@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from fociquant.cli import group
+from fociquant.cli import group, main
 from fociquant.errors import ResultsError
 from fociquant.run.table_reading import REQUIRED_COLUMNS
 from fociquant.settings import Settings, load_profile
@@ -66,6 +66,13 @@ def invoke(*arguments):
     )
 
 
+def invoke_code(*arguments):
+    """The exit code that the shell sees."""
+    with pytest.raises(SystemExit) as left:
+        main(["export", *(str(one) for one in arguments)])
+    return left.value.code
+
+
 def test_every_format_is_written_and_listed(results):
     answer = invoke(results, "--to", "prism,xlsx, geojson,imagej", "--json")
     assert answer.exit_code == 0
@@ -108,6 +115,27 @@ def test_an_unknown_format_is_refused_with_the_known_ones(results, formats):
     assert answer.exit_code == 2
     assert "Known: geojson, imagej, prism, xlsx, excel, fiji, qupath." in answer.output
     assert not (results / "exports").exists()
+
+
+def test_a_section_too_large_for_imagej_keeps_no_other_file_from_being_written(results):
+    table = pd.read_parquet(results / "cells.parquet")
+    far = table.assign(outline=[table["outline"][0] + np.float32(20_000)])
+    far.to_parquet(results / "cells.parquet")
+    answer = invoke(results, "--to", "imagej,geojson,xlsx")
+    assert "s1: cells reach 40010 px, ImageJ's ROIs end at 32767 px." in answer.stderr
+    names = [line.replace("\\", "/").rsplit("exports/", 1)[1] for line in answer.stdout.split()]
+    assert names == ["geojson/s1.geojson", "tables.xlsx"]
+    assert invoke_code(results, "--to", "imagej,geojson,xlsx") == 1
+
+
+def test_files_that_are_of_no_section_now_are_told_and_kept(results):
+    answer = invoke(results, "--to", "imagej,geojson")
+    assert answer.stderr == ""
+    old = results / "exports" / "imagej" / "old name.zip"
+    old.write_bytes(b"")
+    answer = invoke(results, "--to", "imagej,geojson")
+    assert f"{old.parent}: also holds 'old name.zip', not of this export" in answer.stderr
+    assert old.exists() and answer.exit_code == 0
 
 
 def test_a_folder_without_results_says_so(tmp_path):
