@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 
+from fociquant.units import PixelSize
+from napari_fociquant._layers import outline_layer
 from napari_fociquant._picture import Outlines, pyramid
 
 
@@ -68,3 +71,15 @@ def test_nothing_is_a_picture_too():
 def test_an_object_without_vertices_is_not_drawn():
     odd = Outlines.of_lists([np.zeros((0, 2), np.float32), square(20, 20, 6)], [1, 2])
     assert set(np.unique(pyramid(odd, (100, 100), (1.0, 1.0))[0][:, :])) == {0, 2}
+
+
+@pytest.mark.parametrize("edge", [40, 512, 513])
+def test_a_section_of_one_level_can_be_shown_and_follows_decisions(edge):
+    cells = Outlines.of_lists([square(20, 20, 6)], [1])
+    data, arguments, _ = outline_layer(
+        cells, (edge, edge), PixelSize.square(1.0), name="Cells", colours=["red", "blue"]
+    )
+    layer = Labels(data, **arguments)
+    assert layer.multiscale
+    cells.codes[0] = 2
+    assert set(np.unique(np.asarray(layer.data[0]))) == {0, 2}

@@ -132,8 +132,7 @@ def outline_layer(
         "metadata": {"fociquant": name},
         **placed(pixel),
     }
-    levels = pyramid(outlines, shape, (pixel.y, pixel.x))
-    return (levels if len(levels) > 1 else [levels[0], levels[0]], arguments, "labels")
+    return pyramid(outlines, shape, (pixel.y, pixel.x)), arguments, "labels"
 
 
 def state_colours() -> list[str]:

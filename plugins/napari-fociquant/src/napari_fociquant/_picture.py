@@ -172,9 +172,13 @@ class PictureLevel:
 def pyramid(
     outlines: Outlines, shape: tuple[int, int], pixel_um: tuple[float, float]
 ) -> list[PictureLevel]:
-    """Levels of the picture over an image of this shape and pixel size, finest first."""
+    """Levels of the picture over an image of this shape and pixel size, finest first.
+
+    At least two, each smaller than the one before: with one, napari would take the picture for
+    an ordinary array and copy it, and decisions would not show.
+    """
     levels = [PictureLevel(outlines, shape, pixel_um)]
-    while max(levels[-1].shape) > COARSEST_PX:
+    while len(levels) < 2 or max(levels[-1].shape) > COARSEST_PX:
         step = 2 ** len(levels)
         smaller = (-(-shape[0] // step), -(-shape[1] // step))
         factors = (shape[0] / smaller[0], shape[1] / smaller[1])
