@@ -10,8 +10,10 @@ import asyncio
 import logging
 import re
 import signal
+import struct
 import tempfile
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +26,7 @@ import dask.config
 from distributed import Client, LocalCluster, Security
 from distributed.comm import connect
 from distributed.config import defaults as dask_defaults
+from distributed.versions import VersionMismatchWarning
 
 from fociquant.errors import ClusterError
 from fociquant.run import desk
@@ -51,6 +54,9 @@ CLOSE_S = 5.0
 
 NOISY_LOGGERS = ("distributed", "tornado", "asyncio")
 """Loggers whose messages are about connections; Dask sets the level of each part of its own."""
+
+NOT_DASK = (MemoryError, LookupError, struct.error)
+"""What Dask raises for the greeting of another program: it takes letters for lengths."""
 
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+/?")
 
@@ -221,6 +227,11 @@ def _require_scheduler(address: str) -> None:
             f"no Dask scheduler answers at {address}. Start one ('dask scheduler'), "
             "or correct --scheduler."
         ) from error
+    except NOT_DASK as error:
+        raise ClusterError(
+            f"what answers at {address} is no Dask scheduler. Write --scheduler as "
+            "'dask scheduler' prints it."
+        ) from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise ClusterError(
             f"what is at {address} cannot be spoken to: {error}. A tls:// address needs Dask's "
@@ -236,7 +247,9 @@ async def _greeted(address: str) -> None:
 
 def _connected(address: str) -> Client:
     try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False, name="fociquant")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # told below, with the cure
+            client = Client(address, timeout=CONNECT_S, set_as_default=False, name="fociquant")
     except NETWORK_ERRORS as error:
         raise ClusterError(
             f"no Dask scheduler answers at {address}. Start one ('dask scheduler'), "

@@ -76,13 +76,23 @@ _ended: deque[str] = deque(maxlen=1000)
 def describe(order: Order, images: Sequence[Path]) -> Description:
     """Load the network of a run and look whether the images are there."""
     missing = tuple(str(path) for path in images if not path.exists())
-    model, problem = None, ""
+    model, problem = None, _absent(order.model)
     try:
-        desk = _desk(order)
+        desk = None if problem else _desk(order)
         model = None if desk is None else desk.segmenter.info
     except FociquantError as error:
         problem = str(error)
     return Description(socket.gethostname(), __version__, model, problem, missing)
+
+
+def _absent(model: str) -> str:
+    """What to say of a file of weights that this worker does not see; empty if it does."""
+    if not Path(model).is_absolute() or Path(model).exists():
+        return ""  # a name, see `fociquant.run.cluster.open_cluster`
+    return (
+        f"the weights {model} are not there. Put the same file under the same path on every "
+        "computer."
+    )
 
 
 def perform_for(order: Order, job: Job) -> Result:

@@ -56,7 +56,8 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"weights {path} cannot be read: {error.strerror}.") from error
+        cure = "Install fociquant again" if path == embedded_weights() else "Give a readable file"
+        raise ModelError(f"weights {path} cannot be read: {error.strerror}. {cure}.") from error
 
 
 def embedded_on_cpu(

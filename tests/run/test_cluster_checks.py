@@ -5,22 +5,26 @@ from __future__ import annotations
 import _thread
 import contextlib
 import dataclasses
+import re
 import signal
 import socket
 import sys
+import threading
 import time
 import types
+import warnings
 
 import dask
 import pytest
 from distributed.comm import CommClosedError
+from distributed.versions import VersionMismatchWarning
 
 from fociquant import __version__
 from fociquant.errors import ClusterError, ClusterLostError, SettingsError
 from fociquant.run import cluster, worker_lanes
 from fociquant.run.acquaintance import different_versions, stranger
 from fociquant.run.cluster import _require_same, open_cluster
-from fociquant.run.desk import Description, Order
+from fociquant.run.desk import Description, Order, describe
 from fociquant.run.jobqueue import RENEWALS, BatchQueue, read_batch_jobs
 from fociquant.run.progress import Progress
 from fociquant.segment.late import file_sha256
@@ -88,8 +92,6 @@ def test_a_sound_worker_is_no_stranger():
 def test_a_stranger_is_told_apart(answer, expected):
     text = stranger("tcp://a:1", answer, expected=INFO)
     assert text.startswith("worker tcp://a:1: ") and "\n" not in text
-    import re
-
     assert re.search(expected, text), text
 
 
@@ -119,6 +121,34 @@ def test_another_program_at_the_address_does_not_hold_a_run_up(monkeypatch):
             open_cluster(
                 "compact", ComputeSettings(scheduler=address), images=[], progress=Progress()
             )
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"SSH-2.0-OpenSSH_9.2p1\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(64),
+     (8).to_bytes(8, "little") + bytes(8), (16).to_bytes(8, "little") + b"\1" * 16],
+)  # fmt: skip
+def test_another_program_that_speaks_first_is_no_scheduler(monkeypatch, greeting):
+    """Dask takes the letters of a greeting for lengths, and asks for as much memory."""
+    monkeypatch.setattr("fociquant.run.cluster.CONNECT_S", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        speaking = threading.Thread(target=_speak_first, args=(server, greeting))
+        speaking.start()
+        with pytest.raises(ClusterError, match=f"at {address} is no Dask scheduler.*--scheduler"):
+            open_cluster(
+                "compact", ComputeSettings(scheduler=address), images=[], progress=Progress()
+            )
+        speaking.join()
+
+
+def _speak_first(server, greeting):
+    with server.accept()[0] as other:
+        other.sendall(greeting)
+        other.settimeout(10.0)
+        with contextlib.suppress(OSError):
+            while other.recv(4096):
+                pass
 
 
 def test_worker_processes_have_the_settings_of_dask_itself(monkeypatch):
@@ -282,6 +312,26 @@ def test_a_package_that_a_worker_lacks_is_named():
     lanes = worker_lanes.ClusterLanes(Bare(), Order("run", "compact", "cpu", 0, own=False), [])
     with pytest.raises(ClusterError, match=r"tcp://a:1: it cannot load.*'torch'.*Install"):
         lanes.wait(5.0, 1, Progress())
+
+
+def test_a_worker_that_does_not_see_the_weights_says_where_they_belong(tmp_path):
+    order = Order("run", str(tmp_path / "mine.pt"), "cpu", 0, own=False)
+    text = stranger("tcp://a:1", describe(order, []), expected=INFO)
+    assert re.search(r"the weights .*mine\.pt are not there\. Put the same file under", text), text
+
+
+def test_another_version_of_the_scheduler_is_told_in_one_line(monkeypatch, recwarn):
+    """Dask warns of it with a table of its own."""
+
+    def client(*_, **__):
+        warnings.warn(VersionMismatchWarning("a table"), stacklevel=2)
+        found = {"client": versions(), "scheduler": versions(dask="2024.8.0"), "workers": {}}
+        return types.SimpleNamespace(get_versions=lambda: found, close=lambda: None)
+
+    monkeypatch.setattr(cluster, "Client", client)
+    with pytest.raises(ClusterError, match=r"the scheduler runs dask 2024\.8\.0.*Install the same"):
+        cluster._connected("tcp://127.0.0.1:1")
+    assert not recwarn.list
 
 
 def test_worker_processes_that_never_come_back_end_the_run(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fociquant.errors import ModelError, SettingsError
-from fociquant.segment import check_model_name, load_segmenter, registry
+from fociquant.segment import check_model_name, late, load_segmenter, registry
 from fociquant.segment.compact import CompactSegmenter, is_compact, load_compact, save_weights
 from fociquant.segment.decode import decode
 from fociquant.segment.devices import resolve_device, resolve_precision
@@ -184,8 +184,14 @@ def test_a_file_without_weights_is_refused(tmp_path):
     torch.save([1, 2], tmp_path / "w.pt")
     with pytest.raises(ModelError, match=r"w\.pt holds no weights"):
         load_segmenter(str(tmp_path / "w.pt"), device="cpu")
-    with pytest.raises(ModelError, match=r"absent\.pt cannot be read"):
+    with pytest.raises(ModelError, match=r"absent\.pt cannot be read: .*\. Give a readable file"):
         file_sha256(tmp_path / "absent.pt")
+
+
+def test_weights_that_the_package_lost_are_told_with_the_cure(tmp_path, monkeypatch):
+    monkeypatch.setattr(late, "embedded_weights", lambda: tmp_path / "compact.pt")
+    with pytest.raises(ModelError, match=r"compact\.pt cannot be read: .*\. Install fociquant"):
+        file_sha256(tmp_path / "compact.pt")
 
 
 def test_compression_is_odd_increasing_and_fixed_at_0_and_1():
