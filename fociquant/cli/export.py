@@ -52,7 +52,7 @@ def _prism(results: _Results, out: Path) -> list[Path]:
     from fociquant.export import write_prism, write_prism_foci
 
     mice = results.table(results.folder.mice)
-    values = ["cells", "cells_per_mm2", *(one.column for one in results.inputs.profile.classes)]
+    values = ["cells", "cells_per_mm2", *results.inputs.classes]
     values.append("foci_area_mm2")
     for name in results.inputs.phenotypes:
         values += [f"{name}_pct", f"{name}_positive"]

@@ -96,7 +96,7 @@ def _account(folder: Path, found: Found, written: list[str], kept: list[str]) ->
     if found.skipped:
         lines.append(f"Left out as label images or overviews: {listed(found.skipped)}.")
     if found.unread:
-        lines.append(f"Not read, and in no row: {listed(found.unread)}; export slides as OME-TIFF.")
+        lines.append(f"In no row: {listed(found.unread)}; export slides as OME-TIFF.")
     return [*lines, "", "To do:"]
 
 

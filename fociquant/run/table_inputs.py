@@ -56,6 +56,11 @@ class TableInputs:
     rules: Mapping[str, PhenotypeRule] = field(default_factory=dict)
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Columns of ``mice.csv`` with the foci of each class of the profile."""
+        return tuple(one.column for one in self.profile.classes)
+
+    @property
     def immune(self) -> tuple[str, ...]:
         """Markers of the immune cells that are counted around foci."""
         return tuple(name for name, rule in self.rules.items() if rule.immune)

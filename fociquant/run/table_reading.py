@@ -60,6 +60,7 @@ def read_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
         mice=read_table(folder.mice, inputs),
         groups=read_table(folder.groups, inputs),
         comparisons=read_table(folder.comparisons, inputs),
+        classes=inputs.classes,
     )
 
 

@@ -59,8 +59,9 @@ def write_tables(folder: ResultsFolder, inputs: TableInputs) -> Tables:
     write_csv(folder.groups, groups)
     write_csv(folder.comparisons, comparisons)
     review.write(folder)
-    classes = tuple(one.column for one in inputs.profile.classes)
-    return Tables(sections, foci, mice, groups, comparisons, gating, review.not_read, classes)
+    return Tables(
+        sections, foci, mice, groups, comparisons, gating, review.not_read, inputs.classes
+    )
 
 
 def _write_cells(

@@ -75,7 +75,7 @@ class Found:
     skipped : tuple of str
         Image files that are taken for label images or overviews, sorted.
     unread : tuple of str
-        Files of image formats that cannot be read, sorted.
+        Files of image formats that are no slides, or cannot be read, sorted.
     """
 
     images: tuple[str, ...]
@@ -114,7 +114,7 @@ def _nothing_found(folder: Path, unread: Sequence[str]) -> Problem:
     what = "holds no section images (.tif, .ome.tif, .ome.zarr …), nor do its folders."
     if not unread:
         return Problem(str(folder), what, "Name the folder that holds the images.")
-    cure = f"{listed(unread)} cannot be read: export the slides as OME-TIFF."
+    cure = f"{listed(unread)}: export the slides as OME-TIFF."
     return Problem(str(folder), what, cure)
 
 

@@ -142,7 +142,7 @@ def test_formats_that_are_not_read_are_told(
     images(tmp_path, "m1.tif")
     (tmp_path / "m2.jpg").write_bytes(b"")
     code, out, _ = run(capsys, "init", tmp_path)
-    assert (code, "Not read, and in no row: 'm2.jpg'" in out) == (0, True)
+    assert (code, "In no row: 'm2.jpg'" in out) == (0, True)
 
 
 def test_existing_files_are_never_replaced_unasked(
