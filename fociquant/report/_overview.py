@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from fociquant.units import PixelSize
+
 LONGEST_PX = 1600
 """Longer edge of the picture."""
 
@@ -38,7 +40,11 @@ ASKED_PX = 1 << 20
 
 
 def overview_png(
-    planes: Mapping[str, np.ndarray], *, outline: np.ndarray, artefact: np.ndarray
+    planes: Mapping[str, np.ndarray],
+    *,
+    outline: np.ndarray,
+    artefact: np.ndarray,
+    pixel_size: PixelSize,
 ) -> bytes:
     """The picture of one section.
 
@@ -48,6 +54,8 @@ def overview_png(
         Roles ``marker``, ``nucleus``, ``autofluorescence``; others are not drawn.
     outline, artefact : numpy.ndarray of bool, any shape
         Masks of the whole section: inside the lung's outline, not to be counted.
+    pixel_size : PixelSize
+        Of the planes; only how its two edges compare counts.
 
     Returns
     -------
@@ -57,8 +65,9 @@ def overview_png(
     shape = next(iter(planes.values())).shape
     drawn = {role: planes[role] for role in COLOURS if role in planes}
     image = Image.fromarray(_coloured(drawn, shape))
-    scale = LONGEST_PX / max(shape)
-    size = tuple(max(1, round(edge * scale)) for edge in reversed(shape))
+    extent = (shape[0] * (pixel_size.y / pixel_size.x), shape[1])
+    scale = LONGEST_PX / max(extent)
+    size = tuple(max(1, round(edge * scale)) for edge in reversed(extent))
     out = np.asarray(image.resize(size, Image.Resampling.BILINEAR)).astype(np.uint8).copy()
     for mask, colour in ((outline, OUTLINE_COLOUR), (artefact, ARTEFACT_COLOUR)):
         out[_edge(mask, out.shape[:2])] = np.array(colour) * 255.0

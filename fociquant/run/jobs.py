@@ -289,4 +289,6 @@ def _picture(plan: SectionPlan, facts: SectionFacts, planes: Mapping[str, np.nda
     if max(plan.image.shape[1:]) <= SMALL_SECTION_PX:
         whole = plan.image.read(Box.of_shape(plan.image.shape[1:]), list(plan.roles.values()))
         planes = dict(zip(plan.roles, whole, strict=True))
-    return overview_png(planes, outline=facts.outline, artefact=facts.artefact)
+    return overview_png(
+        planes, outline=facts.outline, artefact=facts.artefact, pixel_size=plan.pixel_size
+    )
