@@ -192,6 +192,7 @@ def _row(
         "group": key[1], "reference": reference or "", "dpi": key[0], "mice": side.arm.n,
         "mice_reference": other.arm.n, "mice_excluded": side.excluded + other.excluded,
         "total": side.arm.total, "total_reference": other.arm.total,
+        "cv_between_mice": spread.cv() if spread.informed else math.nan,
     }  # fmt: skip
     if reference is None:
         return row | {"comparison_note": "no reference group was named"}
@@ -218,11 +219,10 @@ def _ranks(ours: Arm, reference: Arm) -> dict[str, float]:
 
 def _estimate(ours: Arm, reference: Arm, spread: SharedSpread) -> dict[str, float]:
     """The ratio of maximum likelihood rates; nothing where a rate is zero."""
-    cv = spread.cv()
-    known = {"cv_between_mice": cv} if spread.informed else {}
     if not (ours.total and reference.total):
-        return known
-    return known | {"rate_ratio": math.exp(ours.log_rate(cv) - reference.log_rate(cv))}
+        return {}
+    cv = spread.cv()
+    return {"rate_ratio": math.exp(ours.log_rate(cv) - reference.log_rate(cv))}
 
 
 def _interval(

@@ -225,6 +225,12 @@ def test_one_mouse_gives_an_estimate_without_an_interval():
     assert np.isnan(single["cv_between_mice"])
 
 
+@pytest.mark.parametrize("reference", ["PBS", "nobody", None])
+def test_how_mice_differ_is_told_in_every_row(reference):
+    table = compare_groups(study(PAIR | {("IAV", 9.0): [5, 8]}), reference_group=reference)
+    assert table["cv_between_mice"].notna().all() and table["cv_between_mice"].nunique() == 1
+
+
 def test_a_day_without_reference_is_a_row_with_its_reason():
     arms = PAIR | {("IAV", 6.0): [7, 9], ("X", 6.0): [7, 9]}
     table = compare_groups(study(arms), reference_group="PBS")
