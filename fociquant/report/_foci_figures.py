@@ -127,7 +127,8 @@ def foci_sizes(
     for ax, day in zip(panels[0], days, strict=True):
         ax.set_title(f"{day:g} dpi", loc="left", fontsize=9)
     figure.supylabel("foci of a mouse", fontsize=9)
-    handles = [Line2D([], [], color=colour) for colour, _ in styles.values()]
+    # The dots at the ends tell groups apart that share a colour.
+    handles = [Line2D([], [], color=c, marker=m, ms=5) for c, m in styles.values()]
     legend_beside(figure, handles, styles)
     return figure
 

@@ -15,7 +15,7 @@ from fociquant.report._dots import Styles, label_small_ticks
 from fociquant.report._figures import dot_grid
 from fociquant.report._style import fitting
 
-MOST_ROWS = 40
+MOST_ROWS = 80
 """Further comparisons are in the table only."""
 
 
@@ -81,6 +81,9 @@ def rate_ratios(comparisons: pd.DataFrame | None, styles: Styles) -> Figure | st
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     label_small_ticks(ax.xaxis)
     ax.set_xlabel(f"rate ratio to {_reference(rows)} (95 % interval; 1: no difference)")
+    if len(rows) < len(comparisons):
+        told = f"the first {len(rows)} of {len(comparisons)} comparisons; the table has all"
+        ax.set_title(told, loc="left", fontsize=9)
     return figure
 
 

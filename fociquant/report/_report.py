@@ -247,12 +247,22 @@ def _quality(body: _Body, drawn: Drawn, extras: ReportExtras) -> None:
         body.add("<h3>Thresholds by batch</h3>", html.table(_told(extras.tables["thresholds"])))
     body.add("<h3>Borders at which sections were divided for computing</h3>")
     body.add(f"<p>{html.text(seams_in_words(extras.seams))}</p>")
-    warned = [
-        f"{row['section']}: {row['warnings']}"
-        for row in quality.sections.to_dict("records")
-        if isinstance(row.get("warnings"), str) and row["warnings"]
-    ]
+    warned = _warned(quality.sections)
     body.add("<h3>Warnings</h3>", html.items(warned) if warned else html.absent("None."))
+
+
+def _warned(sections: pd.DataFrame) -> list[str]:
+    """Each warning once, with the sections that it is of."""
+    of: dict[str, list[str]] = {}
+    for row in sections.to_dict("records"):
+        text = row.get("warnings")
+        for warning in text.split(" | ") if isinstance(text, str) and text else ():
+            of.setdefault(warning, []).append(str(row["section"]))
+    return [
+        f"{names[0]}: {warning}" if len(names) == 1
+        else f"{several(len(names), 'section')}: {warning} ({', '.join(names)})"
+        for warning, names in of.items()
+    ]  # fmt: skip
 
 
 def _controls_used(controls: pd.DataFrame, thresholds: pd.DataFrame | None) -> pd.DataFrame:

@@ -229,6 +229,27 @@ def test_small_ticks_have_plain_numbers_where_powers_of_ten_do_not_do(low, high,
     assert [text for text in inside if text] == labels
 
 
+def test_comparisons_that_a_figure_has_no_room_for_are_told():
+    row = {"dpi": 3.0, "group": "IAV", "reference": "PBS", "rate_ratio": 4.0, "ratio_low": 2.0,
+           "ratio_high": 8.0}  # fmt: skip
+    many = pd.DataFrame([row] * 100)
+    ax = rate_ratios(many, group_styles(["PBS", "IAV"], "PBS")).axes[0]
+    assert ax.get_title(loc="left") == "the first 80 of 100 comparisons; the table has all"
+    assert len(ax.get_yticks()) == 80
+    assert not rate_ratios(many[:54], group_styles(["PBS"], "PBS")).axes[0].get_title(loc="left")
+
+
+def test_groups_that_share_a_colour_are_told_apart_beside_the_sizes_of_foci():
+    groups = [f"g{i}" for i in range(len(GROUP_COLOURS) + 3)]
+    table = mice([(g, g, 3, 4, 0, "") for g in groups])
+    sections = pd.DataFrame({"section": groups, "mouse": groups, "group": groups, "dpi": 3,
+                             "status": "done", "control": ""})  # fmt: skip
+    foci = pd.DataFrame({"section": groups, "cells": 2, "area_um2": 90.0})
+    figure = foci_sizes(foci, table, sections, group_styles(groups, "g0"), [])
+    looks = [(h.get_color(), h.get_marker()) for h in figure.legends[0].legend_handles]
+    assert len(set(looks)) == len(groups)
+
+
 @pytest.mark.parametrize(("ratio", "low", "high"), [(1.4, 0.5, 3.0), (14.0, 2.7, 83.0)])
 def test_no_formula_on_the_axis_of_rate_ratios(tmp_path, ratio, low, high):
     row = {"group": "IAV", "reference": "PBS", "dpi": 3, "rate_ratio": ratio}

@@ -117,6 +117,14 @@ def test_failures_and_settings_are_in_it(tmp_path):
     assert "2 mice, 2 groups, 1 time point; 1 of 2 sections counted, 9 positive cells." in page
 
 
+def test_a_warning_of_many_sections_is_told_once(tmp_path):
+    table = pd.concat([sections().iloc[[0]].assign(section=f"s{i}") for i in range(1, 4)])
+    table["warnings"] = ["dim | out of focus", "out of focus", ""]
+    page = report(tmp_path, sections=table.assign(status="done"))
+    assert "<li>s1: dim</li>" in page
+    assert "<li>2 sections: out of focus (s1, s2)</li>" in page
+
+
 def test_the_same_arguments_give_the_same_bytes(tmp_path):
     assert report(tmp_path / "a") == report(tmp_path / "b")
 
