@@ -62,6 +62,7 @@ class _Counter:
     def __init__(self) -> None:
         self.pixels: dict[str, int] = {}
         self.seen = self.skipped = 0
+        self.of_section: dict[str, int] = {}  # of `finished`
         self.sections_done = 0
         self.blocks: dict[str, list[int]] = {}
         self.began = time.monotonic()
@@ -79,14 +80,27 @@ class _Counter:
         """Pixels that need no more work."""
         return self.seen + self.skipped
 
+    def skip(self, section: str, pixels: int) -> None:
+        self.skipped += pixels
+        self._add(section, pixels)
+
+    def failed(self, section: str) -> None:
+        """What is left of it will not be worked on."""
+        self.skip(section, self.pixels.get(section, 0) - self.of_section.get(section, 0))
+
+    def _add(self, section: str, pixels: int) -> None:
+        self.of_section[section] = self.of_section.get(section, 0) + pixels
+
     def advance(self, section: str, pixels: int) -> None:
         self.seen += pixels
+        self._add(section, pixels)
         if section in self.blocks:
             self.blocks[section][0] += 1
 
-    def pass_over(self, pixels: int) -> None:
+    def pass_over(self, section: str, pixels: int) -> None:
         # Screening them was work: a study of dormant lungs hardly has any other.
         self.seen += pixels
+        self._add(section, pixels)
 
     def text(self) -> str:
         rate = self.seen / max(time.monotonic() - self.began, 1e-3)
@@ -133,11 +147,11 @@ class Lines(Progress):
 
     def skip(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""
-        self._counter.skipped += pixels
+        self._counter.skip(section, pixels)
 
     def pass_over(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""
-        self._counter.pass_over(pixels)
+        self._counter.pass_over(section, pixels)
 
     def blocks(self, section: str, number: int) -> None:
         """See :class:`Progress`."""
@@ -156,6 +170,7 @@ class Lines(Progress):
 
     def failed(self, section: str, reason: str) -> None:
         """See :class:`Progress`."""
+        self._counter.failed(section)
         self.say(f"{section}: FAILED: {reason}")
 
     def note(self, section: str, warnings: Sequence[str]) -> None:
@@ -200,12 +215,12 @@ class Bars(Progress):
 
     def skip(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""
-        self._counter.skipped += pixels
+        self._counter.skip(section, pixels)
         self._update()
 
     def pass_over(self, section: str, pixels: int) -> None:
         """See :class:`Progress`."""
-        self._counter.pass_over(pixels)
+        self._counter.pass_over(section, pixels)
         self._update()
 
     def blocks(self, section: str, number: int) -> None:
@@ -226,6 +241,7 @@ class Bars(Progress):
 
     def failed(self, section: str, reason: str) -> None:
         """See :class:`Progress`."""
+        self._counter.failed(section)
         self._rich.console.print(f"{section}: FAILED: {reason}", style="red", markup=False)
         self._end(section)
 

@@ -60,6 +60,21 @@ def test_what_was_screened_just_now_counts_for_the_rate_and_what_is_left(clock):
     assert seconds == pytest.approx(4.0 / rate, rel=0.2) and seconds < 100
 
 
+def test_nothing_is_left_of_a_section_that_failed(clock):
+    stream = io.StringIO()
+    progress = Lines(stream)
+    progress.failed("s9", "images/s9.tif: no image.")  # found before anything is started
+    progress.start({"s0": 4_000_000, "s1": 4_000_000})
+    progress.begin("s0")
+    progress.begin("s1")
+    progress.advance("s0", 1_000_000)
+    progress.failed("s0", "images/s0.tif: damaged.")
+    progress.advance("s1", 4_000_000)
+    progress.done("s1")
+    line = stream.getvalue().splitlines()[-1]
+    assert line.startswith("s1: done  (100 %  1/2 sections, ") and line.endswith(", 0 s left)")
+
+
 def test_bars_are_drawn_to_the_end(monkeypatch, capsys):
     monkeypatch.setenv("TERM", "xterm")
     a_run(Bars())
