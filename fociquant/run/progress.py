@@ -142,6 +142,9 @@ class Lines(Progress):
     def start(self, pixels: Mapping[str, int]) -> None:
         """See :class:`Progress`."""
         self._counter.start(pixels)
+        if not pixels:
+            self.say("no section to count: tables and report are made of what is stored")
+            return
         sections = "1 section" if len(pixels) == 1 else f"{len(pixels)} sections"
         self.say(f"{sections}, {sum(pixels.values()) / 1e6:,.1f} megapixels")
 

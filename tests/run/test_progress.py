@@ -60,6 +60,14 @@ def test_what_was_screened_just_now_counts_for_the_rate_and_what_is_left(clock):
     assert seconds == pytest.approx(4.0 / rate, rel=0.2) and seconds < 100
 
 
+def test_a_run_that_counts_nothing_says_what_it_does():
+    stream = io.StringIO()
+    Lines(stream).start({})
+    assert stream.getvalue() == (
+        "no section to count: tables and report are made of what is stored\n"
+    )
+
+
 def test_nothing_is_left_of_a_section_that_failed(clock):
     stream = io.StringIO()
     progress = Lines(stream)
