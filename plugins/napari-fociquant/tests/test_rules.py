@@ -231,3 +231,16 @@ def test_on_windows_no_read_of_standard_input_stands_while_libraries_are_loaded(
     child._hear(0)
     monkeypatch.undo()
     assert looks == []
+
+
+def test_nothing_is_left_of_a_section_that_failed(monkeypatch):
+    told = []
+    monkeypatch.setattr(_child, "say", lambda event, **facts: told.append((event, facts)))
+    events = _child.Events()
+    events.failed("s9", "found before anything is started")
+    events.start({"s0": 400, "s1": 400})
+    events.advance("s0", 100)
+    events.failed("s0", "damaged")
+    events.advance("s1", 400)
+    events.done("s1")
+    assert told[-1] == ("done", {"section": "s1", "seen": 800, "pixels": 800})

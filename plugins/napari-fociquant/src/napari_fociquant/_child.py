@@ -39,10 +39,11 @@ class Events(Progress):
 
     def __init__(self) -> None:
         self._seen, self._total, self._last = 0, 0, 0.0
+        self._left: dict[str, int] = {}
 
     def start(self, pixels: Mapping[str, int]) -> None:
         """Section name to the pixels that it has."""
-        self._total = sum(pixels.values())
+        self._total, self._left = sum(pixels.values()), dict(pixels)
         say("start", sections=len(pixels), pixels=self._total)
 
     def skip(self, section: str, pixels: int) -> None:
@@ -55,6 +56,7 @@ class Events(Progress):
 
     def _advance(self, section: str, pixels: int) -> None:
         self._seen += pixels
+        self._left[section] = self._left.get(section, 0) - pixels
         if time.monotonic() - self._last > EVERY_S:
             self._last = time.monotonic()
             say("advance", section=section, seen=self._seen, pixels=self._total)
@@ -64,7 +66,8 @@ class Events(Progress):
         say("done", section=section, seen=self._seen, pixels=self._total)
 
     def failed(self, section: str, reason: str) -> None:
-        """A section could not be counted."""
+        """A section could not be counted: nothing of it is left to do."""
+        self._seen += max(self._left.pop(section, 0), 0)
         say("failed", section=section, reason=reason)
 
     def note(self, section: str, warnings: Sequence[str]) -> None:
