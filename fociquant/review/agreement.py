@@ -24,7 +24,8 @@ class Kappa:
         thing) or without objects.
     low, high : float
         95 % interval of kappa, from its large-sample standard error (Fleiss, Cohen and
-        Everitt, Psychological Bulletin 72:323, 1969), within -1 to 1.
+        Everitt, Psychological Bulletin 72:323, 1969), within -1 to 1. NaN where one of them always
+        says the same: kappa is 0 then whatever the other says, and its formal error 0 as well.
     """
 
     n: int
@@ -64,6 +65,8 @@ def cohen_kappa(one: Sequence[bool] | np.ndarray, other: Sequence[bool] | np.nda
     if math.isclose(chance, 1.0):
         return Kappa(n, seen, math.nan, math.nan, math.nan)
     kappa = (seen - chance) / (1 - chance)
+    if not (rows.all() and columns.all()):
+        return Kappa(n, seen, kappa, math.nan, math.nan)
     half = 1.96 * math.sqrt(_variance(table, rows, columns, kappa, chance) / n)
     return Kappa(n, seen, kappa, max(-1.0, kappa - half), min(1.0, kappa + half))
 

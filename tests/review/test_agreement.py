@@ -50,6 +50,9 @@ def test_kappa_of_nothing_and_of_one_answer_only():
     always = cohen_kappa([True] * 5, [True] * 5)
     assert always.agreement == 1.0 and math.isnan(always.kappa)
     assert cohen_kappa([True, False], [True, False]).kappa == 1.0
+    for one, other in (([True] * 4, [True, False] * 2), ([True, False] * 2, [False] * 4)):
+        found = cohen_kappa(one, other)
+        assert found.kappa == 0.0 and math.isnan(found.low) and math.isnan(found.high)
     with pytest.raises(ValueError, match="cannot be compared"):
         cohen_kappa([True], [])
 
