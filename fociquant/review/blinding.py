@@ -95,7 +95,8 @@ class Blinding:
         Names of sections become their codes, other words ``…``. Single letters and plain
         numbers are left: as words they say nothing, and they are everywhere.
         """
-        for word in sorted(self.words, key=len, reverse=True):
+        # Most words are in no message: a study of 60 sections has 400 of them.
+        for word in sorted((one for one in self.words if one in text), key=len, reverse=True):
             code = next((v.code for v in self.views if v.section == word and not v.repeat), HIDDEN)
             text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", code, text)
         return text

@@ -42,6 +42,8 @@ class Results:
         self.folder = ResultsFolder(Path(root).absolute())
         self.record = _record(self.folder)
         self.sections = read_csv(self.folder.sections, text=TEXT)
+        rows: list[Any] = self.sections.to_dict(orient="records")
+        self._rows: dict[str, Mapping[str, Any]] = {str(row["section"]): row for row in rows}
         self.stamp = _stamp(self.folder)
 
     @property
@@ -66,10 +68,7 @@ class Results:
 
     def row(self, section: str) -> Mapping[str, Any]:
         """The section's row of ``sections.csv``; empty where it has none."""
-        found = self.sections[self.sections["section"] == section]
-        if not len(found):
-            return {}
-        return {str(key): value for key, value in found.iloc[0].to_dict().items()}
+        return self._rows.get(section, {})
 
     def facts(self, section: str) -> SectionFacts:
         """What was found once for a whole section.
