@@ -110,6 +110,12 @@ class OpenSection:
             return None
         return int(squared.argmin())
 
+    def row_of(self, cell: int) -> int:
+        """The row of a cell by its number; -1 if there is none."""
+        session = self.session
+        rows = np.flatnonzero((session.cell == cell) & session.exists)
+        return int(rows[0]) if len(rows) else -1
+
     @property
     def threshold(self) -> float:
         """Logit at which the gate becomes sure."""

@@ -138,6 +138,51 @@ class Desk(ResultsDesk):
         self.section = None
         self.section_changed.emit()
 
+    @property
+    def code(self) -> str:
+        """Code of the section that is open; ``""`` if none is."""
+        return "" if self.section is None else self._code
+
+    def step_section(self, step: int) -> None:
+        """Open the next section of the list, or the one before; the first if none is open."""
+        codes = [view.code for view in self.views()]
+        place = codes.index(self.code) + step if self.code in codes else 0
+        if 0 <= place < len(codes):
+            self.open_section(codes[place])
+        elif codes:
+            self.say(f"This is the {'last' if step > 0 else 'first'} section of the list.")
+
+    def act(self, name: str) -> bool:
+        """What a key does in each widget of the review; False if it is none of these."""
+        actions: dict[str, Callable[[], object]] = {
+            "redo": self.redo,
+            "sign_off": self.sign_off,
+            "next_section": lambda: self.step_section(1),
+            "previous_section": lambda: self.step_section(-1),
+        }
+        if name not in actions:
+            return False
+        actions[name]()
+        return True
+
+    def undo_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Take back the last decision.
+
+        Returns
+        -------
+        rows, again : numpy.ndarray of int64
+            Whose verdict is another one now, and whose verdict of a second look is.
+        """
+        none = np.zeros(0, np.int64)
+        if self.section is None:
+            self.undo()
+            return none, none
+        session = self.section.session
+        before, again = session.verdict.copy(), session.second_looks
+        self.undo()
+        looks = {row for row, _ in again.items() ^ session.second_looks.items()}
+        return np.flatnonzero(session.verdict != before), np.array(sorted(looks), np.int64)
+
     def set_image_folder(self, folder: Path) -> None:
         """Look for images here from now on, and open the section again."""
         if self.results is None:

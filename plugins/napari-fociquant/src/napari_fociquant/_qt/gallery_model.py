@@ -94,6 +94,8 @@ class GalleryModel(QAbstractListModel):
         self.section: OpenSection | None = None
         self.tiles: Tiles = NO_TILES
         self.shown: list[bool] = []
+        self._roles: list[str] = []
+        self._off: set[str] = set()
         self.outlined = True
         self._codes = np.zeros(0, np.uint8)
         self._again: dict[int, int] = {}
@@ -108,15 +110,23 @@ class GalleryModel(QAbstractListModel):
         if section is not self.section:
             self._crops.clear()
             self._pixmaps.clear()
-            self.shown = [True] * len(section.roles) if section else []
+            self._show_roles(section)
             self.loader.set_reader(section.crops if section else None)
         self.section, self.tiles = section, tiles
         self._take_states()
         self.endResetModel()
 
+    def _show_roles(self, section: OpenSection | None) -> None:
+        """Channels that were switched off stay so in the next section."""
+        if section is not None:
+            self._roles = list(section.roles)
+            self.shown = [role not in self._off for role in self._roles]
+
     def set_shown(self, channel: int, on: bool) -> None:
         """Switch a channel of all crops."""
         self.shown[channel] = on
+        role = self._roles[channel]
+        self._off = self._off - {role} if on else self._off | {role}
         self._pixmaps.clear()
         self.restated.emit()
 

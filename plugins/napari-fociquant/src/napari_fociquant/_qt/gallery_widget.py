@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QModelIndex, QSize
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QSize
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from fociquant.review import ReviewSession, queue_rows
 from napari_fociquant._qt.comment_box import CommentDialog
 from napari_fociquant._qt.desk import desk_of
+from napari_fociquant._qt.finding import find_cell
 from napari_fociquant._qt.gallery_model import (
     NO_TILES,
     TILE_PX,
@@ -34,7 +35,13 @@ from napari_fociquant._qt.gallery_model import (
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
-from napari_fociquant._qt.parts import LEGEND_STYLE, go_to, title_label, viewport_of
+from napari_fociquant._qt.parts import (
+    LEGEND_STYLE,
+    go_to,
+    selection_of,
+    title_label,
+    viewport_of,
+)
 from napari_fociquant._qt.reason_box import ReasonBox
 from napari_fociquant._qt.room import Body, Scrolled, WrappingRow
 from napari_fociquant._section import OpenSection
@@ -50,8 +57,15 @@ EVERYTHING, UNDECIDED, COUNTED, NOT_COUNTED = (
 COLUMNS = 4
 """Tiles beside each other at least."""
 
+KEYS = ("accept", "reject", "next", "previous", "undo", "redo", "jump", "unstained", "find",
+        "comment", "sign_off", "next_section")  # fmt: skip
+"""Those that are shown below the grid."""
+
 ROWS = 2
 """Rows of them at least."""
+
+UNSTAINED = "autofluorescence"
+"""Role of the unstained channel."""
 
 CHANNELS = 4
 """Channels beside each other; more begin another line."""
@@ -113,7 +127,6 @@ class GalleryWidget(QWidget):
 
     def _build(self) -> None:
         top = WrappingRow()
-        top.addWidget(self.title, 1)
         top.addWidget(self.outlines)
         show = QHBoxLayout()
         show.addWidget(QLabel("show"))
@@ -125,6 +138,7 @@ class GalleryWidget(QWidget):
             buttons.addWidget(KeyButton(self.desk, name, text, self.act))
         body = Body()
         inner = body.column
+        inner.addWidget(self.title)
         inner.addLayout(top)
         inner.addLayout(self.channels)
         inner.addWidget(self.grid, 1)
@@ -138,11 +152,12 @@ class GalleryWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.addWidget(Scrolled(body), 1)
         layout.addWidget(NoticeLine(self.desk))
-        layout.addWidget(KeyBar(self.desk, ("accept", "reject", "undo", "redo", "jump", "comment")))
+        layout.addWidget(KeyBar(self.desk, KEYS))
 
     def _connect(self) -> None:
         self.desk.section_changed.connect(self._show_section)
         self.desk.decided.connect(self.model.refresh)
+        self.desk.decided.connect(self._say_progress)
         self.outlines.toggled.connect(self.model.set_outlines)
         self.filter.currentTextChanged.connect(lambda _: self._fill())
         self.grid.doubleClicked.connect(self._jump_to)
@@ -153,10 +168,22 @@ class GalleryWidget(QWidget):
         self.desk.routing.join(self, self.act)
 
     def _show_section(self) -> None:
-        section = self.desk.section
-        self.title.setText(f"Section {section.code}" if section else "No section is open.")
+        self._say_progress()
         self._fill()
         self._show_channels()
+
+    def _say_progress(self) -> None:
+        section = self.desk.section
+        if section is None:
+            self.title.setText("No section is open.")
+            return
+        session, number = section.session, len(section.session.cells)
+        # With second looks: they would be known by a number that stays.
+        done = int(np.count_nonzero(session.verdict[:number])) + len(session.second_looks)
+        number += round(section.repeat_share * number)
+        signed = ", signed off" if session.signed_off else ""
+        words = f"{done} of {number} candidates decided{signed}"
+        self.title.setText(f"Section {section.code}: {words}")
 
     def _show_channels(self) -> None:
         while self.boxes:
@@ -166,7 +193,7 @@ class GalleryWidget(QWidget):
             return
         for number, role in enumerate(section.roles):
             box = QCheckBox(section.results.channel_names[role])
-            box.setChecked(True)
+            box.setChecked(self.model.shown[number])
             box.setStyleSheet(LEGEND_STYLE + f"color: {section.colours[number]};")
             box.toggled.connect(lambda on, n=number: self.model.set_shown(n, on))
             self.channels.addWidget(box, number // CHANNELS, number % CHANNELS)
@@ -208,12 +235,15 @@ class GalleryWidget(QWidget):
             "accept": lambda: self._decide(accept=True),
             "reject": lambda: self._decide(accept=False),
             "comment": self._comment,
-            "undo": self.desk.undo,
-            "redo": self.desk.redo,
+            "undo": self._undo,
+            "next": lambda: self._step(1),
+            "previous": lambda: self._step(-1),
+            "unstained": self._toggle_unstained,
+            "find": self._find,
             "jump": lambda: self._jump_to(self.grid.currentIndex()),
         }
         if name not in actions:
-            return False
+            return self.desk.act(name)
         actions[name]()
         return True
 
@@ -242,6 +272,47 @@ class GalleryWidget(QWidget):
         rows = [index.row() for index in self.grid.selectedIndexes()]
         if tiles and rows and max(rows) + 1 < len(self.model.tiles):
             go_to(self.grid, self.model.index(max(rows) + 1))
+
+    def _step(self, step: int) -> None:
+        """Go on, or back, by so many tiles."""
+        place = self.grid.currentIndex().row() + step
+        if 0 <= place < len(self.model.tiles):
+            go_to(self.grid, self.model.index(place))
+
+    def _undo(self) -> None:
+        """Take back, and go back to what it was about."""
+        self._select_rows(*self.desk.undo_rows())
+
+    def _select_rows(self, rows: np.ndarray, again: np.ndarray) -> None:
+        """Select candidates, and second looks; neither leads to the other."""
+        tiles = self.model.tiles
+        wanted = np.where(tiles.repeats, np.isin(tiles.rows, again), np.isin(tiles.rows, rows))
+        places = np.flatnonzero(wanted)
+        if not len(places):
+            return
+        go_to(self.grid, self.model.index(int(places[0])))
+        chosen = QItemSelection()
+        for place in places.tolist():
+            chosen.select(self.model.index(place), self.model.index(place))
+        selection_of(self.grid).select(chosen, QItemSelectionModel.SelectionFlag.Select)
+
+    def _find(self) -> None:
+        row = find_cell(self.desk, self)
+        if row < 0:
+            return
+        if row not in self.model.tiles.rows:
+            self.filter.setCurrentText(EVERYTHING)
+        self._select_rows(np.array([row]), np.zeros(0, np.int64))
+
+    def _toggle_unstained(self) -> None:
+        """In crops as in the slide."""
+        roles = list(self.desk.section.roles) if self.desk.section else []
+        if UNSTAINED not in roles:
+            self.desk.say("There is no unstained channel.")
+            return
+        box = self.boxes[roles.index(UNSTAINED)]
+        box.toggle()
+        self.desk.view.set_visible(UNSTAINED, on=box.isChecked())
 
     def _jump_to(self, index: QModelIndex) -> None:
         section = self.desk.section

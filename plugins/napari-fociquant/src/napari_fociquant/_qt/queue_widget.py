@@ -26,6 +26,7 @@ from napari_fociquant._foci import Focus
 from napari_fociquant._qt.comment_box import CommentDialog
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.draw_panel import ExcludePanel
+from napari_fociquant._qt.finding import find_cell
 from napari_fociquant._qt.focus_list import FocusListModel
 from napari_fociquant._qt.keys import KeyBar, KeyButton, took_key
 from napari_fociquant._qt.legend import Legend
@@ -128,7 +129,7 @@ class QueueWidget(QWidget):
         layout.addWidget(self.area, 1)
         layout.addWidget(NoticeLine(self.desk))
         names = ("accept", "reject", "next", "previous", "merge", "split", "add", "exclude",
-                 "comment", "undo")  # fmt: skip
+                 "comment", "undo", "unstained", "find", "sign_off", "next_section")  # fmt: skip
         layout.addWidget(KeyBar(self.desk, names))
 
     def _connect(self) -> None:
@@ -241,12 +242,13 @@ class QueueWidget(QWidget):
             "add": self._toggle_add,
             "exclude": self._start_region,
             "comment": self._comment,
-            "undo": self.desk.undo,
-            "redo": self.desk.redo,
+            "undo": self._undo,
+            "unstained": self._toggle_unstained,
+            "find": self._find,
             "jump": lambda: self._jump(self.table.currentIndex()),
         }
         if name not in actions:
-            return False
+            return self.desk.act(name)
         actions[name]()
         return True
 
@@ -259,6 +261,24 @@ class QueueWidget(QWidget):
         if decide(rows, reason=self.reason.currentText().strip()):
             self.reason.take()
             self.next_item(1)
+
+    def _undo(self) -> None:
+        """Take back, and go back to what it was about."""
+        rows, _ = self.desk.undo_rows()
+        if len(rows):
+            self._select_holding(int(rows[0]))
+
+    def _find(self) -> None:
+        row = find_cell(self.desk, self)
+        if row >= 0:
+            self._select_holding(row)
+
+    def _toggle_unstained(self) -> None:
+        layer = self.desk.view.channel("autofluorescence")
+        if layer is None:
+            self.desk.say("There is no unstained channel.")
+        else:
+            layer.visible = not layer.visible
 
     def _comment(self) -> None:
         if self.desk.section is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_fociquant._choices import Choices
 from napari_fociquant._layers import (
     CELLS,
     FOCI,
@@ -81,13 +82,14 @@ class SectionView(QObject):
         self._settling.setInterval(SETTLE_MS)
         self._settling.timeout.connect(self._settle)
         self._looked: tuple[OpenSection, tuple[float, ...]] | None = None
+        self._choices = Choices()
         viewer.mouse_drag_callbacks.append(self._on_press)
         viewer.layers.events.removed.connect(self._forget)
 
     def show(self, section: OpenSection) -> None:
         """Replace what was shown by this section."""
         self.clear()
-        layers = self._channels(section)
+        layers = self._choices.apply(section.results.root, self._channels(section))
         layers += overlay_layers(section.facts, section.shape, section.pixel)
         layers.append(outline_layer(
             section.rings, section.shape, section.pixel, name=FOCI,
@@ -156,6 +158,7 @@ class SectionView(QObject):
         self._looked = None
         self.stop_drawing()
         ours = [one for one in self._viewer.layers if TAG in one.metadata]
+        self._choices.take(ours)
         if ours:
             # napari collects garbage and builds its scene anew once, not after each layer: half of
             # what it takes to open the next section.
@@ -196,6 +199,11 @@ class SectionView(QObject):
         if layer is not None and layer.metadata[TAG] == tuple(regions):
             return
         rings = [ring for rings in regions.values() for ring in rings]
+        if layer is not None and rings:
+            # Another layer would take a second of napari's time, and drawing it anew with it.
+            layer.data = [(ring, "polygon") for ring in rings]
+            layer.metadata = {TAG: tuple(regions)}
+            return
         self._drop(REGIONS)
         if rings:
             layer = self._viewer.add_shapes(
@@ -245,6 +253,17 @@ class SectionView(QObject):
             border_color="#FFFFFF", border_width=0.04, units=UNITS, metadata={TAG: MARK},
         )  # fmt: skip
         self._keep(MARK, layer)
+
+    def channel(self, role: str) -> Layer | None:
+        """The layer of a channel."""
+        ours = self._layers.values()
+        return next((layer for layer in ours if layer.metadata.get(TAG) == role), None)
+
+    def set_visible(self, role: str, *, on: bool) -> None:
+        """Show a channel, or put it away."""
+        layer = self.channel(role)
+        if layer is not None:
+            layer.visible = on
 
     def layer(self, name: str) -> Layer | None:
         """One of our layers."""

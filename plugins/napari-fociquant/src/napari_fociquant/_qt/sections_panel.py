@@ -110,7 +110,7 @@ class SectionsPanel(QWidget):
         for name, action in actions.items():
             self.buttons[name].clicked.connect(lambda _=False, a=action: a())
         self.desk.results_changed.connect(self.refresh)
-        self.desk.section_changed.connect(self.refresh)
+        self.desk.section_changed.connect(self._show_open)
         self.command.finished.connect(self._finish)
 
     def _set_reviewer(self) -> None:
@@ -128,6 +128,7 @@ class SectionsPanel(QWidget):
         desk = self.desk
         columns = COLUMNS if desk.blinded else (*COLUMNS, *HIDDEN_COLUMNS)
         views = self.views()
+        here = self._chosen
         self.table.clear()
         self.table.setColumnCount(len(columns))
         self.table.setHorizontalHeaderLabels(list(columns))
@@ -139,6 +140,7 @@ class SectionsPanel(QWidget):
                 item = QTableWidgetItem(text)
                 item.setToolTip(why)
                 self.table.setItem(place, column, item)
+        self._go_to(here)
         self.table.setColumnHidden(COLUMNS.index("cells"), desk.blinded)  # they would tell
         header = header_of(self.table)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
@@ -146,6 +148,23 @@ class SectionsPanel(QWidget):
         section = desk.section
         self.buttons["adopt"].setVisible(section is not None and bool(section.session.adoptable))
         self._summarise(views, marks)
+
+    @property
+    def _chosen(self) -> str:
+        """Code of the line that is selected; ``""`` if none is."""
+        item = self.table.item(self.table.currentRow(), 0)
+        return item.text() if item is not None else ""
+
+    def _go_to(self, code: str) -> None:
+        """Select the line of a section."""
+        for place, view in enumerate(self.views()):
+            if view.code == code:
+                self.table.setCurrentCell(place, 0)
+
+    def _show_open(self) -> None:
+        """The list is at the section that was opened."""
+        self.refresh()
+        self._go_to(self.desk.code)
 
     def _why(self, view: View) -> str:
         """What the run has to say about a section, without words that unblind."""
