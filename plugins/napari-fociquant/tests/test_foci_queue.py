@@ -27,6 +27,13 @@ def test_a_rejected_focus_stays_in_its_place():
     assert [one.rows.tolist() for one in again] == [[1, 2], [0], [3]]
 
 
+def test_a_cell_that_was_added_and_taken_back_leaves_the_queue():
+    queue = [focus(1, 2), focus(3)]
+    positive, exists = np.array([True, False, False, False]), np.array([True, True, True, False])
+    again = renew(queue, [focus(0)], positive, exists)
+    assert [one.rows.tolist() for one in again] == [[1, 2], [0]]
+
+
 def test_the_parts_of_a_split_are_both_there():
     again = renew([focus(0, 1, 2)], [focus(1), focus(0, 2)], np.ones(3, bool))
     assert sorted(one.rows.tolist() for one in again) == [[0, 2], [1]]

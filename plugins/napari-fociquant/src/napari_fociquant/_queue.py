@@ -31,7 +31,12 @@ def count_open(foci: Sequence[Focus], positive: np.ndarray, verdict: np.ndarray)
     return int(((there > 0) & (accepted < np.array(sizes))).sum())
 
 
-def renew(queue: Sequence[Focus], foci: Sequence[Focus], positive: np.ndarray) -> list[Focus]:
+def renew(
+    queue: Sequence[Focus],
+    foci: Sequence[Focus],
+    positive: np.ndarray,
+    exists: np.ndarray | None = None,
+) -> list[Focus]:
     """The queue for foci that were found again.
 
     Parameters
@@ -41,6 +46,8 @@ def renew(queue: Sequence[Focus], foci: Sequence[Focus], positive: np.ndarray) -
     foci : sequence of Focus
         As they are now.
     positive : numpy.ndarray of bool, shape (rows,)
+    exists : numpy.ndarray of bool, shape (rows,), optional
+        False for added cells that were taken back: a focus of nothing else leaves the queue.
 
     Returns
     -------
@@ -48,7 +55,8 @@ def renew(queue: Sequence[Focus], foci: Sequence[Focus], positive: np.ndarray) -
         Foci whose cells were all rejected stay where they were, so that they can be taken
         back; parts of a split are beside each other; the largest focus is first in a new queue.
     """
-    gone = [focus for focus in queue if not positive[focus.rows].any()]
+    there = np.ones(len(positive), bool) if exists is None else exists
+    gone = [f for f in queue if there[f.rows].any() and not positive[f.rows].any()]
     places = places_of(queue, len(positive))
 
     def key(focus: Focus) -> tuple[int, int, float, float]:

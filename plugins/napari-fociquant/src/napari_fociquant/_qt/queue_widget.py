@@ -167,7 +167,8 @@ class QueueWidget(QWidget):
         if section is None:
             return
         marked = self._selected_rows()
-        self.model.show(renew(self.model.items, section.foci, section.session.positive))
+        session = section.session
+        self.model.show(renew(self.model.items, section.foci, session.positive, session.exists))
         self._places = places_of(self.model.items, len(section.session.cell))
         self._reselect(marked)
         self._restate()
