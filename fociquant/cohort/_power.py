@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaincinv, ndtr, polygamma
+from scipy.special import gammaincinv, ndtr, ndtri, polygamma
 
 from fociquant.cohort._likelihood import CV_GRID, log_prior
 from fociquant.errors import InputError
@@ -27,8 +28,8 @@ _CHANCES = (np.arange(16) + 0.5) / 16
 """Of the spread that the mice of one arm happen to show, 256 pairs: with 1600 pairs the power
 differs by less than 0.003."""
 
-_HALVINGS = 40
-"""Of the range in which the limit of a test lies; it is then known to 1e-9 of that range."""
+_STEPS = 8
+"""Of Newton's method to the limit of a test: power is then known to 1e-9."""
 
 
 def power_table(
@@ -138,12 +139,13 @@ def _limits(mice: int, means: np.ndarray, *, cv: float, level: float) -> np.ndar
     """
     errors = _errors(mice, means, CV_GRID)
     weight = _weights(mice, means, cv)
-    low, high = np.zeros(len(weight)), np.full(len(weight), 10 * errors.max())
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        tail = (weight * ndtr(-middle[:, None] / errors)).sum(axis=1)
-        low, high = np.where(tail > level / 2, (middle, high), (low, middle))
-    return high
+    limit = -ndtri(level / 2) * np.sqrt(weight @ errors**2)
+    for _ in range(_STEPS):  # the tail is convex: a step goes too far at most once, to the left
+        scaled = limit[:, None] / errors
+        tail = (weight * ndtr(-scaled)).sum(axis=1)
+        slope = (weight * np.exp(-(scaled**2) / 2) / errors).sum(axis=1) / math.sqrt(2 * math.pi)
+        limit = np.maximum(limit + (tail - level / 2) / slope, 0.0)
+    return np.asarray(limit)
 
 
 def _weights(mice: int, means: np.ndarray, cv: float) -> np.ndarray:
