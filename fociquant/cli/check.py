@@ -66,9 +66,11 @@ def _as_lines(found: Preflight) -> list[str]:
 
 
 def _numbered(problems: Iterable[Problem]) -> list[str]:
+    from fociquant.study.alike import told_once
+
     return [
         f"{number:3d}. {problem.where}\n     {problem.what}\n     Cure: {problem.cure}"
-        for number, problem in enumerate(problems, start=1)
+        for number, problem in enumerate(told_once(problems), start=1)
     ]
 
 

@@ -9,6 +9,7 @@ from fociquant.errors import StudyError
 from fociquant.run.preflight import preflight
 from fociquant.segment import check_model_name
 from fociquant.study import Study
+from fociquant.study.alike import told_once
 
 
 def require_runnable(path: Path, *, model: str | None = None) -> Study:
@@ -37,7 +38,7 @@ def require_runnable(path: Path, *, model: str | None = None) -> Study:
     """
     found = preflight(path, any_model=True)
     if found.blocking or found.study is None:
-        raise StudyError(found.problems)
+        raise StudyError(told_once(found.problems))
     study = found.study if model is None else with_model(found.study, model)
     check_model_name(study.settings.segment.model)
     return study
