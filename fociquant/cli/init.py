@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     "--marker", "markers", metavar="NAME", multiple=True,
     help="Channel that labels the cancer cells; may be repeated, the first one there is taken.",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace samples.csv and study.yaml.")
+@click.option(
+    "--force", is_flag=True, help="Replace samples.csv and study.yaml; copies of them are kept."
+)
 def command(folder: Path, *, markers: tuple[str, ...], force: bool) -> None:
     """Write samples.csv and study.yaml for the images in DIR.
 
@@ -35,7 +37,7 @@ def command(folder: Path, *, markers: tuple[str, ...], force: bool) -> None:
     """  # noqa: D301 - click reads the escaped character
     from fociquant.run.image_facts import first_facts
     from fociquant.study.guess import guess_samples
-    from fociquant.study.scaffold import find_images, sheet_text, study_text, write_new
+    from fociquant.study.scaffold import find_images, keep_copies, sheet_text, study_text, write_new
 
     found = find_images(folder)
     facts = first_facts((folder / name for name in found.images), markers)
@@ -51,9 +53,10 @@ def command(folder: Path, *, markers: tuple[str, ...], force: bool) -> None:
             has_pixel_size=facts is None or facts.pixel_size is not None,
         ),
     }
+    copies = keep_copies(folder, contents) if force else []
     written = write_new(folder, contents, force=force)
     kept = [name for name in contents if name not in written]
-    for line in _account(folder, found, written, kept):
+    for line in _account(folder, found, written, kept, copies):
         click.echo(line)
     for line in _to_fill_in(samples, roles, facts, written):
         click.echo(f"  - {line}")
@@ -86,13 +89,17 @@ def _roles(facts: ImageFacts | None, markers: Sequence[str]) -> Roles:
     return roles
 
 
-def _account(folder: Path, found: Found, written: list[str], kept: list[str]) -> list[str]:
+def _account(
+    folder: Path, found: Found, written: list[str], kept: list[str], copies: list[str]
+) -> list[str]:
     from fociquant.counts import several
     from fociquant.study.spelling import listed
 
     lines = [f"{several(len(found.images), 'image')} in {folder}; wrote {' and '.join(written)}."]
     if kept:
         lines.append(f"Kept as it was: {' and '.join(kept)}.")
+    if copies:
+        lines.append(f"What was there before is in {' and '.join(copies)}.")
     if found.skipped:
         lines.append(f"Left out as label images or overviews: {listed(found.skipped)}.")
     if found.unread:

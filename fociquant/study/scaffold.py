@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -243,15 +245,60 @@ def write_new(folder: Path, contents: dict[str, str], *, force: bool = False) ->
         cure = "Edit them, or write new ones with --force."
         raise StudyError([Problem(str(folder), what, cure)])
     for name in new:
-        encoding = "utf-8-sig" if name.endswith(".csv") else "utf-8"
         try:
             with whole_file(folder / name) as temporary:
-                temporary.write_bytes(contents[name].encode(encoding))
+                temporary.write_bytes(_encoded(name, contents[name]))
         except OSError as error:
             what = f"cannot be written: {error.strerror}."
             problem = Problem(str(folder / name), what, "Check the folder's permissions.")
             raise StudyError([problem]) from error
     return new
+
+
+def keep_copies(folder: Path, contents: dict[str, str]) -> list[str]:
+    """Copies of files that are about to be replaced by other contents.
+
+    Parameters
+    ----------
+    folder : Path
+    contents : dict of str to str
+        As :func:`write_new` gets them.
+
+    Returns
+    -------
+    list of str
+        Names of the copies, ``samples.old.csv``; ``samples.old2.csv`` if that is taken.
+
+    Raises
+    ------
+    StudyError
+        If a file cannot be copied.
+    """
+    copies = []
+    for name, text in contents.items():
+        path = folder / name
+        try:
+            if not path.exists() or path.read_bytes() == _encoded(name, text):
+                continue
+            copy = _free_name(path)
+            with whole_file(copy) as temporary:
+                shutil.copy2(path, temporary)
+        except OSError as error:
+            what = f"cannot be copied before it is replaced: {error.strerror}."
+            problem = Problem(str(path), what, "Rename it by hand, or close what has it open.")
+            raise StudyError([problem]) from error
+        copies.append(copy.name)
+    return copies
+
+
+def _free_name(path: Path) -> Path:
+    names = (f"{path.stem}.old{n if n > 1 else ''}{path.suffix}" for n in count(1))
+    return next(path.with_name(name) for name in names if not path.with_name(name).exists())
+
+
+def _encoded(name: str, text: str) -> bytes:
+    """What :func:`write_new` writes: sheets with a byte-order mark."""
+    return text.encode("utf-8-sig" if name.endswith(".csv") else "utf-8")
 
 
 def _scalar(value: str | None) -> str:

@@ -155,8 +155,23 @@ def test_existing_files_are_never_replaced_unasked(
     code, _, err = run(capsys, "init", tmp_path)
     assert (code, "--force" in err) == (2, True)
     assert (tmp_path / "samples.csv").read_text() == "mine"
-    assert run(capsys, "init", tmp_path, "--force")[0] == 0
+    code, out, _ = run(capsys, "init", tmp_path, "--force")
+    assert (code, "is in samples.old.csv." in out) == (0, True)
     assert (tmp_path / "samples.csv").read_text("utf-8-sig").startswith("image,mouse")
+    assert (tmp_path / "samples.old.csv").read_text() == "mine"
+
+
+def test_copies_of_replaced_files_are_never_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images(tmp_path, "a.tif")
+    for text in ("first", "second"):
+        (tmp_path / "samples.csv").write_text(text)
+        assert run(capsys, "init", tmp_path, "--force")[0] == 0
+    assert run(capsys, "init", tmp_path, "--force")[0] == 0  # nothing of the user's to keep
+    copies = {path.name: path.read_text() for path in tmp_path.glob("samples.old*")}
+    assert copies == {"samples.old.csv": "first", "samples.old2.csv": "second"}
+    assert not list(tmp_path.glob("study.old*"))
 
 
 def test_images_that_do_not_open_are_still_listed(
