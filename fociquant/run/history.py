@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fociquant import __version__
@@ -71,8 +72,11 @@ def _reasons(record: Mapping[str, Any], study: Study, model: ModelInfo) -> Itera
     for room in COUNTING_ROOMS:
         before = (record.get("settings") or {}).get(room) or {}
         for name, value in now[room].items():
-            if name in before and before[name] != value:
-                yield f"{room}.{name} was {before[name]}, is {value}"
+            was = before.get(name, value)
+            if (room, name) == ("segment", "model"):  # weights are known by their sha256
+                was, value = Path(str(was)).name, Path(value).name
+            if was != value:
+                yield f"{room}.{name} was {was}, is {value}"
     earlier = record.get("model") or {}
     if earlier.get("sha256") not in (None, model.sha256):
         yield f"the weights of {earlier.get('name')} were others"

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -301,6 +302,7 @@ def section_keys(
     -------
     Keys
     """
+    settings = without_place(settings)
     made_by = {"algorithm": ALGORITHM, "version": __version__, **source}
     facts = _sha256(made_by | {"facts": FACTS, "settings": settings.fingerprint("prepare")})
     used = screening_settings(settings).fingerprint("prepare", "segment", "gate")
@@ -315,6 +317,13 @@ def section_keys(
     screen = _sha256({"facts": facts, "settings": used, "lattice": where})
     screen = EXHAUSTIVE if exhaustive else screen
     return Keys(facts, screen, cells, _sha256({"cells": cells, "screen": screen}))
+
+
+def without_place(settings: Settings) -> Settings:
+    """The same with the name of a weights file alone: weights are known by their sha256."""
+    name = Path(settings.segment.model).name
+    segment = settings.segment.model_copy(update={"model": name})
+    return settings.model_copy(update={"segment": segment})
 
 
 def screening_settings(settings: Settings) -> Settings:

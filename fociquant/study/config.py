@@ -23,7 +23,7 @@ from fociquant.settings import (
     validation_problems,
 )
 from fociquant.study.document import Document
-from fociquant.study.naming import leaves_folder
+from fociquant.study.naming import leaves_folder, locate
 from fociquant.study.roles import channel_problems, read_channels
 from fociquant.study.spelling import did_you_mean, listed
 from fociquant.study.wrapped import as_problems
@@ -157,7 +157,23 @@ def _settings(
     if settings is None or len(problems) > before:
         settings = None
     profile = _profile(overrides, settings, document, folder, problems)
-    return settings, profile
+    return settings and _with_weights_beside(settings, folder), profile
+
+
+def _with_weights_beside(settings: Settings, folder: Path) -> Settings:
+    """The path of a weights file starts from the study's folder, like every other path in it.
+
+    What is no path, or none to a file there, stays as written: a model's name, or a path from the
+    current folder.
+    """
+    written = settings.segment.model
+    if not any(sign in written for sign in "./\\") or leaves_folder(written):
+        return settings
+    path = locate(written, folder)
+    if not path.is_file():
+        return settings
+    segment = settings.segment.model_copy(update={"model": str(path)})
+    return settings.model_copy(update={"segment": segment})
 
 
 def _overrides(document: Document, problems: list[Problem]) -> dict[str, dict[str, Any]]:

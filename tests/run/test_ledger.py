@@ -64,6 +64,21 @@ def test_another_segment_setting_looks_for_no_tissue(run, study, tmp_path, steps
     assert steps["prepare"] == 2 and steps["count"] == 2 * cells
 
 
+def test_weights_may_be_moved_and_named_with_another_path(run, study, tmp_path, steps, capsys):
+    weights = study.parent / "ours.pt"
+    weights.write_bytes(b"the segmenter of these tests is loaded in their place")
+    plain = study.read_text()
+    study.write_text(plain + "segment: {model: ours.pt}\n")
+    run(study, tmp_path / "r")
+    cells, elsewhere = steps["count"], tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    weights.rename(elsewhere / "ours.pt")
+    study.write_text(plain + f"segment: {{model: '{elsewhere / 'ours.pt'}'}}\n")
+    run(study, tmp_path / "r")
+    assert steps["count"] == cells
+    assert "counted again" not in capsys.readouterr().err
+
+
 def test_another_prepare_setting_does_all_again(run, study, tmp_path, steps):
     run(study, tmp_path / "r")
     change(study, "prepare: {scale_sample_tiles: 32}")

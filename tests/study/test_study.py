@@ -226,6 +226,21 @@ def test_own_preset_beside_the_study_and_its_own_profile(tmp_path: Path) -> None
     assert study.profile.name == "ours"
 
 
+@pytest.mark.parametrize("written", ["lab/ours.pt", r"lab\ours.pt", "./plain", "ours.pt"])
+def test_own_weights_are_sought_beside_the_study(tmp_path: Path, written: str) -> None:
+    (tmp_path / "lab").mkdir()
+    for name in ("lab/ours.pt", "plain"):
+        (tmp_path / name).write_bytes(b"")
+    model = load(tmp_path, f"{CHANNELS}segment: {{model: '{written}'}}\n").settings.segment.model
+    beside = {"./plain": "plain", "ours.pt": None}.get(written, "lab/ours.pt")
+    assert model == (written if beside is None else str(tmp_path / beside))
+
+
+def test_a_file_with_the_name_of_a_model_does_not_replace_it(tmp_path: Path) -> None:
+    (tmp_path / "compact").write_bytes(b"")
+    assert load(tmp_path, CHANNELS).settings.segment.model == "compact"
+
+
 @pytest.mark.parametrize("column", ["foci", "cells", "link_um", "Ki67_pct"])
 def test_a_class_with_the_name_of_another_column(tmp_path: Path, column: str) -> None:
     (tmp_path / "p.yaml").write_text(f"name: ours\nclasses: [{{name: any, column: {column}}}]\n")
