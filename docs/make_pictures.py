@@ -78,7 +78,8 @@ def draw(picture: np.ndarray, cells: pd.DataFrame, pixel_um: float) -> Figure:
         y, x = np.reshape(row.outline, (-1, 2)).T
         colour = "white" if row.positive else "#ff5cc8"
         right.fill(x, y, fill=False, edgecolor=colour, linewidth=0.8)
-    right.set_title("counted (white), not counted (pink)")
+    both = "counted (white), not counted (pink)"
+    right.set_title("outlines of the counted cells" if cells["positive"].all() else both)
     left = figure.axes[0]
     end = extent[1] - 12.0
     left.plot([end - SCALE_BAR_UM, end], [extent[2] - 12.0] * 2, color="white", linewidth=3)
