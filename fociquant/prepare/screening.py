@@ -29,7 +29,7 @@ from fociquant.prepare.threads import in_turn
 from fociquant.units import PixelSize
 
 SQUARE_UM = 4.0
-"""Squares are at most this wide, µm: less than the smallest cell profile (25 µm²)."""
+"""Squares are at most this wide, µm: less than the smallest cell profile (32 µm²)."""
 
 TILE_SQUARES = 32
 """Squares along a tile, the surroundings that a square is compared with: some 100 µm."""

@@ -21,10 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "benchmarks/README.md")),
     ROOT / "sample_images" / "README.md",
+    ROOT / "plugins" / "napari-fociquant" / "README.md",
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
 RESULTS_PAGE = ROOT / "docs" / "results_folder.md"
-TABLES = ("mice.csv", "groups.csv", "sections.csv", "foci.csv", "cells.parquet")
+TABLES = (
+    "mice.csv", "groups.csv", "comparisons.csv", "sections.csv", "thresholds.csv", "foci.csv",
+    "foci_sensitivity.csv", "cells.parquet",
+)  # fmt: skip
 
 
 def anchors(page: Path) -> set[str]:
