@@ -19,8 +19,7 @@ The tree::
         ├── DiskError             the disk took no more, after work had begun (exit 1)
         └── UnreadableError       the drive does not let a stored file be read (exit 1)
 
-A message says what is wrong, where (file, key or line), and the cure. Context
-known only higher up is added on the way with :func:`add_context`.
+A message says what is wrong, where (file, key or line), and the cure.
 """
 
 from __future__ import annotations
@@ -139,24 +138,3 @@ def path_as(text: str, path: PurePath, name: str) -> str:
     r"""`text` with a path called `name`, also where backslashes are doubled (``'C:\\a.tif'``)."""
     spelled = str(path)
     return text.replace(spelled.replace("\\", 2 * "\\"), name).replace(spelled, name)
-
-
-def add_context(error: FociquantError, context: str) -> FociquantError:
-    """Return an error of the same class whose message begins with `context`.
-
-    Parameters
-    ----------
-    error : FociquantError
-        The error caught. A :class:`StudyError` is returned unchanged: its
-        problems already say where they are.
-    context : str
-        For example the section's name.
-
-    Returns
-    -------
-    FociquantError
-        Raise it ``from`` the original.
-    """
-    if isinstance(error, StudyError):
-        return error
-    return type(error)(f"{context}: {error}")

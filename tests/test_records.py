@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fociquant.errors as errors
-from fociquant.errors import FociquantError, InputError, Problem, StudyError, add_context
+from fociquant.errors import FociquantError, Problem, StudyError
 from fociquant.flags import REJECTING, CellFlag, flag_names, parse_flags
 from fociquant.model import Box, Channels
 from fociquant.units import PixelSize, equivalent_diameter
@@ -109,9 +109,6 @@ def test_the_error_tree_is_drawn_as_it_is():
         assert cls.__doc__
 
 
-def test_context_is_added_before_the_message_and_keeps_the_class():
-    added = add_context(InputError("no such channel"), "section s1")
-    assert type(added) is InputError and str(added) == "section s1: no such channel"
+def test_a_study_error_tells_place_fault_and_cure():
     study = StudyError([Problem("a.csv, line 3", "bad.", "Do this.")])
-    assert add_context(study, "x") is study
     assert str(study) == "a.csv, line 3: bad. Do this."

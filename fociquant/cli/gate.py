@@ -64,7 +64,7 @@ def _show_thresholds(results: Path, *, as_json: bool) -> None:
             f"batch {row['batch'] or '(none named)'}: thresholds from {row['threshold_source']}"
         )
         for name, value in row.items():
-            if name not in ("batch", "threshold_source", "threshold_note") and value not in (
+            if name not in HEADED and value not in (
                 None,
                 "",
             ):

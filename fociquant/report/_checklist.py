@@ -40,7 +40,7 @@ def checklists(
     """
     blind = _blinding(mice, sections, reviewers)
     arrive = list(_arrive(run, mice, sections, blind, has_power=has_power, compared=compared))
-    return _filled(arrive), _filled(list(_images(run, mice, sections, blind)))
+    return _filled(arrive), _filled(list(_images(run, sections, blind)))
 
 
 def _filled(items: list[Item]) -> pd.DataFrame:
@@ -77,9 +77,7 @@ def _arrive(
     yield "10 Results", said, ""
 
 
-def _images(
-    run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame, blind: str
-) -> Iterator[Item]:
+def _images(run: Mapping[str, Any], sections: pd.DataFrame, blind: str) -> Iterator[Item]:
     """Publishing images and image analysis."""
     cellpose = (run.get("packages") or {}).get("cellpose", "unknown")
     versions = f"fociquant {run.get('fociquant', 'unknown')}, Cellpose {cellpose}; cite both."

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fociquant.atomic import write_bytes
 from fociquant.counts import several
 from fociquant.report import _contact as contact
-from fociquant.report._dots import Styles, is_complete, is_control
+from fociquant.report._dots import is_complete, is_control
 from fociquant.report._extras import Panel, ReportExtras, panel
 from fociquant.report._figures import CLASS_COLUMNS, density, foci_classes, time_course
 from fociquant.report._foci_figures import class_composition, foci_sizes
@@ -154,7 +154,7 @@ def draw_all(
     with figure_style():
         for name, draw in figures.items():
             panels[name] = panel(draw(), folder / name, caption=CAPTIONS[name],
-                                 alt=_alt(name, mice, styles))  # fmt: skip
+                                 alt=_alt(name, mice))  # fmt: skip
     panels["gate_sweep"] = _gate_sweep(folder, extras.tables.get("gate_sweep"), reference)
     sheets = list(_sheets(folder, quality, extras))
     small, left_out = contact.thumbnails(extras.overviews, sections["section"].tolist())
@@ -183,7 +183,7 @@ def _gate_sweep(folder: Path, table: pd.DataFrame | None, reference: str | None)
     return Panel(caption, alt, paths=tuple(paths))
 
 
-def _alt(name: str, mice: pd.DataFrame, styles: Styles) -> str:
+def _alt(name: str, mice: pd.DataFrame) -> str:
     """What a figure shows, for who cannot see it; numbers where they fit into a sentence."""
     if name != "time_course":
         return f"Figure: {CAPTIONS[name]} The numbers are in the tables of this page."

@@ -57,11 +57,6 @@ class Log:
     tip: str
     size: int
 
-    @property
-    def reviewer_id(self) -> str:
-        """Name and station: tells two people of one name apart."""
-        return f"{self.reviewer}@{self.station}"
-
     def of_image(self, image: str) -> Log:
         """The same without decisions made on another image: these are no longer trusted.
 

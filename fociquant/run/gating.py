@@ -126,10 +126,6 @@ def _or_nan(value: float) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _or_none(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def stored_sections(
     folder: ResultsFolder, inputs: TableInputs
 ) -> Iterator[tuple[Section, dict[str, Any] | None]]:

@@ -166,7 +166,7 @@ class StudyReview:
         self, folder: ResultsFolder, mice: pd.DataFrame, sections: pd.DataFrame
     ) -> pd.DataFrame:
         """The table of mice with automatic, reviewed and corrected counts side by side."""
-        rows = [_mouse(key, mice, sections) for key in mice[MOUSE].itertuples(index=False)]
+        rows = [_mouse(key, sections) for key in mice[MOUSE].itertuples(index=False)]
         table = pd.DataFrame(rows, columns=["reviewed", "cells_automatic", "excluded_mm2"])
         self.estimate = self._audit(folder, mice)
         out = mice.assign(reviewed=table["reviewed"].astype("str").to_numpy())
@@ -270,9 +270,7 @@ def _write_or_remove(path: Path, table: pd.DataFrame) -> None:
         remove(path)
 
 
-def _mouse(
-    key: tuple[Any, ...], mice: pd.DataFrame, sections: pd.DataFrame
-) -> tuple[str, float, float]:
+def _mouse(key: tuple[Any, ...], sections: pd.DataFrame) -> tuple[str, float, float]:
     """Reviewed or not, automatic cells and excluded area of one mouse."""
     own = sections[(sections[MOUSE] == list(key)).all(axis=1) & (sections["status"] == "done")]
     control = own["control"] == "negative"

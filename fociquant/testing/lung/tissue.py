@@ -164,15 +164,6 @@ class Tissue:
         small = noise_grid(ys, xs, scale / 3.7, sub_seed(self.seed, 4))
         return _step((0.75 * big + 0.25 * small - self._threshold) / 0.08)
 
-    def consolidated_at(self, y_um: np.ndarray, x_um: np.ndarray) -> np.ndarray:
-        """Degree of consolidation (0-1) at points."""
-        if self._threshold is None:
-            return np.zeros(len(y_um), dtype=np.float32)
-        scale = self.look.consolidated_patch_um
-        big = noise_at(y_um, x_um, 0.8 * scale, sub_seed(self.seed, 3))
-        small = noise_at(y_um, x_um, scale / 3.7, sub_seed(self.seed, 4))
-        return _step((0.75 * big + 0.25 * small - self._threshold) / 0.08)
-
     # septa: borders between the nearest two of a jittered lattice of air spaces
 
     def _air_spaces(
