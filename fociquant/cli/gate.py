@@ -64,10 +64,7 @@ def _show_thresholds(results: Path, *, as_json: bool) -> None:
             f"batch {row['batch'] or '(none named)'}: thresholds from {row['threshold_source']}"
         )
         for name, value in row.items():
-            if name not in HEADED and value not in (
-                None,
-                "",
-            ):
+            if name not in HEADED and value not in (None, ""):
                 click.echo(f"  {name:26}{value:.6g}" if isinstance(value, float) else
                            f"  {name:26}{value}")  # fmt: skip
         for note in filter(None, row["threshold_note"].split(" | ")):

@@ -82,14 +82,19 @@ def _section(title: str, command: click.Command, context: click.Context) -> str:
     return f"## {title}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the page to the path given; without one, to standard output."""
+def put_out(page: str, arguments: list[str] | None) -> int:
+    """Write a page to the path given (default: on the command line); without one, to stdout."""
     paths = sys.argv[1:] if arguments is None else arguments
     if paths:
-        Path(paths[0]).write_text(reference(), encoding="utf-8", newline="\n")
+        Path(paths[0]).write_text(page, encoding="utf-8", newline="\n")
     else:
-        click.echo(reference(), nl=False)
+        click.echo(page, nl=False)
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the page to the path given; without one, to standard output."""
+    return put_out(reference(), arguments)
 
 
 if __name__ == "__main__":

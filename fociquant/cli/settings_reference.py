@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import click
 from pydantic.fields import FieldInfo
 
+from fociquant.cli.reference import put_out
 from fociquant.settings import ROOMS, Room, Settings
 
 _HEAD = """\
@@ -129,12 +128,7 @@ def _plain(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the page to the path given; without one, to standard output."""
-    paths = sys.argv[1:] if arguments is None else arguments
-    if paths:
-        Path(paths[0]).write_text(page(), encoding="utf-8", newline="\n")
-    else:
-        click.echo(page(), nl=False)
-    return 0
+    return put_out(page(), arguments)
 
 
 if __name__ == "__main__":

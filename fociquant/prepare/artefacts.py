@@ -16,6 +16,7 @@ from fociquant.model import ChannelStats
 from fociquant.prepare.detail import Detail, Levels
 from fociquant.prepare.focus import find_focus
 from fociquant.prepare.folds import find_folds
+from fociquant.prepare.grids import large_pieces
 from fociquant.prepare.threads import both
 from fociquant.settings import PrepareSettings
 from fociquant.units import PixelSize
@@ -247,14 +248,6 @@ def _debris(scene: Scene) -> np.ndarray:
     pale = core | (glow > DEBRIS_PALE)
     whole = ndimage.binary_dilation(core, np.ones((3, 3)), iterations=DEBRIS_GAP_PX, mask=pale)
     return np.asarray(whole)
-
-
-def large_pieces(mask: np.ndarray, area_um2: float, pixel: PixelSize) -> np.ndarray:
-    """The connected pieces (diagonals included) of at least this area."""
-    pieces, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    large = np.bincount(pieces.ravel(), minlength=count + 1) * pixel.area_um2 >= area_um2
-    large[0] = False
-    return np.asarray(large[pieces])
 
 
 def grow(mask: np.ndarray, by_um: float, pixel: PixelSize) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fociquant.prepare.slope import weighted_median
 from fociquant.prepare.stitching import Axis, Fields
 from fociquant.prepare.strips import classes_of, runs_of
 
@@ -83,7 +84,7 @@ def _own_level(plane: np.ndarray, inside: np.ndarray, fields: Fields) -> tuple[f
     if len(rises) < LEAST_PAIRS:
         return None
     quiet, bright = rises.T
-    ratio = _weighted_median(bright / quiet, np.abs(quiet))
+    ratio = weighted_median(bright / quiet, np.abs(quiet))
     low, high = np.nanmean(levels, axis=(0, 1))
     if not ratio > 1.0 or not high > low:
         return None
@@ -92,9 +93,3 @@ def _own_level(plane: np.ndarray, inside: np.ndarray, fields: Fields) -> tuple[f
     error = 1.25 * spread / math.sqrt(float(quiet @ quiet))
     by_ratio = float(high - low) / (ratio - 1.0) ** 2
     return float((ratio * low - high) / (ratio - 1.0)), max(by_ratio * error, 1e-6)
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])

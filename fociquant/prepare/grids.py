@@ -1,10 +1,11 @@
-"""Grids over a section: which one tissue is found on, and how masks go from one to another."""
+"""Grids over a section: which one tissue is found on, and what is done to masks on them."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from scipy import ndimage
 
 from fociquant.prepare.overview import Overview
 from fociquant.units import PixelSize
@@ -121,3 +122,11 @@ def share_of_blocks(mask: np.ndarray, n: int) -> np.ndarray:
         return mask.astype(np.float64)
     rows, columns = (np.minimum(n, size - np.arange(0, size, n)) for size in mask.shape)
     return block_sums(mask, n) / np.outer(rows, columns)
+
+
+def large_pieces(mask: np.ndarray, area_um2: float, pixel: PixelSize) -> np.ndarray:
+    """The connected pieces (diagonals included) of a mask, bool (h, w), of at least this area."""
+    pieces, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    large = np.bincount(pieces.ravel(), minlength=count + 1) * pixel.area_um2 >= area_um2
+    large[0] = False
+    return np.asarray(large[pieces])

@@ -80,7 +80,7 @@ def autofluorescence_slope(squares: TissueSquares) -> float:
     rising = run > 0
     if not rising.any():
         return 0.0
-    return max(_weighted_median(rise[rising] / run[rising], run[rising]), 0.0)
+    return max(weighted_median(rise[rising] / run[rising], run[rising]), 0.0)
 
 
 def pigment_slope(squares: TissueSquares, *, ground: tuple[float, float]) -> float:
@@ -139,7 +139,14 @@ def _bin_medians(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return table[:, 0], table[:, 1]
 
 
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The value below which half of the weights lie, the lower one of two.
+
+    Parameters
+    ----------
+    values, weights : numpy.ndarray of float64, shape (n,)
+        n > 0; weights >= 0, one of them above 0.
+    """
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -14,6 +14,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
+from fociquant.prepare.grids import large_pieces
 from fociquant.prepare.overview import Overview
 from fociquant.prepare.scale import QUANTISATION
 from fociquant.units import PixelSize
@@ -63,7 +64,7 @@ def without_mixed(
     empty = np.asarray(~overview.image.any(axis=0))
     if not empty.any() or not _is_offset(tiles, noises):
         return overview
-    unscanned = _large_pieces(empty, pixel_size)
+    unscanned = large_pieces(empty, LEAST_UM2, pixel_size)
     if not unscanned.any():
         return overview
     mixed = with_beside(unscanned) & ~unscanned
@@ -102,13 +103,6 @@ def _is_offset(tiles: Sequence[Sequence[np.ndarray]], noises: Sequence[float]) -
         if seen.size and np.percentile(seen, DARKEST_PERCENT) > OFFSET_NOISES * least:
             return True
     return False
-
-
-def _large_pieces(empty: np.ndarray, pixel_size: PixelSize) -> np.ndarray:
-    pieces, count = ndimage.label(empty, BESIDE)
-    large = np.bincount(pieces.ravel(), minlength=count + 1) * pixel_size.area_um2 >= LEAST_UM2
-    large[0] = False
-    return np.asarray(large[pieces])
 
 
 def _means_around(image: np.ndarray, places: np.ndarray, clean: np.ndarray) -> np.ndarray:

@@ -160,6 +160,8 @@ class Count:
         Of the same section.
     places : Places or None
         Only objects near these are reported; None: all.
+    unmixing : Unmixing or None
+        What autofluorescence explains of the marker, for the network; None: nothing is taken off.
     """
 
     planned: PlannedSection

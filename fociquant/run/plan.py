@@ -142,8 +142,8 @@ class PlannedSection:
 
     Parameters
     ----------
-    plan : SectionPlan
-        Without its image.
+    section, roles, names, pixel_size, grid, lattice, keys
+        As in :class:`SectionPlan`.
     fingerprint, format : str
         Of the image.
     image_shape : (int, int, int)

@@ -79,6 +79,8 @@ class StudyReview:
         By section.
     unusable : list of dict
         Logs of which nothing is applied, see :func:`fociquant.review.list_unusable`.
+    estimate : AuditEstimate or None
+        Corrected counts, once the audit has been estimated; None without an audit.
     """
 
     inputs: TableInputs

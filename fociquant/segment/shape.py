@@ -12,7 +12,7 @@ PIXEL_VARIANCE = 1.0 / 12.0
 
 @dataclass(frozen=True, slots=True)
 class Ellipses:
-    """Ellipses with the moments of objects; every field has shape (n,).
+    """Ellipses with the moments of objects; every field is float64 of shape (n,).
 
     Parameters
     ----------
