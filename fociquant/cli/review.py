@@ -12,7 +12,7 @@ from fociquant.cli import EXIT_INPUT
 GROUP = "fociquant.review"
 """Entry points of programs that can open results; each takes the folder."""
 
-INSTALL = "pip install napari-fociquant[all]"
+INSTALL = 'pip install "./plugins/napari-fociquant[all]", in the folder of fociquant\'s source'
 
 
 @click.command("review", epilog="Example: fociquant review results")

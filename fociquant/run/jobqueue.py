@@ -247,7 +247,7 @@ def _dask_jobqueue() -> ModuleType:
             return importlib.import_module("dask_jobqueue")
     except ImportError as error:
         raise ClusterError(
-            "dask-jobqueue is not installed. Install it: pip install 'fociquant[slurm]'."
+            "dask-jobqueue is not installed. Install it: pip install dask-jobqueue"
         ) from error
 
 

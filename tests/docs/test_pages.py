@@ -51,6 +51,13 @@ def test_relative_links_resolve(page: Path) -> None:
             assert anchor in anchors(target), f"{page.name}: {link} has no such heading"
 
 
+def test_nobody_is_told_to_install_what_no_package_index_has() -> None:
+    told = [*PAGES, *ROOT.glob("configs/*.yaml"), *ROOT.glob("fociquant/**/*.py")]
+    for path in told:
+        found = re.findall(r"pip install +['\"]?(?:napari-)?fociquant\b", path.read_text("utf-8"))
+        assert not found, f"{path.relative_to(ROOT)}: {found}"
+
+
 def test_every_page_of_docs_is_on_the_map() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     decisions = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")

@@ -312,7 +312,8 @@ def test_review_without_a_viewer_says_what_to_install(results, monkeypatch):
     said = run(review.command, results)
     assert said.return_value == 2
     assert said.stderr.splitlines() == [
-        "error: the viewer is not installed. Install it: pip install napari-fociquant[all]"
+        "error: the viewer is not installed. Install it: pip install "
+        '"./plugins/napari-fociquant[all]", in the folder of fociquant\'s source'
     ]
 
 
