@@ -52,7 +52,7 @@ DONE, FAILED = "done", "failed"
 MASK = "mask_"
 """Beginning of the columns of an object's mask, which ends up in the label image."""
 
-PLACE_COLUMNS = (
+REPEAT_COLUMNS = (
     "decode_cell", "label", "mask_y0", "mask_x0", "mask_height", "mask_width", "mask_bits",
 )  # fmt: skip
 """What is needed to find objects that were reported twice."""
@@ -294,7 +294,7 @@ class Ledger:
 
 def _places(path: Path, number: int) -> pd.DataFrame:
     """Where the objects of a block lie, without what was measured on them."""
-    rows = read_objects(path, PLACE_COLUMNS)
+    rows = read_objects(path, REPEAT_COLUMNS)
     return rows.assign(part=number, row=np.arange(len(rows)))
 
 
