@@ -33,20 +33,27 @@ def poisson_upper(count: int, exposure: float) -> float:
     return float(gammaincinv(count + 1, CONFIDENCE)) / exposure
 
 
+def is_excluded(mice: pd.DataFrame) -> pd.Series:
+    """Mice (or their sections) that the sample sheet leaves out; bool, aligned to `mice`."""
+    if "excluded" not in mice.columns:
+        return pd.Series(False, index=mice.index)
+    return mice["excluded"].notna() & (mice["excluded"] != "")
+
+
 def is_observed(mice: pd.DataFrame, value: str = "cells") -> pd.Series:
     """Mice that are in means and comparisons, negative controls apart; bool, aligned to `mice`.
 
-    Every section was counted, and there was tissue to count in: a 0 without any is no
-    observation. A count above 0 is one, also where no tissue was found.
+    Nobody excluded them, every section was counted, and there was tissue to count in: a 0
+    without any is no observation. A count above 0 is one, also where no tissue was found.
 
     Parameters
     ----------
     mice : pandas.DataFrame
-        ``sections_failed``, the column `value`, and optionally ``tissue_mm2``.
+        ``sections_failed``, the column `value`, and optionally ``tissue_mm2`` and ``excluded``.
     value : str
         The count.
     """
-    complete = (mice["sections_failed"] == 0) & mice[value].notna()
+    complete = (mice["sections_failed"] == 0) & mice[value].notna() & ~is_excluded(mice)
     if "tissue_mm2" not in mice.columns:
         return complete
     area, count = mice["tissue_mm2"].astype("float64"), mice[value].astype("float64")

@@ -101,6 +101,8 @@ class Section:
         The part of the slide, see :func:`parse_region`; ``""``: all of it.
     extra : mapping of str to str
         Every other column of the sheet, carried through to every table.
+    excluded : str
+        Why the mouse is in no mean and no comparison; ``""``: it is in them.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Section:
     batch: str = ""
     region: str = ""
     extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    excluded: str = ""
 
 
 Compartment = Literal["peak", "nuclear", "membrane", "whole"]

@@ -94,6 +94,7 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
         control = arm["control_mice"]
         told = several(control, "negative-control mouse", "negative-control mice")
         controls = f", {told}" if control else ""
+        controls += f", {arm['excluded_mice']} excluded" if arm["excluded_mice"] else ""
         mice = several(arm["mice"], "mouse", "mice")
         lines.append(
             f"    {arm['group']:<12} {arm['dpi']:>6g} dpi   n = {mice}{controls}{reference}"

@@ -64,7 +64,7 @@ def mice_table(
         One row per section: ``section``, ``mouse``, ``group``, ``dpi``,
         ``status``, ``tissue_mm2``, ``parenchyma_mm2`` (mm²), ``cells``,
         ``<phenotype>_positive``; optionally ``artefact_mm2`` and ``excluded_mm2`` (mm²),
-        ``control``, ``batch`` and `extras`.
+        ``control``, ``batch``, ``excluded`` and `extras`.
     foci : pandas.DataFrame
         One row per focus: ``section``, ``class``, ``area_um2`` (µm²).
     profile : FociProfile
@@ -88,9 +88,9 @@ def mice_table(
         columns of other profiles; ``cells_per_mm2_upper`` (exact one-sided 95 % Poisson limit
         of the rate) and ``zero_note`` (what a sum of zero still allows); ``artefact_mm2`` (masked,
         in none of the other areas) and ``artefact_pct`` (its share of all tissue); ``control``,
-        ``sections_control``, ``batch`` and `extras`. Counts are ``Int64``, where empty is
-        ``<NA>``; areas and
-        rates are float64. ``cells_per_mm2`` is empty where there is no tissue.
+        ``sections_control``, ``batch``, ``excluded`` (why the mouse is in no mean) and `extras`.
+        Counts are ``Int64``, where empty is ``<NA>``; areas and rates are float64.
+        ``cells_per_mm2`` is empty where there is no tissue.
         Rows by dpi, group and mouse, see :func:`sort_mice`.
 
     Raises
@@ -107,7 +107,7 @@ def mice_table(
         used, role = _used_sections(own)
         row = _identity(own, used, role)
         row |= _sums(used, _foci_of(used, by_section, foci), profile, phenotypes, min_cells)
-        rows.append(row | _carried(own, ["batch", *extras]))
+        rows.append(row | _carried(own, ["batch", "excluded", *extras]))
     columns = _columns(profile, phenotypes, extras)
     table = pd.DataFrame(rows, columns=columns)
     return sort_mice(_typed(table, sections, profile, phenotypes), reference_group=reference_group)
@@ -117,7 +117,7 @@ def _columns(profile: FociProfile, phenotypes: Sequence[str], extras: Sequence[s
     """All columns, in order."""
     own = [one.column for one in profile.classes if one.column not in CONTRACT_CLASSES]
     marked = [f"{name}_{what}" for name in phenotypes for what in PHENOTYPE_PARTS]
-    last = ["control", "sections_control", "batch", *extras]
+    last = ["control", "sections_control", "batch", "excluded", *extras]
     return [*MOUSE_COLUMNS, *marked, *own, *BOUNDS, *MASKED, *last]
 
 

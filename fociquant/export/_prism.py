@@ -38,15 +38,16 @@ _FOCI_VALUES = ("equivalent diameter, µm", "cells")
 _FOCI_NOTES = (
     "One column per mouse, one row per focus, the largest first.",
     "The foci of a mouse are not independent: n is the number of mice, not of foci.",
-    "Struck-out columns are mice with a failed section or without tissue, and negative controls.",
+    "Struck-out columns are mice with a failed section or without tissue, mice that the sample "
+    "sheet excludes, and negative controls.",
 )
 
 
 def write_prism(path: Path, mice: pd.DataFrame, *, values: Sequence[str]) -> Path:
     """Write one grouped Prism table for each of `values`.
 
-    Mice with a failed section or without tissue, and negative controls, are there, struck out
-    (``Excluded``): Prism shows them and leaves them out of every calculation.
+    Mice with a failed section or without tissue, excluded ones and negative controls are there,
+    struck out (``Excluded``): Prism shows them and leaves them out of every calculation.
     The project notes name the mouse in each subcolumn.
 
     Parameters

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from fociquant.counts import several
-from fociquant.report._dots import is_complete, is_control
+from fociquant.counts import is_excluded, several
+from fociquant.report._dots import excluded_in_words, is_complete, is_control
 from fociquant.report._review import reviewed_mice, touched_mice
 
 SMALLEST_GROUP = 4
@@ -77,6 +77,12 @@ def _about_sections(mice: pd.DataFrame, sections: pd.DataFrame) -> Iterator[str]
         yield (
             f"{failed} of {len(sections)} sections could not be counted. Their mice ({names}) "
             "have smaller sums or none, and are left out of means; the reasons are below."
+        )
+    out = mice[is_excluded(mice)]
+    if len(out):
+        yield (
+            f"{several(len(out), 'mouse', 'mice')} excluded in the sample sheet: counted and "
+            f"listed, but in no mean and no comparison ({excluded_in_words(out)})."
         )
     complete = mice[is_complete(mice) & ~is_control(mice)]
     numbers = sorted(set(complete["sections"].astype(int)))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from fociquant.counts import several
-from fociquant.report._dots import is_complete, is_control
+from fociquant.counts import is_excluded, several
+from fociquant.report._dots import excluded_in_words, is_complete, is_control
 from fociquant.report._methods import pixels_in_words
 from fociquant.report._review import blinding_in_words, review_in_words
 
@@ -129,12 +129,17 @@ def _exclusions(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
         said = "No section was excluded"
     if not left:
         return f"{said}; no mouse was left out."
-    incomplete = int((mice["sections_failed"] > 0)[~is_control(mice)].sum())
-    return (
-        f"{said}; {several(left, 'mouse', 'mice')} left out of means and comparisons: "
-        f"{incomplete} with a section that could not be analysed, "
-        f"{left - incomplete} without tissue."
-    )
+    out = mice[is_excluded(mice) & ~is_control(mice)]
+    others = mice[~is_excluded(mice) & ~is_control(mice)]
+    incomplete = int((others["sections_failed"] > 0).sum())
+    why = [
+        f"{incomplete} with a section that could not be analysed",
+        f"{left - incomplete - len(out)} without tissue",
+    ]
+    if len(out):
+        why.append(f"{len(out)} excluded by hand ({excluded_in_words(out)})")
+    left_out = several(left, "mouse", "mice")
+    return f"{said}; {left_out} left out of means and comparisons: {', '.join(why)}."
 
 
 def _blinding(mice: pd.DataFrame, sections: pd.DataFrame, reviewers: pd.DataFrame | None) -> str:

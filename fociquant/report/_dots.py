@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import TICKDOWN, TICKLEFT
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fociquant.counts import is_observed
+from fociquant.counts import is_excluded, is_observed
 from fociquant.report._style import CONTROL_COLOUR, fitting
 
 SLOT = 0.8
@@ -35,8 +35,16 @@ def is_control(mice: pd.DataFrame) -> pd.Series:
 
 
 def is_complete(mice: pd.DataFrame) -> pd.Series:
-    """Which mice have every section counted, and tissue in them; bool, aligned to `mice`."""
+    """Which mice have every section counted, tissue in them, and are not excluded; bool."""
     return is_observed(mice)
+
+
+def excluded_in_words(mice: pd.DataFrame) -> str:
+    """Each of these mice with its group, day and reason."""
+    return "; ".join(
+        f"{row['mouse']}, {row['group']}, {row['dpi']:g} dpi: {row['excluded']}"
+        for row in mice.to_dict("records")
+    )
 
 
 Scale = Literal["count", "rate", "linear", "percent"]
@@ -51,15 +59,15 @@ def dot_panel(
     Days stand at equal distances. Counts have an axis that is logarithmic from 1
     and linear between 0 and 1, so that a count of zero has a place; rates the same
     from the decade of the smallest one. Bars are arithmetic means of the complete
-    mice, joined by a thin line; open dots are mice with a failed section, crosses
-    negative controls: neither is in a mean.
+    mice, joined by a thin line; open dots are mice with a failed section or excluded ones,
+    crosses negative controls: none of them is in a mean.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     mice : pandas.DataFrame
         With ``group``, ``dpi``, ``sections_failed``, ``cells``, `value` and,
-        optionally, ``control``.
+        optionally, ``control`` and ``excluded``.
     value : str
         Column of numbers >= 0; empty ones are not drawn.
     styles : mapping of str to (str, str)
@@ -214,9 +222,12 @@ def _places(value: float) -> int:
 def legend_entries(mice: pd.DataFrame, styles: Styles) -> tuple[list[Line2D], list[str]]:
     """Handles and labels for what the panels of these mice show."""
     kinds = [(colour, marker, colour, fitting(group)) for group, (colour, marker) in styles.items()]
-    if (~is_complete(mice) & mice["cells"].notna() & ~is_control(mice)).any():
-        reason = "a section failed, or no tissue; not in the mean"
-        kinds.append(("#000000", "o", "white", reason))
+    open_dots = mice[~is_complete(mice) & mice["cells"].notna() & ~is_control(mice)]
+    if len(open_dots):
+        out = is_excluded(open_dots)
+        reasons = ["excluded"] * bool(out.any())
+        reasons += ["a section failed, or no tissue"] * bool((~out).any())
+        kinds.append(("#000000", "o", "white", f"{', or '.join(reasons)}; not in the mean"))
     if is_control(mice).any():
         kinds.append((CONTROL_COLOUR, "x", CONTROL_COLOUR, "negative control; not in the mean"))
     handles = [

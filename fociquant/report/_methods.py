@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from fociquant.counts import several
-from fociquant.report._dots import is_control
+from fociquant.counts import is_excluded, several
+from fociquant.report._dots import excluded_in_words, is_control
 from fociquant.report._review import review_in_words
 from fociquant.settings import score_asked_for
 from fociquant.units import COUNTS_PER_DENSITY
@@ -58,6 +58,13 @@ def _what(run: Mapping[str, Any], mice: pd.DataFrame, sections: pd.DataFrame) ->
     made += f" (Python {run.get('python', 'unknown')}{', ' + versions if versions else ''})"
     failed = int((sections["status"] != "done").sum())
     lost = f" {failed} of the sections could not be analysed and were left out." if failed else ""
+    out = mice[is_excluded(mice)]
+    if len(out):
+        verb = "was" if len(out) == 1 else "were"
+        lost += (
+            f" {several(len(out), 'mouse', 'mice')} {verb} excluded from means and comparisons: "
+            f"{excluded_in_words(out)}."
+        )
     return (
         f"Positive cells and metastatic foci were counted with {made} in "
         f"{several(len(sections), 'lung section')} of "

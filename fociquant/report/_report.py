@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fociquant.atomic import write_bytes
-from fociquant.counts import several
+from fociquant.counts import is_excluded, several
 from fociquant.report import _html as html
 from fociquant.report._caveats import caveats
 from fociquant.report._checklist import checklists
@@ -329,6 +329,7 @@ def _tables(
     phenotypes: Sequence[str],
 ) -> None:
     wanted = [*MICE_SHOWN[:-2], *classes, *(f"{name}_pct" for name in phenotypes), *MICE_SHOWN[-2:]]
+    wanted += ["excluded"] * bool(is_excluded(mice).any())
     body.head("Mice", "mice")
     body.add(html.table(_only(mice, wanted), bad=(~is_complete(mice)).tolist()))
     failed = sections[sections["status"] != "done"]

@@ -109,8 +109,8 @@ def audit_settings(results: Path) -> ReviewSettings:
 def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = False) -> AuditDesign:
     """Draw a sample from what is counted now, and store its design.
 
-    Negative controls, excluded regions, masked artefacts and other sections of the same slide are
-    left out.
+    Negative controls, excluded mice and regions, masked artefacts and other sections of the same
+    slide are left out.
 
     Parameters
     ----------
@@ -148,12 +148,12 @@ def draw(results: Path, *, seed: int, settings: ReviewSettings, again: bool = Fa
 
 
 def audit_frames(folder: ResultsFolder, inputs: TableInputs, *, field_um: float) -> Frames:
-    """Every candidate and every field of tissue that is counted, controls left out."""
+    """Every candidate and every field of tissue counted, of mice that are in means."""
     review, gating = StudyReview.read(folder, inputs), find_gating(folder, inputs)
     objects, outlined, fields = [], [], []
     keys, excluded, images, owners = {}, {}, {}, {}
     for section, state in stored_sections(folder, inputs):
-        if state is None or section.negative_control:
+        if state is None or section.negative_control or section.excluded:
             continue
         gated, facts = gate_section(folder, inputs, section, state, gating)
         reviewed = review.section(section, state, gated, facts)

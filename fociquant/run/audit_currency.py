@@ -92,6 +92,10 @@ def _changes(
 ) -> Iterator[tuple[Owner, str]]:
     """Mice whose count is another one because of this section, each with the reason."""
     name, now = section.name, owner_of(section)
+    if section.excluded:  # its mouse is in no mean, whatever changed
+        if then is not None and then != now:
+            yield then, f"{name} is a section of {_said(now)} now"
+        return
     if section.negative_control:
         # A control is in the count of no mouse, so it changes only the one that it was of.
         if name in design.sections:

@@ -233,6 +233,6 @@ def _section_row(
     row |= {name: value for name, value in counts.items() if name not in first}
     row["control"] = "negative" if section.negative_control else ""
     row["batch"] = section.batch
-    row["region"] = section.region
+    row["region"], row["excluded"] = section.region, section.excluded
     # What was found stays, whatever the sheet's own columns are called.
     return row | {name: section.extra.get(name, "") for name in inputs.extras if name not in row}

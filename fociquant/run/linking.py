@@ -39,14 +39,15 @@ def sensitivity_table(
     -------
     pandas.DataFrame
         ``group, dpi, link_um, in_use, foci``, the columns of the classes and ``link_note``:
-        sums over counted sections that are no controls. Empty counts where they are not known.
+        sums over counted sections that are no controls and of no excluded mouse. Empty counts where
+        they are not known.
     """
     classes = [one.column for one in profile.classes]
     columns = ["group", "dpi", "link_um", "in_use", "foci", *classes, "link_note"]
     counted = [
         (row, link)
         for row, link in zip(rows, links, strict=True)
-        if row["status"] == "done" and not row["control"]
+        if row["status"] == "done" and not row["control"] and not row.get("excluded")
     ]
     found: list[dict[str, Any]] = []
     for key in dict.fromkeys((row["group"], row["dpi"]) for row, _ in counted):

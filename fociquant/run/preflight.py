@@ -126,7 +126,8 @@ def _model_problems(inspection: Inspection) -> list[Problem]:
 def _summary(study: Study, images: Sequence[ImageFacts]) -> dict[str, Any]:
     override = study.pixel_size
     sizes = [override or image.pixel_size for image in images]
-    arms, counted = (mice_by_arm(study, controls=with_them) for with_them in (True, False))
+    arms, counted = (mice_by_arm(study, left_out=with_them) for with_them in (True, False))
+    excluded = {section.mouse for section in study.sections if section.excluded}
     order = {group: rank for rank, group in enumerate(study.groups)}
     ranked = sorted(arms, key=lambda arm: (order[arm[0]], arm[1]))
     return {
@@ -141,7 +142,8 @@ def _summary(study: Study, images: Sequence[ImageFacts]) -> dict[str, Any]:
                 "group": group,
                 "dpi": dpi,
                 "mice": len(counted[group, dpi]),
-                "control_mice": len(arms[group, dpi] - counted[group, dpi]),
+                "control_mice": len(arms[group, dpi] - counted[group, dpi] - excluded),
+                "excluded_mice": len(arms[group, dpi] & excluded),
             }
             for group, dpi in ranked
         ],

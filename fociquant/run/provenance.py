@@ -163,6 +163,7 @@ def _section_to_json(section: Section) -> dict[str, Any]:
         "control": "negative" if section.negative_control else "",
         "batch": section.batch,
         "region": section.region,
+        "excluded": section.excluded,
         "extra": dict(section.extra),
     }
 
@@ -179,4 +180,5 @@ def _section_from_json(entry: Mapping[str, Any]) -> Section:
         batch=entry["batch"],
         region=entry.get("region", ""),
         extra=dict(entry["extra"]),
+        excluded=entry.get("excluded", ""),
     )

@@ -215,7 +215,7 @@ def _mice_of(folder: ResultsFolder, inputs: TableInputs) -> pd.DataFrame:
     """The stored table of mice: who they are, their tissue as found, what failed."""
     mice = read_csv(
         folder.mice,
-        text=("mouse", "group", "control", "batch", *inputs.extras),
+        text=("mouse", "group", "control", "batch", "excluded", *inputs.extras),
         columns=("tissue_mm2", "excluded_mm2"),
     )
     # The cells of excluded regions are counted here, so their area is too.

@@ -27,7 +27,7 @@ from fociquant.study.taken import CARRIED_TO
 
 TEXT_COLUMNS = (
     "section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
-    "reviewed", "review", "edited", "compartment", "region",
+    "reviewed", "review", "edited", "compartment", "region", "excluded",
     "class", "fold_change_note", "reference", "offset", "comparison_note", "zero_note",
     "threshold_source", "threshold_note", "control_sections", "control_sections_refused",
     "marker", "bands_note", "reviewer", "station", "comment", "note",

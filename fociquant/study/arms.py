@@ -24,7 +24,7 @@ def arm_notes(study: Study, sheet: str) -> Iterator[Problem]:
     Problem
         Nothing without a reference group, or with one group only: there is no comparison to miss.
     """
-    mice = mice_by_arm(study, controls=False)
+    mice = mice_by_arm(study, left_out=False)
     reference = study.reference_group
     if reference is None or len({group for group, _ in mice}) < 2:
         return
@@ -36,14 +36,14 @@ def arm_notes(study: Study, sheet: str) -> Iterator[Problem]:
         yield Problem(sheet, what, cure)
 
 
-def mice_by_arm(study: Study, *, controls: bool) -> dict[tuple[str, float], set[str]]:
+def mice_by_arm(study: Study, *, left_out: bool) -> dict[tuple[str, float], set[str]]:
     """Names of the mice of each group and day, in the order of the sheet.
 
     Parameters
     ----------
     study : Study
-    controls : bool
-        Whether negative controls are among them.
+    left_out : bool
+        Whether negative controls and excluded mice are among them.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def mice_by_arm(study: Study, *, controls: bool) -> dict[tuple[str, float], set[
     """
     mice: dict[tuple[str, float], set[str]] = defaultdict(set)
     for section in study.sections:
-        if controls or not section.negative_control:
+        if left_out or not (section.negative_control or section.excluded):
             mice[section.group, section.dpi].add(section.mouse)
     return mice
 

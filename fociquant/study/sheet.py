@@ -20,11 +20,14 @@ from fociquant.study.table import Row, Table
 REQUIRED: tuple[str, ...] = ("image", "mouse", "group", "dpi")
 """Columns that every sheet has."""
 
-OPTIONAL: tuple[str, ...] = ("section", "control", "batch", "region")
+OPTIONAL: tuple[str, ...] = ("section", "control", "batch", "region", "excluded")
 """Columns with a meaning that a sheet may leave out."""
 
 NEGATIVE = "negative"
 """The only value of ``control`` besides an empty cell."""
+
+NO_REASONS = frozenset({"0", "1", "n", "y", "no", "yes", "false", "true", "x", "-", "ja", "nein"})
+"""What ``excluded`` cannot hold: who reads the report asks why."""
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 """A number with a decimal point or, as Excel writes it in half of Europe, a comma."""
@@ -89,6 +92,7 @@ def read_rows(
     problems += _repeated_names(rows, table, file)
     problems += _repeated_images(rows, file)
     problems += _inconsistent_mice(table, file)
+    problems += _partly_excluded(table, file)
     return rows, problems
 
 
@@ -156,6 +160,7 @@ def _section(row: Row, name: str, image: Path) -> Section:
         batch=cells.get("batch", ""),
         region=cells.get("region", ""),
         extra=MappingProxyType(extra),
+        excluded=cells.get("excluded", ""),
     )
 
 
@@ -188,6 +193,11 @@ def _option_problems(row: Row, file: str) -> Iterator[Problem]:
     if control and control.casefold() != NEGATIVE:
         cure = f"{did_you_mean(control, [NEGATIVE])}Leave it empty, or write {NEGATIVE!r}."
         yield Problem(_where(file, row.line, "control"), f"{control!r} is not known.", cure)
+    excluded = row.cells.get("excluded", "")
+    if excluded.casefold() in NO_REASONS:
+        what = f"{excluded!r} is no reason."
+        cure = "Write why the mouse is left out, for example 'died at 12 dpi', or nothing."
+        yield Problem(_where(file, row.line, "excluded"), what, cure)
     region = row.cells.get("region", "")
     if region:
         try:
@@ -271,6 +281,23 @@ def _inconsistent_mice(table: Table, file: str) -> Iterator[Problem]:
             what = f"mouse {mouse!r} has more than one {column}: {values}."
             cure = "Correct the cell, or give different mice different names."
             yield Problem(_where(file, max(lines.values()), column), what, cure)
+
+
+def _partly_excluded(table: Table, file: str) -> Iterator[Problem]:
+    """Mice that some of their rows exclude; one problem for each."""
+    lines: dict[str, dict[bool, int]] = defaultdict(dict)
+    for row in table.rows:
+        mouse = row.cells.get("mouse")
+        if mouse:
+            lines[mouse].setdefault(bool(row.cells.get("excluded")), row.line)
+    for mouse, found in lines.items():
+        if len(found) == 2:
+            what = f"mouse {mouse!r} is excluded on line {found[True]}, but not on this one."
+            cure = (
+                "Mice are excluded, not sections: write the reason on all lines of the mouse. "
+                "Parts of a section are excluded in the review."
+            )
+            yield Problem(_where(file, found[False], "excluded"), what, cure)
 
 
 def _where(file: str, line: int, column: str) -> str:

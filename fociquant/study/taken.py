@@ -25,12 +25,13 @@ _MADE: Mapping[str, tuple[str, ...]] = {
         "cells_edge", "cells_outside", "warnings", "screened", "seam_rate", "seam_control_rate",
         "seam_repeats", "marker_threshold", "score_threshold", "ring_threshold",
         "threshold_source", "threshold_note", "cells_automatic", "excluded_mm2", "review",
-        "control", "batch", "region",
+        "control", "batch", "region", "excluded",
     ),
     "mice.csv": (
         *MOUSE_COLUMNS, "cells_automatic", "cells_reviewed", "cells_corrected",
         "cells_corrected_low", "cells_corrected_high", "excluded_mm2", "cells_per_mm2_upper",
         "zero_note", "artefact_mm2", "artefact_pct", "control", "sections_control", "batch",
+        "excluded",
     ),
     "groups.csv": (
         "group", "dpi", "mice", "mice_incomplete", "mean", "median", "min", "max", "fold_change",

@@ -54,7 +54,7 @@ def test_sections_are_summed_over_a_mouse():
         "foci_area_mm2": 0.00100075, "reviewed": "no", "Ki67_positive": 2, "Ki67_pct": 22.2222,
         "Ki67_cells": 9, "Ki67_note": "", "cells_per_mm2_upper": 6.282087,
         "zero_note": "", "artefact_mm2": 0.75, "artefact_pct": 23.0769,
-        "control": "", "sections_control": 0, "batch": "b1", "sex": "f",
+        "control": "", "sections_control": 0, "batch": "b1", "excluded": "", "sex": "f",
     }  # fmt: skip
     assert table.to_dict("records") == [expected]
     assert tuple(table.columns[: len(MOUSE_COLUMNS)]) == MOUSE_COLUMNS

@@ -105,7 +105,8 @@ def test_a_column_that_a_table_makes_is_refused_before_anything_is_counted(tmp_p
     study = with_column(write(tmp_path), name)
     (problem,) = check_study(study)
     assert f"column {name!r} has the name of a column of the results" in problem.what
-    assert (problem.where, problem.cure) == ("samples.csv, header", "Rename it.")
+    meant = "Did you mean 'excluded'? " if name == "excluded_mm2" else ""
+    assert (problem.where, problem.cure) == ("samples.csv, header", f"{meant}Rename it.")
     with pytest.raises(StudyError, match=name):
         require_runnable(study)
 

@@ -50,8 +50,8 @@ def test_a_sound_study_and_its_summary(tmp_path: Path) -> None:
     summary = found.summary()
     assert (summary["mice"], summary["sections"], summary["pixel_sizes_um"]) == (4, 4, ["0.5"])
     assert summary["arms"] == [
-        {"group": "PBS", "dpi": 3.0, "mice": 2, "control_mice": 0},
-        {"group": "IAV", "dpi": 3.0, "mice": 2, "control_mice": 0},
+        {"group": "PBS", "dpi": 3.0, "mice": 2, "control_mice": 0, "excluded_mice": 0},
+        {"group": "IAV", "dpi": 3.0, "mice": 2, "control_mice": 0, "excluded_mice": 0},
     ]
     assert found.images[0].roles == {"marker": 1, "nucleus": 0, "Ki67": 2}
     assert found.images[0].shape == (3, 40, 50)
@@ -168,6 +168,19 @@ def test_what_mice_cannot_show_is_said_before_the_run(tmp_path: Path) -> None:
     assert [(arm["mice"], arm["control_mice"]) for arm in arms] == [(2, 0), (1, 1), (2, 0)]
     assert "no mouse of 'PBS' at 9 dpi" in alone and "no comparison on that day" in alone
     assert "one mouse only in 'IAV at 3 dpi'." in single  # the control is in no mean
+
+
+def test_excluded_mice_are_no_n(tmp_path: Path) -> None:
+    rows = "a.tif,m1,PBS,3,\nb.tif,m2,PBS,3,\nc.tif,m3,IAV,3,\nd.tif,m4,IAV,3,died\n"
+    (tmp_path / "study.yaml").write_text(CHANNELS + "reference_group: PBS\n")
+    (tmp_path / "samples.csv").write_text(f"image,mouse,group,dpi,excluded\n{rows}")
+    for row in rows.splitlines():
+        (tmp_path / row.split(",")[0]).touch()
+    found = preflight(tmp_path, open_images=False)
+    assert [(arm["mice"], arm["excluded_mice"]) for arm in found.summary()["arms"]] == [
+        (2, 0), (1, 1),
+    ]  # fmt: skip
+    assert ["one mouse only in 'IAV at 3 dpi'." in str(note) for note in found.notes] == [True]
 
 
 @pytest.mark.parametrize("group", ["PBS", "IAV"])

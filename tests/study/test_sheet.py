@@ -179,6 +179,15 @@ def test_a_mouse_has_one_group_and_one_dpi(tmp_path: Path) -> None:
     assert "different names" in found[0]
 
 
+def test_a_mouse_is_excluded_on_all_its_lines_and_with_a_reason(tmp_path: Path) -> None:
+    head = f"{HEADER},excluded\n"
+    study = load(tmp_path, f"{head}a.tif,m1,PBS,3,died at 2 dpi\nb.tif,m2,PBS,3,\n")
+    assert [section.excluded for section in study.sections] == ["died at 2 dpi", ""]
+    partly = only(tmp_path, f"{head}a.tif,m1,PBS,3,died\nb.tif,m2,PBS,3,\nc.tif,m1,PBS,3,\n")
+    assert partly.startswith("samples.csv, line 4, column 'excluded': mouse 'm1' is excluded on")
+    assert "is no reason" in only(tmp_path, f"{head}a.tif,m1,PBS,3,No\n")
+
+
 def test_a_dpi_that_is_no_number_is_one_problem(tmp_path: Path) -> None:
     assert "'x' is not" in only(tmp_path, f"{HEADER}\na.tif,m1,PBS,3\nb.tif,m1,PBS,x\n")
 

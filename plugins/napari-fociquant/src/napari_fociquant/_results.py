@@ -20,7 +20,7 @@ FORMAT = 1
 """Of ``run.json``; the only one that this version reads."""
 
 TEXT = ("section", "image", "mouse", "group", "status", "reason", "warnings", "control", "batch",
-        "class", "reviewed")  # fmt: skip
+        "class", "reviewed", "excluded")  # fmt: skip
 """Columns that are text even where they look like numbers."""
 
 
