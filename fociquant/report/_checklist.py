@@ -132,14 +132,13 @@ def _exclusions(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
     out = mice[is_excluded(mice) & ~is_control(mice)]
     others = mice[~is_excluded(mice) & ~is_control(mice)]
     incomplete = int((others["sections_failed"] > 0).sum())
-    why = [
-        f"{incomplete} with a section that could not be analysed",
-        f"{left - incomplete - len(out)} without tissue",
-    ]
-    if len(out):
-        why.append(f"{len(out)} excluded by hand ({excluded_in_words(out)})")
-    left_out = several(left, "mouse", "mice")
-    return f"{said}; {left_out} left out of means and comparisons: {', '.join(why)}."
+    why = {
+        "with a section that could not be analysed": incomplete,
+        "without tissue": left - incomplete - len(out),
+        f"excluded by hand ({excluded_in_words(out)})": len(out),
+    }
+    reasons = ", ".join(f"{number} {what}" for what, number in why.items() if number)
+    return f"{said}; {several(left, 'mouse', 'mice')} left out of means and comparisons: {reasons}."
 
 
 def _blinding(mice: pd.DataFrame, sections: pd.DataFrame, reviewers: pd.DataFrame | None) -> str:
