@@ -21,6 +21,11 @@ from fociquant.report._style import CONTROL_COLOUR, legend_beside
 MEASURED = ("artefact", "masked", "seam", "shading", "field_step_pct")
 """Beginnings of columns of sections that tell of the images: areas are added, others averaged."""
 
+SEAM_CLUMPS, SEAM_CLUMPS_WEIGHT = 2.5, 4.0
+"""Variance of the difference at borders over that of single candidates, because cells lie in foci
+and linings in rows, and as how many sections this counts beside those of the study. Measured: 2.6
+to 2.9 in three simulated studies in which no cell at a border was missed."""
+
 CONTROL_ARM = "{group}, negative control"
 """Name of the arm of control sections."""
 
@@ -208,7 +213,7 @@ def seams_in_words(seams: pd.DataFrame) -> str:
     if length == 0:
         return "No section is so large that it was divided."
     at, control = int(seams["objects"].sum()), int(seams["control_objects"].sum())
-    chance = 2.0 * math.sqrt(at + control)
+    chance = 2.0 * math.sqrt((at + control) * _seam_clumps(seams))
     verdict = (
         "a difference that chance explains" if abs(at - control) <= chance
         else "MORE THAN CHANCE EXPLAINS: look at the cells along the borders"
@@ -219,3 +224,16 @@ def seams_in_words(seams: pd.DataFrame) -> str:
         f"away from borders {control}: {verdict}. Candidates found twice: "
         f"{int(seams['repeats'].sum())}."
     )
+
+
+def _seam_clumps(seams: pd.DataFrame) -> float:
+    """How much more than single candidates the sections' differences at borders vary; 1 or more."""
+    at, control = (seams[name].to_numpy(np.float64) for name in ("objects", "control_objects"))
+    both, difference = at + control, at - control
+    if not both.any():
+        return 1.0
+    some = both > 0
+    shared = difference.sum() / both.sum() * both
+    spread = float(((difference - shared)[some] ** 2 / both[some]).sum())
+    weight = int(some.sum()) - 1 + SEAM_CLUMPS_WEIGHT
+    return max(1.0, (spread + SEAM_CLUMPS * SEAM_CLUMPS_WEIGHT) / weight)

@@ -285,6 +285,17 @@ def test_borders_are_judged_against_control_lines(rows, words):
     assert words in seams_in_words(pd.DataFrame(rows, columns=columns))
 
 
+def test_clumps_of_cells_at_a_border_are_chance():
+    """Foci put ten candidates at a line, or none: the sections of a study tell how much."""
+    clumped = [(1.2, 26, 36, 0), (1.2, 21, 7, 0), (1.2, 9, 19, 0), (1.2, 0, 11, 0), (1.2, 5, 0, 0),
+               (1.3, 0, 8, 0), (1.2, 18, 21, 0), (1.2, 23, 24, 0), (1.2, 4, 7, 0), (1.2, 0, 6, 0),
+               (1.2, 7, 11, 0), (1.2, 0, 5, 0), (1.2, 14, 15, 0)]  # fmt: skip
+    columns = ["length_mm", "objects", "control_objects", "repeats"]
+    assert "chance explains" in seams_in_words(pd.DataFrame(clumped, columns=columns))
+    lost = [(1.2, 12, 24, 0)] * 12
+    assert "MORE THAN CHANCE" in seams_in_words(pd.DataFrame(lost, columns=columns))
+
+
 def record() -> dict:
     return {
         "fociquant": "1.2.3", "python": "3.11", "packages": {"cellpose": "4.2", "torch": "absent"},
