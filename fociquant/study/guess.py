@@ -46,6 +46,10 @@ _PHENOTYPES = {
 IMMUNE: tuple[str, ...] = ("CD4", "CD8", "CD45", "Ly6G", "F4-80")
 """Those of them that mark immune cells, not cancer cells."""
 
+MEMBRANE: tuple[str, ...] = ("EpCAM", "E-cadherin")
+"""Those of them that sit in the membrane, which touching cells share: the brightest part of a
+negative cell may be its neighbour's."""
+
 _JOINED = (
     (re.compile(r"(?<![a-z])(mouse|animal|dpi|day|section|slice)[_\s-]+(?=\d)", re.I), r"\1"),
     (re.compile(r"(?<![a-z\d.,])(\d+)[_\s-]+(?=dpi(?![a-z]))", re.I), r"\1"),

@@ -17,7 +17,7 @@ import yaml
 from fociquant.atomic import whole_file
 from fociquant.errors import Problem, StudyError
 from fociquant.settings import preset_names
-from fociquant.study.guess import IMMUNE, Roles, Sample, guess_reference
+from fociquant.study.guess import IMMUNE, MEMBRANE, Roles, Sample, guess_reference
 from fociquant.study.naming import default_section_name, folded, image_suffix, safe_name
 from fociquant.study.sheet import OPTIONAL, REQUIRED
 from fociquant.study.spelling import listed
@@ -209,9 +209,11 @@ def study_text(
 
 def _phenotypes(roles: Roles) -> dict[str, object]:
     """As the study file has them; immune cells are found by their nucleus."""
-    immune = IMMUNE if roles.nucleus is not None else ()
+    special: dict[str, dict[str, object]] = {name: {"compartment": "membrane"} for name in MEMBRANE}
+    if roles.nucleus is not None:
+        special |= {name: {"immune": True} for name in IMMUNE}
     return {
-        name: {"channel": channel, "immune": True} if name in immune else channel
+        name: {"channel": channel, **special[name]} if name in special else channel
         for name, channel in roles.phenotype.items()
     }
 

@@ -230,3 +230,12 @@ def test_immune_markers_are_written_as_such(tmp_path, capsys):
     study = load_study(tmp_path)
     assert dict(study.channels.phenotype) == {"Ki67": "Ki67", "CD8": "CD8"}
     assert [name for name, rule in study.channels.rules.items() if rule.immune] == ["CD8"]
+
+
+def test_epithelial_markers_are_written_with_their_membrane(tmp_path, capsys):
+    images(tmp_path, "PBS_3dpi_m1_s1.ome.tif", channels=("DAPI", "HER2", "EpCAM-647", "E-Cad"))
+    assert run(capsys, "init", tmp_path)[0] == 0
+    rules = load_study(tmp_path).channels.rules
+    assert {name: rule.compartment for name, rule in rules.items()} == {
+        "EpCAM": "membrane", "E-cadherin": "membrane",
+    }  # fmt: skip
