@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from fociquant.counts import is_excluded, several
+from fociquant.report._audit import audited_mice
 from fociquant.report._dots import excluded_in_words, is_complete, is_control
 from fociquant.report._review import reviewed_mice, touched_mice
 
@@ -60,7 +61,11 @@ def caveats(
 def _about_review(mice: pd.DataFrame, sections: pd.DataFrame) -> Iterator[str]:
     reviewed, begun = reviewed_mice(mice), touched_mice(mice, sections)
     if reviewed + begun == 0:
-        yield "All counts are automatic. Nobody has reviewed them."
+        audited = audited_mice(mice)
+        yield "All counts are automatic. " + (
+            f"An audit of a random sample corrects those of {several(audited, 'mouse', 'mice')}: "
+            "see below." if audited else "Nobody has reviewed them."
+        )  # fmt: skip
     elif reviewed < len(mice):
         others = "; the other counts are automatic" if reviewed + begun < len(mice) else ""
         unfinished = (

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fociquant.counts import is_excluded, several
+from fociquant.report._audit import audit_in_words
 from fociquant.report._dots import excluded_in_words, is_control
 from fociquant.report._review import review_in_words
 from fociquant.settings import score_asked_for
@@ -320,4 +321,5 @@ def is_compared(comparisons: pd.DataFrame | None) -> bool:
 
 def _review(mice: pd.DataFrame, sections: pd.DataFrame) -> str:
     said = review_in_words(mice, sections)
-    return said or "Counting was automatic and not corrected by hand."
+    counted = said or "Counting was automatic and not corrected by hand."
+    return f"{counted} {audit_in_words(mice)}"

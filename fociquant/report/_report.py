@@ -11,6 +11,7 @@ import pandas as pd
 from fociquant.atomic import write_bytes
 from fociquant.counts import is_excluded, several
 from fociquant.report import _html as html
+from fociquant.report._audit import audit_section
 from fociquant.report._caveats import caveats
 from fociquant.report._checklist import checklists
 from fociquant.report._comparison import comparison_section, in_words
@@ -92,7 +93,7 @@ def write_report(
     )  # fmt: skip
     body = _Body()
     _top(body, run, mice, sections, str(profile.get("name", "unknown")), beside)
-    _counts(body, drawn, mice, groups, comparisons, power)
+    _counts(body, drawn, mice, groups, comparisons, power, beside.tables.get("audit"))
     _foci(body, drawn)
     _phenotypes(body, drawn, mice, list(run.get("phenotypes") or ()))
     _immune(body, drawn, beside, sections)
@@ -169,6 +170,7 @@ def _counts(
     groups: pd.DataFrame,
     comparisons: pd.DataFrame | None,
     power: pd.DataFrame | None,
+    audit: pd.DataFrame | None,
 ) -> None:
     body.head("Cells per mouse", "cells")
     body.panel(drawn.panels["time_course"])
@@ -180,7 +182,7 @@ def _counts(
     body.add(*before)
     if after:
         body.panel(drawn.panels["counts_compared"])
-    body.add(*after)
+    body.add(*after, *audit_section(audit, groups))
     body.head("Comparison of groups", "comparison")
     if comparisons is not None and len(comparisons):
         body.add(html.items(in_words(comparisons)))

@@ -108,7 +108,7 @@ def sides_section(mice: pd.DataFrame, groups: pd.DataFrame) -> tuple[list[str], 
     before = (
         "Automatic: without any decision. Reviewed: after the decisions of reviewers, of mice all "
         "of whose sections are signed off. Corrected: estimated from a random audit, with what "
-        "it leaves open. Means and comparisons above use the reviewed count where there are "
+        "it leaves open. Means and comparisons use the reviewed count where there are "
         "decisions, and never the corrected one."
     )
     tables = [f"<p>{html.text(before)}</p>"]

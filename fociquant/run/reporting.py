@@ -31,6 +31,7 @@ OPTIONAL_TABLES = {
     "immune_bands": "immune_bands.csv",
     "reviewers": "review/reviewers.csv",
     "comments": "review/comments.csv",
+    "audit": "review/audit.csv",
 }
 """CSV files of the results folder that the report shows where they are."""
 
