@@ -26,6 +26,11 @@ SEAM_CLUMPS, SEAM_CLUMPS_WEIGHT = 2.5, 4.0
 and linings in rows, and as how many sections this counts beside those of the study. Measured: 2.6
 to 2.9 in three simulated studies in which no cell at a border was missed."""
 
+SEAM_SMALL_MM = 3.0
+"""Below this length of borders in a section, mm, on average, there is about one line each way: it
+may pass by the edge of the lung and the control line through its middle. Measured in 27 simulated
+sections of 0.6 mm: 54 true cells at borders, 128 at control lines, and all of them found."""
+
 CONTROL_ARM = "{group}, negative control"
 """Name of the arm of control sections."""
 
@@ -214,8 +219,11 @@ def seams_in_words(seams: pd.DataFrame) -> str:
         return "No section is so large that it was divided."
     at, control = int(seams["objects"].sum()), int(seams["control_objects"].sum())
     chance = 2.0 * math.sqrt((at + control) * _seam_clumps(seams))
+    small = length / len(seams) < SEAM_SMALL_MM
     verdict = (
         "a difference that chance explains" if abs(at - control) <= chance
+        else "sections are so small that borders and control lines pass through different tissue, "
+        "which may be all of the difference" if small
         else "MORE THAN CHANCE EXPLAINS: look at the cells along the borders"
     )  # fmt: skip
     return (

@@ -292,8 +292,11 @@ def test_clumps_of_cells_at_a_border_are_chance():
                (1.2, 7, 11, 0), (1.2, 0, 5, 0), (1.2, 14, 15, 0)]  # fmt: skip
     columns = ["length_mm", "objects", "control_objects", "repeats"]
     assert "chance explains" in seams_in_words(pd.DataFrame(clumped, columns=columns))
-    lost = [(1.2, 12, 24, 0)] * 12
+    lost = [(12.0, 12, 24, 0)] * 12
     assert "MORE THAN CHANCE" in seams_in_words(pd.DataFrame(lost, columns=columns))
+    small = [(1.2, 12, 24, 0)] * 12  # the only border passes by the lung's edge, the control within
+    words = seams_in_words(pd.DataFrame(small, columns=columns))
+    assert "MORE THAN CHANCE" not in words and "so small that" in words
 
 
 def record() -> dict:
