@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import PurePosixPath, PureWindowsPath
 
+import numpy as np
 import pandas as pd
 from napari.settings import get_settings
 from qtpy.QtCore import QAbstractListModel, Qt
@@ -22,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.results_desk import spellings
 
 BUSY = "cut-mouse-bravo"
@@ -166,3 +169,65 @@ def test_a_run_that_ends_unexpectedly_tells_no_name(bench, results, qtbot):
     bench.study.run.command.finished.emit(-1, "", error)
     assert "PermissionError: '…" in bench.desk.notices[-1]
     assert leaks(bench.viewer) == []
+
+
+def legends(bench) -> list[str]:
+    """What the three legends say."""
+    return [one.text() for one in bench.viewer.window._qt_window.findChildren(Legend)]
+
+
+def test_no_number_tells_a_second_look_from_a_first(bench, results, qtbot):
+    bench.open(results, BUSY)
+    gallery, session = bench.gallery, bench.desk.section.session
+    [place] = np.flatnonzero(gallery.model.tiles.repeats)[:1]
+    counted = session.reviewed_cells
+    assert f"<b>{len(gallery.model.tiles)}</b> counted" in legends(bench)[0]
+    seen = []
+    for one in (int(place), next(p for p in range(9) if not gallery.model.tiles[p].repeat)):
+        before = legends(bench)
+        gallery.grid.setCurrentIndex(gallery.model.index(one))
+        gallery.act("reject")
+        seen.append(
+            [numbers_changed(old, new) for old, new in zip(before, legends(bench), strict=True)]
+        )
+    assert seen[0] == seen[1] and all(seen[0])
+    assert session.reviewed_cells == counted - 1  # the second look changes no count
+    [own] = gallery.findChildren(Legend)
+    assert "foci" not in own.text() and "micrometastasis" not in own.text()
+    assert bench.desk.unblind("done")
+    assert f"<b>{counted - 1}</b> cells with your decisions ({counted} automatic)" in own.text()
+
+
+def numbers_changed(before: str, after: str) -> list[tuple[int, int]]:
+    """Places of the numbers in two texts that are not the same, and by how much."""
+    pairs = zip(
+        re.findall(r"<b>(\d+)</b>", before), re.findall(r"<b>(\d+)</b>", after), strict=True
+    )
+    return [(i, int(b) - int(a)) for i, (a, b) in enumerate(pairs) if a != b]
+
+
+def test_a_filter_and_a_region_treat_second_looks_as_first_ones(bench, results, qtbot):
+    bench.open(results, BUSY)
+    gallery, session = bench.gallery, bench.desk.section.session
+    tiles = gallery.model.tiles
+    place = int(np.flatnonzero(tiles.repeats)[0])
+    row = tiles[place].row
+    first = next(i for i, tile in enumerate(tiles) if tile.row == row and not tile.repeat)
+    gallery.grid.setCurrentIndex(gallery.model.index(first))
+    gallery.act("reject")
+    bench.desk.comment("a macrophage", [row])
+    tip = Qt.ItemDataRole.ToolTipRole
+    assert "macrophage" in gallery.model.data(gallery.model.index(first), tip)
+    assert "macrophage" not in gallery.model.data(gallery.model.index(place), tip)
+    gallery.filter.setCurrentText("not decided yet")
+    assert len(gallery.model.tiles) == len(tiles) - 1  # the second look still waits
+    assert [one.repeat for one in gallery.model.tiles if one.row == row] == [True]
+    gallery.filter.setCurrentText("counted")
+    assert [one.repeat for one in gallery.model.tiles if one.row == row] == [True]
+    gallery.filter.setCurrentText("all candidates")
+    assert list(gallery.model.tiles.rows) == list(tiles.rows)
+    y, x = session.y_um[row], session.x_um[row]
+    corners = [[y - 9, x - 9], [y - 9, x + 9], [y + 9, x + 9], [y + 9, x - 9]]
+    bench.desk.decide(lambda one: one.exclude(corners, reason="fold"))
+    states = {gallery.model.state(one).name for one in gallery.model.tiles if one.row == row}
+    assert states == {"EXCLUDED"}

@@ -11,13 +11,14 @@ from skimage.draw import polygon2mask
 from fociquant.errors import InputError
 from fociquant.io import SectionImage
 from fociquant.model import Box, SectionFacts
-from fociquant.review import ReviewSession
+from fociquant.review import ReviewSession, queue_rows
 from fociquant.settings import FociProfile, ReviewSettings, score_asked_for
 from fociquant.units import PixelSize
 from napari_fociquant._colours import Shown, role_colours
 from napari_fociquant._crops import CropReader
 from napari_fociquant._foci import Focus, Snapshot, list_foci, rings_of
 from napari_fociquant._layers import contrast
+from napari_fociquant._looks import Looks
 from napari_fociquant._picture import Outlines
 from napari_fociquant._results import Results
 from napari_fociquant._segment import WINDOW_UM, Clicked, outline_at
@@ -40,6 +41,8 @@ class OpenSection:
         None if it could not be found: objects can be reviewed by their places alone.
     code : str
         What the section is called in the window.
+    seed : int
+        Of the study; decides which candidates are shown a second time.
 
     Attributes
     ----------
@@ -53,10 +56,16 @@ class OpenSection:
     """
 
     def __init__(
-        self, results: Results, session: ReviewSession, image: SectionImage | None, code: str
+        self,
+        results: Results,
+        session: ReviewSession,
+        image: SectionImage | None,
+        code: str,
+        *,
+        seed: int = 0,
     ) -> None:
         self.results, self.session, self.image, self.code = results, session, image, code
-        self.name = session.section
+        self.name, self._seed = session.section, seed
         self.facts: SectionFacts = results.facts(self.name)
         self.pixel: PixelSize = results.pixel_size(self.name)
         self.shape = results.shape(self.name)
@@ -131,6 +140,15 @@ class OpenSection:
         """Share of the candidates that are shown twice; none in a section shown twice itself."""
         stored = self.results.record["settings"].get("review", {})
         return float(stored.get("repeat_share", ReviewSettings().repeat_share))
+
+    @cached_property
+    def looks(self) -> Looks:
+        """Most doubtful first, some of them a second time; the same whenever it is opened."""
+        rows, again = queue_rows(
+            self.session.cells[["cell", "score", "flags"]], threshold=self.threshold,
+            repeat_share=self.repeat_share, seed=self._seed + self.number,
+        )  # fmt: skip
+        return Looks(rows, again)
 
     @property
     def number(self) -> int:

@@ -102,7 +102,9 @@ class Desk(ResultsDesk):
             raise InputError("This section is not in the study any more.")
         session = ReviewSession.open(results.root, view.section, self.reviewer, repeat=view.repeat)
         try:
-            opened = OpenSection(results, session, self._image(results, view), self._label(view))
+            seed = 0 if self.blinding is None else self.blinding.seed
+            image = self._image(results, view)
+            opened = OpenSection(results, session, image, self._label(view), seed=seed)
         except FociquantError:
             session.close()
             raise

@@ -14,9 +14,10 @@ from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS, Shown
 from napari_fociquant._crops import colour_crop
+from napari_fociquant._looks import second_codes
 from napari_fociquant._qt.crop_loader import CropLoader
 from napari_fociquant._qt.pixmaps import placed, to_pixmap
-from napari_fociquant._section import ACCEPTED, REJECTED, OpenSection
+from napari_fociquant._section import OpenSection
 
 TILE_PX = 104
 """Edge of a tile on the screen, px."""
@@ -71,9 +72,6 @@ class Tiles(Sequence[Tile]):
         return Tile(int(self.rows[place]), bool(self.repeats[place]))
 
 
-SECOND_LOOKS = {ACCEPTED: Shown.ACCEPTED, REJECTED: Shown.REJECTED}
-"""How a hidden repeat looks by its verdict."""
-
 NO_TILES = Tiles(np.zeros(0, np.int64), np.zeros(0, bool))
 """Where no section is open."""
 
@@ -98,7 +96,7 @@ class GalleryModel(QAbstractListModel):
         self._off: set[str] = set()
         self.outlined = True
         self._codes = np.zeros(0, np.uint8)
-        self._again: dict[int, int] = {}
+        self._again = np.zeros(0, np.uint8)
         self._pixmaps: OrderedDict[int, QPixmap] = OrderedDict()
         self._crops: OrderedDict[int, np.ndarray] = OrderedDict()
         self.loader = CropLoader(self)
@@ -152,18 +150,11 @@ class GalleryModel(QAbstractListModel):
     def _take_states(self) -> None:
         section = self.section
         self._codes = section.codes() if section else np.zeros(0, np.uint8)
-        self._again = section.session.second_looks if section else {}
+        self._again = second_codes(section.session) if section else np.zeros(0, np.uint8)
 
     def state(self, tile: Tile) -> Shown:
         """How a tile is framed."""
-        if tile.repeat:
-            verdict = self._again.get(tile.row)
-            return SECOND_LOOKS[verdict] if verdict else self._automatic(tile.row)
-        return Shown(int(self._codes[tile.row]))
-
-    def _automatic(self, row: int) -> Shown:
-        counted = self.section is not None and self.section.session.positive_automatic[row]
-        return Shown.COUNTED if counted else Shown.CANDIDATE
+        return Shown(int((self._again if tile.repeat else self._codes)[tile.row]))
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
         """Number of tiles."""
@@ -179,7 +170,9 @@ class GalleryModel(QAbstractListModel):
             return MEANINGS[self.state(tile)]
         flags = str(cells["flags"].iat[tile.row]).replace(";", ", ") or "no flag"
         score = float(cells["score"].to_numpy(np.float64)[tile.row])
-        words = [one.reason for one, rows in self.section.session.comments if tile.row in rows]
+        # A comment on the first look would tell a second one.
+        said = [] if tile.repeat else self.section.session.comments
+        words = [one.reason for one, rows in said if tile.row in rows]
         return "\n".join([MEANINGS.get(self.state(tile), ""), f"certainty {score:.1f}, {flags}",
                           *(f"“{text}”" for text in words)])  # fmt: skip
 

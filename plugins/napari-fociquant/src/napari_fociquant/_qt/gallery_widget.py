@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fociquant.review import ReviewSession, queue_rows
+from napari_fociquant._looks import COUNTING
 from napari_fociquant._qt.comment_box import CommentDialog
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.finding import find_cell
@@ -148,7 +148,7 @@ class GalleryWidget(QWidget):
         last.addWidget(KeyButton(self.desk, "comment", "Comment …", self.act))
         last.addWidget(self.sign_off)
         inner.addLayout(last)
-        inner.addWidget(Legend(self.desk))
+        inner.addWidget(Legend(self.desk, foci=False))
         layout = QVBoxLayout(self)
         layout.addWidget(Scrolled(body), 1)
         layout.addWidget(NoticeLine(self.desk))
@@ -177,10 +177,9 @@ class GalleryWidget(QWidget):
         if section is None:
             self.title.setText("No section is open.")
             return
-        session, number = section.session, len(section.session.cells)
+        session, number = section.session, len(section.looks.rows)
         # With second looks: they would be known by a number that stays.
-        done = int(np.count_nonzero(session.verdict[:number])) + len(session.second_looks)
-        number += round(section.repeat_share * number)
+        done = int(section.looks.decided(session).sum())
         signed = ", signed off" if session.signed_off else ""
         words = f"{done} of {number} candidates decided{signed}"
         self.title.setText(f"Section {section.code}: {words}")
@@ -206,23 +205,17 @@ class GalleryWidget(QWidget):
             go_to(self.grid, self.model.index(0))
 
     def _tiles(self, section: OpenSection) -> Tiles:
-        """Most doubtful first, some of them a second time; fixed for a section and reviewer."""
-        session, blinding = section.session, self.desk.blinding
-        shown = np.flatnonzero(self._wanted(session))
-        rows, again = queue_rows(
-            session.cells[["cell", "score", "flags"]].iloc[shown],
-            threshold=section.threshold, repeat_share=section.repeat_share,
-            seed=(blinding.seed if blinding is not None else 0) + section.number,
-        )  # fmt: skip
-        return Tiles(shown[rows], again)
+        """Those that are to be seen: a second look by its own state, as any other."""
+        wanted = self._wanted(section)
+        return Tiles(section.looks.rows[wanted], section.looks.again[wanted])
 
-    def _wanted(self, session: ReviewSession) -> np.ndarray:
-        number = len(session.cells)
-        verdict, positive = session.verdict[:number], session.positive[:number]
+    def _wanted(self, section: OpenSection) -> np.ndarray:
+        looks, session = section.looks, section.session
+        counted = np.isin(looks.codes(session, section.codes()), COUNTING)
         masks = {
-            UNDECIDED: verdict == 0, COUNTED: positive, NOT_COUNTED: ~positive,
+            UNDECIDED: ~looks.decided(session), COUNTED: counted, NOT_COUNTED: ~counted,
         }  # fmt: skip
-        return masks.get(self.filter.currentText(), np.ones(number, bool))
+        return masks.get(self.filter.currentText(), np.ones(len(counted), bool))
 
     def selected(self) -> list[Tile]:
         """Tiles that are selected."""

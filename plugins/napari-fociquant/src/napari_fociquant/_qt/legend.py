@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtWidgets import QLabel
 
 from napari_fociquant._colours import COLOURS, MEANINGS, SIGNS, class_colour
+from napari_fociquant._looks import COUNTING
 from napari_fociquant._qt.parts import LEGEND_STYLE, together
 
 if TYPE_CHECKING:
@@ -15,38 +16,61 @@ if TYPE_CHECKING:
     from napari_fociquant._section import OpenSection
 
 
-class Legend(QLabel):
-    """Live counts of the open section by state."""
+TWICE = (
+    "Some candidates are shown a second time, to see how well you agree with yourself. While you "
+    "review blind each look is in these numbers; tables count each cell once."
+)
 
-    def __init__(self, desk: Desk) -> None:
+
+class Legend(QLabel):
+    """Live counts of the open section by state.
+
+    Parameters
+    ----------
+    desk : Desk
+    foci : bool
+        Not where candidates are decided one by one: a second look changes no focus, and would
+        be known by that.
+    """
+
+    def __init__(self, desk: Desk, *, foci: bool = True) -> None:
         super().__init__()
-        self._desk = desk
+        self._desk, self._foci = desk, foci
         self.setWordWrap(True)
-        self.setStyleSheet(LEGEND_STYLE)
         desk.decided.connect(self.refresh)
         desk.section_changed.connect(self.refresh)
         desk.foci_changed.connect(self.refresh)
+        desk.results_changed.connect(self.refresh)  # names may be shown by now
         self.refresh()
 
     def refresh(self) -> None:
         """Count again."""
         section = self._desk.section
+        self.setStyleSheet("" if section is None else LEGEND_STYLE)
+        self.setToolTip(TWICE if section is not None and self._desk.blinded else "")
         self.setText("" if section is None else self._text(section))
 
-    @staticmethod
-    def _text(section: OpenSection) -> str:
-        numbers = np.bincount(section.codes(), minlength=max(COLOURS) + 1)
+    def _text(self, section: OpenSection) -> str:
+        codes, session = section.codes(), section.session
+        looks = self._desk.blinded
+        if looks:
+            numbers = section.looks.numbers(session, codes)
+            now, automatic = int(numbers[list(COUNTING)].sum()), section.looks.automatic(session)
+        else:
+            numbers = np.bincount(codes, minlength=max(COLOURS) + 1)
+            now, automatic = session.reviewed_cells, int(session.positive_automatic.sum())
         parts = [
             f'<span style="color:{COLOURS[state]}">'
             + together(f"■ {SIGNS[state]}</span> {meaning} <b>{numbers[state]}</b>")
             for state, meaning in MEANINGS.items()
             if numbers[state] or state.name in ("COUNTED", "REJECTED")
         ]
-        now = section.session.reviewed_cells
-        automatic = int(section.session.positive_automatic.sum())
-        foci = len(section.foci)
-        total = f"<b>{now}</b> cells with your decisions ({automatic} automatic), {foci} foci"
-        lines = [total, "&nbsp; ".join(parts), "&nbsp; ".join(_classes(section))]
+        foci = self._foci or not looks
+        what = "counted, with second looks" if looks else "cells with your decisions"
+        total = f"<b>{now}</b> {what} ({automatic} automatic)"
+        total += f", {len(section.foci)} foci" if foci else ""
+        lines = [total, "&nbsp; ".join(parts)]
+        lines += ["&nbsp; ".join(_classes(section))] if foci else []
         return "<br>".join(line for line in lines if line)
 
 
