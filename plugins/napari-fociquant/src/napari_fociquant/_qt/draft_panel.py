@@ -27,8 +27,10 @@ from qtpy.QtWidgets import (
 )
 
 from fociquant.errors import FociquantError, InputError
+from fociquant.study import STUDY_FILE
 from fociquant.study.guess import Roles
 from napari_fociquant._draft import (
+    SHEET,
     Draft,
     RowProblem,
     open_draft,
@@ -41,6 +43,7 @@ from napari_fociquant._qt.parts import header_of
 from napari_fociquant._qt.process import Command
 from napari_fociquant._qt.room import WrappingRow
 from napari_fociquant._qt.sheet_table import SheetTable
+from napari_fociquant._qt.tips import COLUMN_TIPS, ROLE_TIPS
 
 WRONG = QColor(213, 94, 0, 110)
 """Ground of a cell with a problem."""
@@ -68,10 +71,13 @@ class DraftPanel(QWidget):
         The check has ended; true if the study can be counted.
     told : Signal(str)
         Something the user must be told.
+    stood : Signal(str)
+        How far the study is, and what comes next.
     """
 
     checked = Signal(bool)
     told = Signal(str)
+    stood = Signal(str)
 
     def __init__(self, hides: Callable[[Draft], bool]) -> None:
         super().__init__()
@@ -96,10 +102,22 @@ class DraftPanel(QWidget):
         self.text = QPlainTextEdit()
         self.form = QWidget()
         self._placed: list[RowProblem] = []
+        self._noted: set[str] = set()
         self._written = ""
         self._checking = Path()
         self._build()
+        self._explain()
         self._connect()
+
+    def _explain(self) -> None:
+        """What is said where the mouse rests."""
+        self.remove_button.setToolTip("Rows leave the table; their images stay where they are")
+        self.add_button.setToolTip("A row for each image of the folder that is not in the table")
+        self.check_button.setToolTip(f"Writes {SHEET} and {STUDY_FILE}, then looks for mistakes")
+        for name, box in self.roles.items():
+            box.setToolTip(ROLE_TIPS[name])
+        self.phenotype.setToolTip(ROLE_TIPS["phenotype"])
+        self.pixel.setToolTip("Only for files that do not say it")
 
     def _build(self) -> None:
         self.text.setMaximumHeight(150)
@@ -158,13 +176,23 @@ class DraftPanel(QWidget):
             self.told.emit(HIDDEN)
             return False
         self.draft, self._written = draft, ""
+        self._noted.clear()
         self.folder.setText(str(self.draft.folder))
         self._fill_table(self.draft)
         self._fill_channels(self.draft)
         self._show_problems([])
         for note in self.draft.notes:
             self.told.emit(note)
+        self.stood.emit(self._next_step(draft))
         return True
+
+    @staticmethod
+    def _next_step(draft: Draft) -> str:
+        """What is to be done with a study that was just opened."""
+        places = [draft.columns.index(name) for name in ("mouse", "group", "dpi")]
+        if all(row[place] for row in draft.rows for place in places):
+            return "Look the table over, then 'Save and check'."
+        return "Write mouse, group and dpi of each section into the table, then 'Save and check'."
 
     def clear(self) -> None:
         """Forget the study: nothing of it may be read while a review is blinded."""
@@ -182,6 +210,10 @@ class DraftPanel(QWidget):
         self.table.clear()
         self.table.setColumnCount(len(draft.columns))
         self.table.setHorizontalHeaderLabels(list(draft.columns))
+        for x, name in enumerate(draft.columns):
+            heading = self.table.horizontalHeaderItem(x)
+            if heading is not None:
+                heading.setToolTip(COLUMN_TIPS.get(name, "Carried through to the tables"))
         self.table.setRowCount(len(draft.rows))
         for y, row in enumerate(draft.rows):
             for x, text in enumerate(row):
@@ -267,6 +299,8 @@ class DraftPanel(QWidget):
 
     def check(self) -> None:
         """Write both files, then have everything checked in another process."""
+        if self.command.running:
+            return
         draft = self.current()
         try:
             if draft is None:
@@ -278,8 +312,8 @@ class DraftPanel(QWidget):
             return
         self._fill_table(self.draft)  # its columns are now those of the file
         self._fill_channels(self.draft)
-        self.check_button.setEnabled(False)
         self._checking = self.draft.study_file
+        self.stood.emit("Looking for mistakes …")
         self.command.start(["-m", "fociquant", "check", str(self._checking), "--json"])
 
     def _saved(self, draft: Draft) -> Draft:
@@ -296,7 +330,7 @@ class DraftPanel(QWidget):
         return replace(found, roles=draft.roles, study_yaml=None)
 
     def _finish(self, code: int, out: str, errors: str) -> None:
-        self.check_button.setEnabled(True)
+        self.stood.emit("")
         if self.draft is not None and self.draft.study_file != self._checking:
             self.told.emit("Another study was opened before the check had ended: check this one.")
             self.checked.emit(False)
@@ -310,8 +344,15 @@ class DraftPanel(QWidget):
         if self.draft is not None:
             self._show_problems(place_problems(self.draft, found["problems"]))
         for note in found["notes"]:
-            self.told.emit(f"{note['where']}: {note['what']} {note['cure']}")
+            self._note(f"{note['where']}: {note['what']} {note['cure']}")
+        self.stood.emit(_verdict(len(found["problems"]), len(found["notes"])))
         self.checked.emit(code == 0)
+
+    def _note(self, text: str) -> None:
+        """Tell it once of a study, however often that is checked."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.told.emit(text)
 
     def _show_problems(self, placed: list[RowProblem]) -> None:
         self._placed = placed
@@ -347,3 +388,12 @@ class DraftPanel(QWidget):
             columns = self.draft.columns if self.draft else ()
             column = columns.index(problem.column) if problem.column in columns else 0
             self.table.setCurrentCell(problem.row or 0, column)
+
+
+def _verdict(problems: int, notes: int) -> str:
+    """What came of a check, and what comes next."""
+    if problems:
+        some = "One problem" if problems == 1 else f"{problems} problems"
+        return f"{some}, listed above: a click on one goes to its cell."
+    also = "; there is something to know, see below" if notes else ""
+    return f"Nothing is wrong{also}. 'Count' is next."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QSize
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QSize, Qt
+from qtpy.QtGui import QKeyEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -90,6 +90,16 @@ class TileView(QListView):
         self.setAccessibleName("Candidates")
         self.setMinimumSize(COLUMNS * TILE_PX + 22, ROWS * TILE_PX)
 
+    def paintEvent(self, e: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Where there is no tile, words."""
+        super().paintEvent(e)
+        words = self._owner.why_empty()
+        if words:
+            port = viewport_of(self)
+            around = port.rect().adjusted(20, 10, -20, -10)
+            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+            QPainter(port).drawText(around, int(flags), words)
+
     def keyPressEvent(self, e: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Keys of the review before those of a list."""
         if not took_key(self._owner, e):
@@ -115,7 +125,6 @@ class GalleryWidget(QWidget):
         self.channels = QGridLayout()
         self.boxes: list[QCheckBox] = []
         self.title = title_label()
-        self.title.setText("Open a section in the widget 'Study'.")
         self.outlines = QCheckBox("outlines")
         self.outlines.setChecked(True)
         self.outlines.setToolTip("Round the candidate in the middle of its crop")
@@ -175,7 +184,7 @@ class GalleryWidget(QWidget):
     def _say_progress(self) -> None:
         section = self.desk.section
         if section is None:
-            self.title.setText("No section is open.")
+            self.title.setText("No section is open: open one in the widget 'Study'.")
             return
         session, number = section.session, len(section.looks.rows)
         # With second looks: they would be known by a number that stays.
@@ -203,6 +212,18 @@ class GalleryWidget(QWidget):
         self.model.show(section, self._tiles(section) if section else NO_TILES)
         if self.model.tiles:
             go_to(self.grid, self.model.index(0))
+
+    def why_empty(self) -> str:
+        """What is said where no candidate is shown; ``""`` where some are."""
+        section = self.desk.section
+        if section is None or len(self.model.tiles):
+            return ""
+        if len(section.looks.rows):
+            return f"No candidate of this section is '{self.filter.currentText()}'."
+        return (
+            "There is no candidate in this section. Look through the slide, add in the widget "
+            "'Queue review' what was missed, then sign off."
+        )
 
     def _tiles(self, section: OpenSection) -> Tiles:
         """Those that are to be seen: a second look by its own state, as any other."""

@@ -112,7 +112,7 @@ class KeyBar(QLabel):
             together(f"<b>{shown_key(self._desk.keys[n])}</b> {known[n].short}")
             for n in self._names
         ]
-        link = '<a href="all" style="color:#56B4E9">all&nbsp;keys,&nbsp;other&nbsp;keys</a>'
+        link = '<a href="all" style="color:#2E86DE">all&nbsp;keys,&nbsp;other&nbsp;keys</a>'
         self.setText("&nbsp; ".join([*parts, link]))
 
     def show_all(self) -> None:

@@ -21,15 +21,25 @@ class NoticeLine(QLabel):
     """The last notice."""
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__(desk.notices[-1] if desk.notices else "")
+        super().__init__()
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setStyleSheet(NOTICE_STYLE)
+        # A widget that is docked later need not say what has been dealt with.
+        self.setText(desk.notices[-1] if len(desk.notices) > desk.noted else "")
         desk.noticed.connect(self.setText)
         desk.decided.connect(self._fade)
         desk.section_changed.connect(self._fade)
         self._desk = desk
         desk.results_changed.connect(self._say_again)
+
+    def setText(self, a0: str | None) -> None:  # noqa: N802 - Qt's name
+        """Words on dark; nothing where there is nothing to tell."""
+        self.setStyleSheet(NOTICE_STYLE if a0 else "")
+        super().setText(a0)
+
+    def clear(self) -> None:
+        """Say nothing."""
+        self.setText("")
 
     def _say_again(self) -> None:
         """The same in words that do not unblind, where names are hidden by now."""

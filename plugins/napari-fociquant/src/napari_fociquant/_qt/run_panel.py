@@ -45,6 +45,10 @@ class RunPanel(QWidget):
         self.state.setWordWrap(True)
         self._out = Path()
         self._began, self._done, self._sections = 0.0, 0, 0
+        self.start_button.setToolTip(
+            "Looks for mistakes first; results go to 'results' beside the study"
+        )
+        self.stop_button.setToolTip("Ends at the next good place; 'Count' goes on from there")
         self._build()
 
     def _build(self) -> None:
@@ -65,6 +69,11 @@ class RunPanel(QWidget):
     def running(self) -> bool:
         """Whether a run is at work."""
         return self.command.running
+
+    def say(self, text: str) -> None:
+        """Words below the buttons, while no run has something to say there."""
+        if not self.running:
+            self.state.setText(text)
 
     def start(self, study: Path) -> None:
         """Count a study; what is counted already is not counted again."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -25,6 +27,7 @@ from napari_fociquant._qt.counts_table import CountsTable
 from napari_fociquant._qt.parts import header_of, side_header_of
 from napari_fociquant._qt.process import Command
 from napari_fociquant._qt.room import Body, Scrolled, WrappingRow, rows_px
+from napari_fociquant._qt.tips import SECTION_TIPS
 from napari_fociquant._qt.unblinding import ask_to_unblind
 
 if TYPE_CHECKING:
@@ -37,6 +40,15 @@ COLUMNS = ("code", "status", "cells", "my review", "others")
 
 ROWS = 5
 """Sections that are listed at once, at least."""
+
+REPORT = "report.html"
+"""Name of the report in the results folder."""
+
+NOTHING = "Open a results folder, or drop one on the window."
+"""Said where no results are open."""
+
+EXPORTED = "Written to the folder 'exports' of the results: 'Open folder' shows it, once unblinded."
+"""Said after an export."""
 
 FORMATS = ("prism", "xlsx", "geojson", "imagej")
 """What ``fociquant export`` writes."""
@@ -55,13 +67,14 @@ class SectionsPanel(QWidget):
         self.table.setAccessibleName("Sections")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.summary = QLabel("Open a results folder, or drop one on the window.")
+        self.summary = QLabel(NOTHING)
         self.summary.setWordWrap(True)
         self.formats = {name: QCheckBox(name) for name in FORMATS}
         self.buttons = {
             "results": QPushButton("Open results …"), "open": QPushButton("Open section"),
             "images": QPushButton("Where are the images? …"), "unblind": QPushButton("Unblind …"),
             "recount": QPushButton("Recount"), "export": QPushButton("Export"),
+            "report": QPushButton("Open report"), "folder": QPushButton("Open folder"),
             "adopt": QPushButton("Decisions that are not trusted …"),
         }  # fmt: skip
         self.counts = CountsTable(desk)
@@ -75,8 +88,8 @@ class SectionsPanel(QWidget):
         name.addWidget(QLabel("Reviewer"))
         name.addWidget(self.reviewer, 1)
         name.addWidget(self.buttons["results"])
-        rows = [WrappingRow(), WrappingRow()]
-        for place, key in enumerate(("open", "images", "unblind", "recount")):
+        rows = [WrappingRow(), WrappingRow(), WrappingRow()]
+        for place, key in enumerate(("open", "images", "unblind", "recount", "report", "folder")):
             rows[place // 2].addWidget(self.buttons[key])
         export = WrappingRow()
         for box in self.formats.values():
@@ -84,6 +97,8 @@ class SectionsPanel(QWidget):
         export.addWidget(self.buttons["export"])
         self.formats["prism"].setChecked(True)
         self.formats["xlsx"].setChecked(True)
+        for key, tip in SECTION_TIPS.items():
+            self.buttons[key].setToolTip(tip)
         side_header_of(self.table).hide()
         self.table.setMinimumHeight(rows_px(self.table, ROWS))
         body = Body()
@@ -106,6 +121,7 @@ class SectionsPanel(QWidget):
             "results": self._ask_results, "open": lambda: self.open_row(self.table.currentRow()),
             "images": self._ask_images, "recount": self.recount, "export": self.export,
             "unblind": lambda: ask_to_unblind(self.desk, self), "adopt": self._ask_to_adopt,
+            "report": lambda: self.show_file(REPORT), "folder": lambda: self.show_file(""),
         }  # fmt: skip
         for name, action in actions.items():
             self.buttons[name].clicked.connect(lambda _=False, a=action: a())
@@ -174,11 +190,15 @@ class SectionsPanel(QWidget):
 
     def _summarise(self, views: list[View], marks: list[ReviewMark]) -> None:
         if not views:
+            self.summary.setText(NOTHING)
             return
         mine = [mark for mark in marks if self._is_mine(mark) and mark.signed_off]
         how = "blinded: random order, coded names" if self.desk.blinded else "not blinded"
-        self.summary.setText(f"{len(mine)} of {len(views)} sections signed off by you; {how}.")
+        ask = "" if self.desk.reviewer else " Write your name or initials above."
+        self.summary.setText(f"{len(mine)} of {len(views)} sections signed off by you; {how}.{ask}")
         self.buttons["unblind"].setEnabled(self.desk.blinded)
+        tip = SECTION_TIPS["unblind"] if self.desk.blinded else "Names are shown already"
+        self.buttons["unblind"].setToolTip(tip)
 
     def _is_mine(self, mark: ReviewMark) -> bool:
         return mark.reviewer == self.desk.reviewer and mark.station == Reviewer("x").station
@@ -199,8 +219,25 @@ class SectionsPanel(QWidget):
         """Open the section of a line."""
         if 0 <= place < len(self.views()):
             self.desk.open_section(self.views()[place].code)
+            if not self.desk.reviewer:
+                self.reviewer.setFocus()  # which is what is asked for
         else:
             self.desk.say("Select a section in the list first.")
+
+    def show_file(self, name: str) -> None:
+        """Open the report, or the folder of the results, in the program that is made for it."""
+        results = self.desk.results
+        if results is None:
+            self.desk.say("Open a results folder first.")
+            return
+        if self.desk.blinded:
+            self.desk.say("Names, groups and counts stand there. 'Unblind …' first.")
+            return
+        path = results.root / name
+        if not path.exists():
+            self.desk.say(f"{path} is not there. 'Recount' makes the tables and the report.")
+        elif not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
+            self.desk.say(f"No program took it. It is here: {path}")
 
     # What is asked
 
@@ -261,6 +298,7 @@ class SectionsPanel(QWidget):
             return
         self._after, self._root = ",".join(formats), self.desk.results.root
         self._busy(True)
+        self.summary.setText("Making the tables and the report …")
         self.command.start(["-m", "fociquant", command, str(self._root), "--json"])
 
     def _busy(self, busy: bool) -> None:
@@ -270,6 +308,7 @@ class SectionsPanel(QWidget):
     def _finish(self, code: int, out: str, errors: str) -> None:
         if code not in (0, 1):
             self._busy(False)
+            self.refresh()
             self.desk.say(errors.strip() or "The tables could not be made.")
             return
         if self._after:
@@ -280,7 +319,7 @@ class SectionsPanel(QWidget):
             return
         self._busy(False)
         exported = '"files"' in out
-        self.desk.say("Written to the folder 'exports' of the results." if exported else
+        self.desk.say(EXPORTED if exported else
                       "Tables and report hold all decisions now.")  # fmt: skip
         self.desk.reread()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_fociquant._qt.desk import desk_of
 from napari_fociquant._qt.draft_panel import DraftPanel
@@ -20,8 +20,8 @@ from napari_fociquant._qt.sections_panel import SectionsPanel
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-GALLERY, QUEUE, AUDIT = "Gallery review", "Queue review", "Audit"
-"""Display names of the other widgets, as in the manifest."""
+STUDY, GALLERY, QUEUE, AUDIT = "Study", "Gallery review", "Queue review", "Audit"
+"""Display names of the widgets, as in the manifest."""
 
 
 class StudyWidget(QWidget):
@@ -41,6 +41,7 @@ class StudyWidget(QWidget):
         self.sections = SectionsPanel(self.desk)
         self.tabs = QTabWidget()
         self.review = QPushButton("Show gallery, queue and audit")
+        self.area = Scrolled(self.draft)
         self._counting = False
         self._hidden: Path | None = None
         self._build()
@@ -49,7 +50,7 @@ class StudyWidget(QWidget):
     def _build(self) -> None:
         study = QWidget()
         inner = QVBoxLayout(study)
-        inner.addWidget(Scrolled(self.draft), 1)
+        inner.addWidget(self.area, 1)
         inner.addWidget(self.run)  # 'Stop' is always in sight
         self.tabs.addTab(study, "Count")
         self.tabs.addTab(self.sections, "Review")
@@ -62,10 +63,12 @@ class StudyWidget(QWidget):
     def _connect(self) -> None:
         self.draft.told.connect(self.desk.say)
         self.draft.checked.connect(self._checked)
+        self.draft.stood.connect(self.run.say)
         self.run.told.connect(self.desk.say)
         self.run.start_button.clicked.connect(lambda: self.count())
         self.run.counted.connect(self._show_results)
         self.desk.results_changed.connect(self._hide_study)
+        self.desk.section_changed.connect(self._show_review_first)
         self.review.clicked.connect(lambda: self.show_review())
 
     def open(self, path: Path) -> None:
@@ -90,6 +93,8 @@ class StudyWidget(QWidget):
         counting, self._counting = self._counting, False
         if good and counting and self.draft.draft is not None:
             self.run.start(self.draft.draft.study_file)
+        elif not good and self.draft.problems.isVisibleTo(self.draft):
+            self.area.show_part(self.draft.problems)
 
     def _show_results(self, root: Path) -> None:
         if self.desk.section is not None:
@@ -112,6 +117,11 @@ class StudyWidget(QWidget):
                     self._hidden = draft.study_file
                     self.draft.clear()
 
+    def _show_review_first(self) -> None:
+        """A section is of no use without the widgets in which one decides."""
+        if self.desk.section is not None and self.desk.users == 1:
+            self.show_review()
+
     def show_review(self) -> None:
         """Dock the other widgets, if they are not there."""
         for name in (AUDIT, QUEUE, GALLERY):
@@ -119,6 +129,11 @@ class StudyWidget(QWidget):
                 "napari-fociquant", name, tabify=True
             )
             dock.setWindowTitle(name)  # four tabs with the plugin's name in each do not fit
+        own = self.parentWidget()
+        while own is not None and not isinstance(own, QDockWidget):
+            own = own.parentWidget()
+        if own is not None:
+            own.setWindowTitle(STUDY)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the table."""

@@ -1,0 +1,149 @@
+"""Somebody's first day: the window says what comes next, and nothing is left without a word."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QApplication, QDockWidget
+
+from napari_fociquant._qt.gallery_widget import GalleryWidget
+from napari_fociquant._qt.notices import NoticeLine
+from napari_fociquant._sample import sample_images
+
+BUSY, QUIET = "cut-mouse-bravo", "cut-mouse-alpha"
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A folder of two images whose names tell nothing."""
+    folder = tmp_path / "lungs"
+    folder.mkdir()
+    for name, source in (("a", "PBS-09d-1-s1"), ("b", "IAV-15d-1-s1")):
+        shutil.copy(sample_images() / "images" / f"{source}.ome.tif", folder / f"{name}.ome.tif")
+    return folder
+
+
+def checked(draft, qtbot) -> None:
+    with qtbot.waitSignal(draft.checked, timeout=600_000):
+        qtbot.mouseClick(draft.check_button, Qt.MouseButton.LeftButton)
+
+
+def test_the_study_says_what_comes_next(bench, two, qtbot):
+    window = bench.viewer.window._qt_window
+    window.show()
+    window.resize(1366, 768)
+    bench.study.open(two)
+    draft, state = bench.study.draft, bench.study.run.state
+    bench.study.parentWidget().raise_()
+    assert state.text().startswith("Write mouse, group and dpi")
+    heading = draft.table.horizontalHeaderItem(3)
+    assert heading.text() == "dpi" and "Days post infection" in heading.toolTip()
+    with qtbot.waitSignal(draft.checked, timeout=600_000):
+        qtbot.mouseClick(draft.check_button, Qt.MouseButton.LeftButton)
+        assert state.text() == "Looking for mistakes …"
+        draft.check()  # an impatient hand
+    assert state.text().startswith("6 problems, listed above")
+    qtbot.waitUntil(lambda: not draft.problems.visibleRegion().isEmpty(), timeout=10_000)
+    for row, cells in enumerate((("m1", "PBS", "9"), ("m2", "IAV", "15"))):
+        for column, text in enumerate(cells, start=1):
+            draft.table.item(row, column).setText(text)
+    checked(draft, qtbot)
+    assert state.text().startswith("Nothing is wrong")
+    assert "'Count' is next" in state.text()
+    told = list(bench.desk.notices)
+    checked(draft, qtbot)
+    assert bench.desk.notices == told  # notes are not said again and again
+
+
+def test_the_report_and_the_folder_are_opened_when_names_may_be_seen(
+    bench, results, qtbot, monkeypatch
+):
+    opened, works = [], [True]
+
+    def take(url):
+        opened.append(url.toLocalFile())
+        return works[0]
+
+    monkeypatch.setattr(QDesktopServices, "openUrl", take)
+    buttons = bench.study.sections.buttons
+    buttons["report"].click()
+    assert bench.desk.notices[-1] == "Open a results folder first."
+    assert bench.desk.open_results(results)
+    buttons["report"].click()
+    buttons["folder"].click()
+    assert not opened and "'Unblind …' first" in bench.desk.notices[-1]
+    assert bench.desk.unblind("done")
+    buttons["report"].click()
+    buttons["folder"].click()
+    assert opened == [str(results / "report.html"), str(results)]
+    works[0] = False
+    buttons["folder"].click()
+    assert str(results) in bench.desk.notices[-1]
+    (results / "report.html").unlink()
+    buttons["report"].click()
+    assert "'Recount' makes" in bench.desk.notices[-1]
+
+
+def test_a_name_is_asked_for_and_then_the_widgets_to_decide_in_are_there(
+    own_settings, make_napari_viewer, results, qtbot
+):
+    own_settings.write_text(json.dumps({"reviewer": ""}))
+    viewer = make_napari_viewer()
+    window = viewer.window._qt_window
+    window.show()
+    window.activateWindow()
+    _, study = viewer.window.add_plugin_dock_widget("napari-fociquant", "Study")
+    study.open(results)
+    panel, desk = study.sections, study.desk
+    assert "Write your name" in panel.summary.text()
+    qtbot.waitUntil(lambda: QApplication.activeWindow() is window, timeout=10_000)
+    place = [view.section for view in panel.views()].index(QUIET)
+    panel.open_row(place)
+    assert desk.section is None and "Write your name" in desk.notices[-1]
+    qtbot.waitUntil(panel.reviewer.hasFocus, timeout=10_000)
+    qtbot.keyClicks(panel.reviewer, "ana")
+    qtbot.keyClick(panel.reviewer, Qt.Key.Key_Return)
+    panel.open_row(place)
+    assert desk.section is not None
+    docks = {dock.windowTitle() for dock in window.findChildren(QDockWidget)}
+    assert {"Study", "Gallery review", "Queue review", "Audit"} <= docks
+    [gallery] = window.findChildren(GalleryWidget)
+    lines = window.findChildren(NoticeLine)
+    assert [line.text() for line in lines] == [""] * 3  # the name is given by now
+    assert {line.styleSheet() for line in lines} == {""}  # no dark bar without words
+    desk.say("look")
+    assert all(line.styleSheet() for line in lines)
+    desk.close_section()
+    assert gallery.title.text() == "No section is open: open one in the widget 'Study'."
+
+
+def test_a_gallery_without_candidates_says_why(bench, results, qtbot):
+    bench.open(results, BUSY)
+    gallery = bench.gallery
+    assert gallery.why_empty() == ""
+    gallery.filter.setCurrentText("not counted")
+    counted = bool((~bench.desk.section.session.positive).any())
+    assert counted or gallery.why_empty() == "No candidate of this section is 'not counted'."
+    bench.desk.section.looks.rows.resize(0, refcheck=False)
+    object.__setattr__(bench.desk.section.looks, "again", np.zeros(0, bool))
+    gallery.filter.setCurrentText("counted")
+    assert gallery.why_empty().startswith("There is no candidate in this section.")
+    gallery.grid.grab()
+    bench.desk.close_section()
+    assert gallery.why_empty() == ""
+
+
+def test_a_recount_says_that_it_is_at_work(bench, results, qtbot, monkeypatch):
+    assert bench.desk.open_results(results)
+    panel = bench.study.sections
+    monkeypatch.setattr(panel.command, "start", lambda _: None)
+    panel.buttons["recount"].click()
+    assert panel.summary.text() == "Making the tables and the report …"
+    panel.command.finished.emit(1 + 1, "", "the disk is full")
+    assert "signed off by you" in panel.summary.text()
+    assert bench.desk.notices[-1] == "the disk is full"
