@@ -147,3 +147,42 @@ def test_a_recount_says_that_it_is_at_work(bench, results, qtbot, monkeypatch):
     panel.command.finished.emit(1 + 1, "", "the disk is full")
     assert "signed off by you" in panel.summary.text()
     assert bench.desk.notices[-1] == "the disk is full"
+
+
+def test_the_sheet_that_the_study_file_names_is_the_one_that_is_shown_and_written(
+    bench, two, qtbot
+):
+    sheet = "image,mouse,group,dpi\na.ome.tif,007,PBS,9\nb.ome.tif,m2,IAV,9\nb.ome.tif,m3,IAV,9\n"
+    (two / "lungs of may.csv").write_text(sheet, encoding="utf-8")
+    (two / "study.yaml").write_text(
+        "name: may\nsamples: lungs of may.csv\npreset: her2_if\nreference_group: Sham\n"
+        "channels: {marker: HER2, nucleus: DAPI}\n",
+        encoding="utf-8",
+    )
+    bench.study.open(two)
+    draft = bench.study.draft
+    assert [draft.table.item(row, 1).text() for row in range(3)] == ["007", "m2", "m3"]
+    draft.table.item(0, 1).setText("008")
+    checked(draft, qtbot)
+    assert not (two / "samples.csv").exists()
+    assert "008" in (two / "lungs of may.csv").read_text(encoding="utf-8")
+
+    # a problem says the row that the table shows, and a click goes to its place in either file
+    texts = [draft.problems.item(i).text() for i in range(draft.problems.count())]
+    same = next(i for i, text in enumerate(texts) if "the same image is already on" in text)
+    assert "already on row 2" in texts[same] and "line" not in texts[same]
+    draft.problems.setCurrentRow(same)
+    assert (draft.table.currentRow(), draft.table.currentColumn()) == (2, 0)
+    draft.problems.setCurrentRow(next(i for i, text in enumerate(texts) if "'Sham'" in text))
+    assert draft.text.textCursor().selectedText() == "reference_group: Sham"
+
+    # another sheet that is there is read, not written over
+    (two / "june.csv").write_text(sheet.replace("007", "june"), encoding="utf-8")
+    draft.text.setPlainText(draft.text.toPlainText().replace("lungs of may.csv", "june.csv"))
+    checked(draft, qtbot)
+    assert draft.table.item(0, 1).text() == "june"
+    for elsewhere in ("../june.csv", "sheets/june.csv"):
+        draft.text.setPlainText(f"name: may\nsamples: {elsewhere}\n")
+        draft.check()
+        assert "is in another folder" in bench.desk.notices[-1]
+    assert "june.csv\n" in (two / "study.yaml").read_text(encoding="utf-8")

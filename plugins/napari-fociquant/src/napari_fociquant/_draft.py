@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fociquant.errors import StudyError
+from fociquant.errors import InputError, StudyError
 from fociquant.run.image_facts import first_facts
 from fociquant.study import STUDY_FILE
+from fociquant.study.document import parse_yaml
 from fociquant.study.guess import Roles, Sample, guess_roles, guess_samples
 from fociquant.study.scaffold import find_images, sheet_text, study_text, write_new
 from fociquant.study.sheet import OPTIONAL, REQUIRED
@@ -19,6 +20,7 @@ from fociquant.study.table import read_table
 from fociquant.study.text import MAX_SHEET_BYTES, MAX_STUDY_BYTES, read_text
 
 SHEET = "samples.csv"
+"""Name of the sheet unless the study file names another one."""
 
 _LINE = re.compile(r"line (\d+)")
 _COLUMN = re.compile(r"column '([^']+)'")
@@ -48,6 +50,8 @@ class Draft:
         Whether the first image says its pixel size.
     notes : tuple of str
         What the user should know.
+    sheet : str
+        Name of the sheet, in the folder.
     """
 
     folder: Path
@@ -59,6 +63,7 @@ class Draft:
     study_yaml: str | None = None
     has_pixel_size: bool = True
     notes: tuple[str, ...] = ()
+    sheet: str = SHEET
 
     @property
     def study_file(self) -> Path:
@@ -98,24 +103,49 @@ def open_draft(path: Path) -> Draft:
     ------
     StudyError
         If there is neither a sheet nor an image.
+    InputError
+        If the sheet is in another folder than the study file.
     """
     folder = path if path.is_dir() else path.parent
-    return _existing(folder) if (folder / SHEET).exists() else _proposal(folder)
+    sheet = sheet_of(study_text_of(Draft(folder)))
+    if (folder / sheet).exists():
+        return _existing(folder, sheet)
+    return replace(_proposal(folder), sheet=sheet)
 
 
-def _existing(folder: Path) -> Draft:
+def sheet_of(study_yaml: str | None) -> str:
+    """Name of the sheet that a study file asks for.
+
+    Raises
+    ------
+    InputError
+        If that is in another folder: a table must not be written to where it is not looked for.
+    """
+    document, _ = parse_yaml(study_yaml or "", STUDY_FILE)
+    named = document.values.get("samples")
+    if not isinstance(named, str) or not named.strip():
+        return SHEET
+    if named in (".", "..") or named != re.split(r"[\\/]", named)[-1]:
+        raise InputError(
+            f"{STUDY_FILE}, key 'samples': {named!r} is in another folder. A study is opened here "
+            f"if its sheet is beside its {STUDY_FILE}."
+        )
+    return named
+
+
+def _existing(folder: Path, sheet: str) -> Draft:
     text, problems = read_text(
-        folder / SHEET,
+        folder / sheet,
         what="the sample sheet",
         cure="Choose its folder.",
         max_bytes=MAX_SHEET_BYTES,
     )
-    table, unread = read_table(text, SHEET, known=REQUIRED + OPTIONAL)
+    table, unread = read_table(text, sheet, known=REQUIRED + OPTIONAL)
     if problems or not table.columns:
         raise StudyError([*problems, *unread])
     columns = tuple(dict.fromkeys((*table.columns, *REQUIRED)))
     rows = tuple(tuple(row.cells.get(name, "") for name in columns) for row in table.rows)
-    draft = Draft(folder, columns, rows, tuple(row.line for row in table.rows))
+    draft = Draft(folder, columns, rows, tuple(row.line for row in table.rows), sheet=sheet)
     images = [row.cells.get("image", "") for row in table.rows]
     draft = _with_channels(draft, images)
     if not draft.study_file.exists():
@@ -198,8 +228,13 @@ def save_draft(draft: Draft, *, pixel_size_um: str = "") -> list[str]:
     ------
     StudyError
         If the folder cannot be written.
+    InputError
+        If the study file asks for a sheet in another folder.
     """
-    contents = {SHEET: _sheet(draft), STUDY_FILE: draft.study_yaml or ""}
+    named = sheet_of(draft.study_yaml)
+    contents = {STUDY_FILE: draft.study_yaml or ""}
+    if named == draft.sheet or not (draft.folder / named).exists():
+        contents[named] = _sheet(draft)  # else the text has just been set to a sheet that is there
     if draft.study_yaml is None:
         contents[STUDY_FILE] = study_text(
             draft.folder.absolute().name,
@@ -250,7 +285,17 @@ def _placed(draft: Draft, problem: Mapping[str, str]) -> RowProblem:
     where = problem["where"]
     text = f"{problem['what']} {problem['cure']}"
     line, column = _LINE.search(where), _COLUMN.search(where)
-    if not where.startswith(SHEET) or line is None or int(line[1]) not in draft.lines:
+    if not where.startswith(draft.sheet) or line is None or int(line[1]) not in draft.lines:
         return RowProblem(None, None, f"{where}: {text}")
     name = column[1] if column and column[1] in draft.columns else None
-    return RowProblem(draft.lines.index(int(line[1])), name, text)
+    return RowProblem(draft.lines.index(int(line[1])), name, _LINE.sub(_as_row(draft), text))
+
+
+def _as_row(draft: Draft) -> Callable[[re.Match[str]], str]:
+    """Lines of the sheet's file as the rows that the table numbers."""
+
+    def row(found: re.Match[str]) -> str:
+        line = int(found[1])
+        return f"row {draft.lines.index(line) + 1}" if line in draft.lines else found[0]
+
+    return row

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QTextCursor
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -30,7 +31,6 @@ from fociquant.errors import FociquantError, InputError
 from fociquant.study import STUDY_FILE
 from fociquant.study.guess import Roles
 from napari_fociquant._draft import (
-    SHEET,
     Draft,
     RowProblem,
     open_draft,
@@ -52,6 +52,8 @@ HIDDEN = (
     "This is the study of the results that you review: its table would show groups and days. "
     "Unblind first, or let somebody else change it."
 )
+
+_STUDY_LINE = re.compile(rf"{re.escape(STUDY_FILE)}, line (\d+)")
 
 NONE = "none"
 """A role that no channel plays."""
@@ -113,7 +115,7 @@ class DraftPanel(QWidget):
         """What is said where the mouse rests."""
         self.remove_button.setToolTip("Rows leave the table; their images stay where they are")
         self.add_button.setToolTip("A row for each image of the folder that is not in the table")
-        self.check_button.setToolTip(f"Writes {SHEET} and {STUDY_FILE}, then looks for mistakes")
+        self.check_button.setToolTip(f"Writes the sheet and {STUDY_FILE}, then looks for mistakes")
         for name, box in self.roles.items():
             box.setToolTip(ROLE_TIPS[name])
         self.phenotype.setToolTip(ROLE_TIPS["phenotype"])
@@ -388,12 +390,24 @@ class DraftPanel(QWidget):
             columns = self.draft.columns if self.draft else ()
             column = columns.index(problem.column) if problem.column in columns else 0
             self.table.setCurrentCell(problem.row or 0, column)
+        elif 0 <= place < len(self._placed):
+            self._go_to_line(self._placed[place].text)
+
+    def _go_to_line(self, text: str) -> None:
+        """Select the line of the study file that a problem names."""
+        found = _STUDY_LINE.match(text)
+        document = self.text.document()
+        if found is None or document is None or not self.text.isVisibleTo(self):
+            return
+        cursor = QTextCursor(document.findBlockByNumber(int(found[1]) - 1))
+        cursor.select(QTextCursor.SelectionType.LineUnderCursor)
+        self.text.setTextCursor(cursor)
 
 
 def _verdict(problems: int, notes: int) -> str:
     """What came of a check, and what comes next."""
     if problems:
         some = "One problem" if problems == 1 else f"{problems} problems"
-        return f"{some}, listed above: a click on one goes to its cell."
+        return f"{some}, listed above: a click on one goes to its place."
     also = "; there is something to know, see below" if notes else ""
     return f"Nothing is wrong{also}. 'Count' is next."
