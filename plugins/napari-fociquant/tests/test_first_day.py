@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -26,6 +28,15 @@ def two(tmp_path):
     for name, source in (("a", "PBS-09d-1-s1"), ("b", "IAV-15d-1-s1")):
         shutil.copy(sample_images() / "images" / f"{source}.ome.tif", folder / f"{name}.ome.tif")
     return folder
+
+
+def sample_of(results) -> None:
+    """Draw the smallest sample."""
+    subprocess.run(
+        [sys.executable, "-m", "fociquant", "audit", str(results), "--draw", "--seed=1",
+         "--accepted=1", "--rejected=1", "--fields=1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
 
 
 def checked(draft, qtbot) -> None:
@@ -113,6 +124,7 @@ def test_a_name_is_asked_for_and_then_the_widgets_to_decide_in_are_there(
     docks = {dock.windowTitle() for dock in window.findChildren(QDockWidget)}
     assert {"Study", "Gallery review", "Queue review", "Audit"} <= docks
     [gallery] = window.findChildren(GalleryWidget)
+    qtbot.waitUntil(gallery.grid.hasFocus, timeout=10_000)
     lines = window.findChildren(NoticeLine)
     assert [line.text() for line in lines] == [""] * 3  # the name is given by now
     assert {line.styleSheet() for line in lines} == {""}  # no dark bar without words
@@ -136,6 +148,14 @@ def test_a_gallery_without_candidates_says_why(bench, results, qtbot):
     gallery.grid.grab()
     bench.desk.close_section()
     assert gallery.why_empty() == ""
+
+
+def test_a_section_without_its_image_says_so_as_long_as_it_is_open(bench, results, qtbot):
+    (results.parent / "pixels" / "scan-mouse-bravo.ome.tif").unlink()
+    bench.open(results, BUSY)
+    assert "'Where are the images? …'" in bench.desk.notices[-1]
+    bench.gallery.act("reject")
+    assert bench.gallery.title.text().endswith("1 of 190 candidates decided, without its image")
 
 
 def test_a_recount_says_that_it_is_at_work(bench, results, qtbot, monkeypatch):
@@ -186,3 +206,30 @@ def test_the_sheet_that_the_study_file_names_is_the_one_that_is_shown_and_writte
         draft.check()
         assert "is in another folder" in bench.desk.notices[-1]
     assert "june.csv\n" in (two / "study.yaml").read_text(encoding="utf-8")
+
+
+def test_results_that_are_gone_are_not_told_as_not_reviewed(bench, results, qtbot):
+    bench.gallery.act("accept")
+    assert bench.desk.notices[-1] == "Open a section first."
+    bench.queue.act("accept")
+    assert bench.desk.notices[-1] == "Open a section first."
+    bench.open(results, BUSY)
+    bench.desk.sign_off()
+    panel = bench.study.sections
+    assert panel.summary.text().startswith("1 of 2 sections")
+    sample_of(results)
+    bench.audit.begin()  # looks once, so that the sample is known
+    bench.audit.stop()
+    assert bench.desk.open_section(bench.desk.blinding.code_of(BUSY))
+    results.rename(results.with_name("away"))
+    started = []
+    for command in (panel.command, bench.audit.sample.command):
+        command.start = started.append
+    for button in (panel.buttons["recount"], panel.buttons["export"], bench.audit.sample.correct):
+        button.click()
+        assert bench.desk.notices[-1].startswith("The results folder is not there any more.")
+    panel.refresh()
+    assert panel.summary.text().startswith("The results folder is not there any more.")
+    bench.audit.begin()
+    assert bench.desk.section is not None  # not closed for an audit that cannot begin
+    assert not started and not results.exists()

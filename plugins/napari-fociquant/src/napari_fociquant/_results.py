@@ -144,7 +144,7 @@ class Results:
             )
         raise ImageError(
             "The image of this section is not where it was when it was counted. "
-            "Say where the folder of the study is now."
+            "Say where the folder of the study is now: 'Where are the images? …'."
         )
 
     def usual_folders(self) -> list[Path]:

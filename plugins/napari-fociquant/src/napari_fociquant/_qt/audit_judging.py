@@ -63,12 +63,13 @@ class Judging(QObject):
         if results is None or not self._desk.named():
             return False
         root = results.root
+        session = self._desk.attempt(lambda: AuditSession.open(root, self._desk.reviewer))
+        if session is None:
+            return False
         # Colours and counts of a section tell what the program thinks.
         self._desk.close_section()
         self.close()
-        self.session = self._desk.attempt(lambda: AuditSession.open(root, self._desk.reviewer))
-        if self.session is None:
-            return False
+        self.session = session
         self._told, self.root = 0, root
         self.look_again()
         self._tell()

@@ -148,7 +148,7 @@ class SamplePanel(QWidget):
         self._start(["recount"], drawing=False)
 
     def _start(self, command: list[str], *, drawing: bool) -> None:
-        if self.desk.results is None or self.command.running:
+        if self.desk.results is None or self.command.running or not self.desk.there():
             return
         self._drawing = drawing
         self._busy(True)
@@ -164,7 +164,7 @@ class SamplePanel(QWidget):
     def _finish(self, code: int, _: str, errors: str) -> None:
         self._busy(False)
         if code not in (0, 1):
-            self.desk.say(errors.strip() or "That could not be done.")
+            self.desk.say(errors.strip().removeprefix("error: ") or "That could not be done.")
         elif not self._drawing:
             self.desk.say("Tables and report hold the corrected counts now.")
         self.desk.reread()

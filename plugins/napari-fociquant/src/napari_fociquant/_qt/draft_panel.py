@@ -340,7 +340,9 @@ class DraftPanel(QWidget):
         try:
             found: dict[str, Any] = json.loads(out)
         except ValueError:
-            self.told.emit(errors.strip() or "The study could not be checked.")
+            self.told.emit(
+                errors.strip().removeprefix("error: ") or "The study could not be checked."
+            )
             self.checked.emit(False)
             return
         if self.draft is not None:

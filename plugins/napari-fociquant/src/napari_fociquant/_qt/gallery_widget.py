@@ -133,6 +133,7 @@ class GalleryWidget(QWidget):
         self._build()
         self._connect()
         self._show_section()
+        self.setFocusProxy(self.grid)
 
     def _build(self) -> None:
         top = WrappingRow()
@@ -190,7 +191,8 @@ class GalleryWidget(QWidget):
         # With second looks: they would be known by a number that stays.
         done = int(section.looks.decided(session).sum())
         signed = ", signed off" if session.signed_off else ""
-        words = f"{done} of {number} candidates decided{signed}"
+        unseen = ", without its image" if section.image is None else ""
+        words = f"{done} of {number} candidates decided{signed}{unseen}"
         self.title.setText(f"Section {section.code}: {words}")
 
     def _show_channels(self) -> None:
@@ -264,7 +266,9 @@ class GalleryWidget(QWidget):
     def _decide(self, *, accept: bool) -> None:
         tiles, reason = self.selected(), self.reason.currentText().strip()
         if not tiles:
-            self.desk.say("Select a candidate first.")
+            self.desk.say(
+                f"{'Select a candidate' if self.desk.section else 'Open a section'} first."
+            )
             return
         decide = self.desk.accept if accept else self.desk.reject
         # At once, so that they are taken back at once.

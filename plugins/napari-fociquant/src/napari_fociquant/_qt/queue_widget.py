@@ -256,7 +256,7 @@ class QueueWidget(QWidget):
     def _decide(self, *, accept: bool) -> None:
         rows = self._selected_rows()
         if not len(rows):
-            self.desk.say("Select a focus first.")
+            self.desk.say(f"{'Select a focus' if self.desk.section else 'Open a section'} first.")
             return
         decide = self.desk.accept if accept else self.desk.reject
         if decide(rows, reason=self.reason.currentText().strip()):

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 REPEATED_SECTIONS = 0.05
 """Share of the sections that are shown a second time, to measure the reviewer."""
 
+GONE = (
+    "The results folder is not there any more. Connect its drive again, or open the folder where "
+    "it is now. What was decided is in it."
+)
+"""Said of a folder that was renamed, moved or taken off."""
+
 MIN_PATH_PARTS = 2
 """Paths of more parts than this are hidden while blinded."""
 
@@ -237,6 +243,15 @@ class ResultsDesk(QObject):
             return []
         root = self.results.root
         return list(self.attempt(lambda: review_marks(root)) or [])
+
+    def there(self) -> bool:
+        """Whether the results folder can be reached; the user is told if not."""
+        if self.results is None:
+            return False
+        there = self.results.root.is_dir()
+        if not there:
+            self.say(GONE)
+        return there
 
     def named(self) -> bool:
         """Whether a reviewer's name is known; it is asked for if not."""

@@ -26,6 +26,7 @@ from fociquant.review import Entry, Reviewer, ReviewMark, View
 from napari_fociquant._qt.counts_table import CountsTable
 from napari_fociquant._qt.parts import header_of, side_header_of
 from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.results_desk import GONE
 from napari_fociquant._qt.room import Body, Scrolled, WrappingRow, rows_px
 from napari_fociquant._qt.tips import SECTION_TIPS
 from napari_fociquant._qt.unblinding import ask_to_unblind
@@ -192,6 +193,9 @@ class SectionsPanel(QWidget):
         if not views:
             self.summary.setText(NOTHING)
             return
+        if self.desk.results is not None and not self.desk.results.root.is_dir():
+            self.summary.setText(GONE)  # who has done what is not known
+            return
         mine = [mark for mark in marks if self._is_mine(mark) and mark.signed_off]
         how = "blinded: random order, coded names" if self.desk.blinded else "not blinded"
         ask = "" if self.desk.reviewer else " Write your name or initials above."
@@ -293,6 +297,8 @@ class SectionsPanel(QWidget):
         if self.desk.results is None:
             self.desk.say("Open a results folder first.")
             return
+        if not self.desk.there():
+            return
         if self.command.running:
             self.desk.say("The tables are being made; one moment.")
             return
@@ -309,7 +315,7 @@ class SectionsPanel(QWidget):
         if code not in (0, 1):
             self._busy(False)
             self.refresh()
-            self.desk.say(errors.strip() or "The tables could not be made.")
+            self.desk.say(errors.strip().removeprefix("error: ") or "The tables could not be made.")
             return
         if self._after:
             formats, self._after = self._after, ""

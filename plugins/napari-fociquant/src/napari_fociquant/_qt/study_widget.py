@@ -120,12 +120,13 @@ class StudyWidget(QWidget):
     def _show_review_first(self) -> None:
         """A section is of no use without the widgets in which one decides."""
         if self.desk.section is not None and self.desk.users == 1:
-            self.show_review()
+            self.show_review().setFocus()  # so that Enter, too, means what is said there
 
-    def show_review(self) -> None:
-        """Dock the other widgets, if they are not there."""
+    def show_review(self) -> QWidget:
+        """Dock the other widgets, if they are not there; the gallery, in front, is returned."""
+        gallery: QWidget = self
         for name in (AUDIT, QUEUE, GALLERY):
-            dock, _ = self._viewer.window.add_plugin_dock_widget(
+            dock, gallery = self._viewer.window.add_plugin_dock_widget(
                 "napari-fociquant", name, tabify=True
             )
             dock.setWindowTitle(name)  # four tabs with the plugin's name in each do not fit
@@ -134,6 +135,7 @@ class StudyWidget(QWidget):
             own = own.parentWidget()
         if own is not None:
             own.setWindowTitle(STUDY)
+        return gallery
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Narrow docks would cut the table."""
