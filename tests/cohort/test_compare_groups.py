@@ -24,6 +24,7 @@ from fociquant.cohort import (
     rank_test,
     smallest_p,
 )
+from fociquant.cohort._compare import _benjamini_hochberg, _holm
 from fociquant.cohort._likelihood import Arm, SharedSpread
 from fociquant.errors import InputError
 
@@ -136,6 +137,9 @@ def test_without_every_area_there_is_no_offset_and_the_note_says_so():
     assert row["offset"] == "none"
     assert row["comparison_note"] == "no area offset: tissue_mm2 of PBS3.00 is not known or 0"
     assert row["rate_ratio"] == pytest.approx((173 / 4) / (11 / 3))
+    mice.loc[[1, 4], "tissue_mm2"] = np.nan
+    row = compare_groups(mice, reference_group="PBS").iloc[0]
+    assert "tissue_mm2 of PBS3.00 and 2 more is not known or 0" in row["comparison_note"]
     bare = compare_groups(mice.drop(columns="tissue_mm2"), reference_group="PBS").iloc[0]
     assert bare["comparison_note"] == "no area offset: there is no column tissue_mm2"
     assert bare["ratio_low"] == row["ratio_low"]
@@ -173,6 +177,19 @@ def test_p_values_are_adjusted_across_days():
     assert table["p_bh"].to_numpy() == pytest.approx(multipletests(p, method="fdr_bh")[1])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_without_a_p_value_are_not_counted_as_tested(seed):
+    # Values so near each other that a step has to hold the next one up, and two equal ones.
+    p = pd.Series(np.random.default_rng(seed).uniform(0.01, 0.03, 8), index=list("hgfedcba"))
+    p.iloc[[2, 5]], p.iloc[0] = np.nan, p.iloc[1]
+    known = p.notna()
+    for ours, method in ((_holm, "holm"), (_benjamini_hochberg, "fdr_bh")):
+        found = ours(p)
+        assert found.index.equals(p.index) and found[~known].isna().all()
+        exact = multipletests(p[known], method=method)[1]
+        assert found[known].to_numpy() == pytest.approx(exact)
+
+
 def test_a_group_of_zeros_gives_a_one_sided_bound():
     up = one({("PBS", 3.0): [0, 0, 0], ("IAV", 3.0): [40, 90, 20]})
     assert np.isnan([up["rate_ratio"], up["ratio_high"]]).all()
@@ -193,6 +210,9 @@ def test_a_group_of_zeros_gives_a_one_sided_bound():
 def test_one_of_a_kind_is_told_in_the_singular():
     note = one({("PBS", 3.0): [4, 5], ("IAV", 3.0): [0]}, sections=1)["comparison_note"]
     assert note.startswith("IAV has no cells in 1 mouse (1 section): up to 3 per section")
+    mice = study({("PBS", 3.0): [4, 5], ("IAV", 3.0): [0, 0]}).drop(columns="sections")
+    unknown = compare_groups(mice, reference_group="PBS").iloc[0]["comparison_note"]
+    assert unknown == "IAV has no cells in 2 mice"
 
 
 def test_zeros_everywhere_say_what_they_still_allow():

@@ -59,6 +59,12 @@ def test_a_small_fold_change_is_not_rounded_to_nothing():
     assert found["PBS", 3]["fold_change"] == 4.444e-05
 
 
+def test_a_group_without_a_cell_is_0_times_the_reference():
+    rows = [("a", "IAV", 3, 0, 0, ""), ("b", "PBS", 3, 4, 0, "")]
+    row = by_group(group_table(mice(rows), reference_group="PBS"))["IAV", 3]
+    assert row["fold_change"] == 0.0 and row["fold_change_note"] == ""
+
+
 def test_a_fold_change_that_means_nothing_is_empty_with_its_reason():
     found = by_group(group_table(mice(ROWS), reference_group="PBS"))
     notes = {key: row["fold_change_note"] for key, row in found.items()}

@@ -110,6 +110,14 @@ def test_zero_says_what_it_still_allows():
     assert math.isnan(bare["cells_per_mm2_upper"]) and "no observation" in bare["zero_note"]
 
 
+def test_areas_and_rates_are_rounded_once_and_at_the_end():
+    thirds = [section(name, "m1", tissue_mm2=1 / 3, parenchyma_mm2=2 / 9) for name in "abc"]
+    row = mice(thirds[:2]).iloc[0]
+    assert (row["tissue_mm2"], row["parenchyma_mm2"]) == (0.66666667, 0.44444444)
+    assert row["cells_per_mm2"] == 12.0
+    assert mice(thirds).iloc[0]["tissue_mm2"] == 1.0
+
+
 def test_no_tissue_leaves_the_density_empty_not_infinite():
     assert math.isnan(mice([section("a", "m1", tissue_mm2=0.0)])["cells_per_mm2"].item())
 
@@ -185,7 +193,8 @@ def test_a_study_without_sections_and_a_sheet_without_options():
     assert list(none.columns) == list(empty.columns)
     assert len(none) == 0
     bare = pd.DataFrame([section("a", "m")]).drop(columns=["control", "batch", "sex"])
-    assert mice_table(bare, foci([]), PROFILE, [])["control"].tolist() == [""]
+    table = mice_table(bare, foci([]), PROFILE, [])
+    assert table[["control", "sections_control"]].to_numpy().tolist() == [["", 0]]
 
 
 def test_another_profile_adds_its_columns_and_leaves_the_others_empty():
