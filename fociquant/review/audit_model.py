@@ -112,7 +112,8 @@ def missed_in(
     """Cells without an outline in the tissue of one arm.
 
     Densities of mice are gamma distributed round the arm's mean, with the priors of
-    :func:`true_among` for a Poisson mean. Missed cells come in clusters: where counts of
+    :func:`true_among` for a Poisson mean, which for a single mouse give the exact interval of
+    Garwood (Biometrika 28:437, 1936). Missed cells come in clusters: where counts of
     fields vary more than chance explains, the fields count as fewer.
 
     Parameters
@@ -151,6 +152,8 @@ def _density_fit(seen: np.ndarray, count: np.ndarray, means: np.ndarray) -> np.n
         gammaln(shape + count) - gammaln(shape)
         + shape * np.log(scale / (scale + seen)) - count * np.log(scale + seen)
     ).sum(-1)  # fmt: skip
+    if len(count) < 2:  # as in _rate_fit: else the upper end of one mouse would be too low
+        fit[:, :-1] = -np.inf
     return np.asarray(fit - 0.5 * np.log(DENSITY_SHAPES)[None, :])
 
 

@@ -14,8 +14,17 @@ import pytest
 from fociquant.errors import InputError, ResultsError
 from fociquant.review import draw_audit, estimate_audit, read_design, settle_verdicts, write_design
 from fociquant.review.audit_design import ACCEPTED, REJECTED, TISSUE
-from fociquant.review.audit_groups import group_ends
-from fociquant.review.audit_model import dispersion_of, missed_in, true_among
+from fociquant.review.audit_groups import VARIATIONS, _fit, group_ends
+from fociquant.review.audit_model import (
+    DENSITY_SHAPES,
+    LIKENESS,
+    RATES,
+    _density_fit,
+    _rate_fit,
+    dispersion_of,
+    missed_in,
+    true_among,
+)
 
 SIZES = {ACCEPTED: 20, REJECTED: 30, TISSUE: 10}
 COVERAGE = Path(__file__).resolve().parents[2] / "benchmarks" / "audit_coverage.py"
@@ -217,6 +226,64 @@ def test_mice_that_differ_keep_their_own_rate():
     assert spread.point[3] < 350 and spread.point[0] > 850
 
 
+def test_mice_that_are_alike_lend_their_rate_to_one_of_which_little_was_judged():
+    judged, true = np.array([200] * 5 + [5]), np.array([20, 19, 21, 20, 20, 0])
+    spread = true_among(np.array([1000] * 6), judged, true, np.random.default_rng(0))
+    assert 0.09 * 995 < spread.point[5] < 0.1 * 995
+    assert spread.point[1] == pytest.approx(19 + 0.1 * 800, rel=0.02)
+
+
+def test_cells_without_an_outline_are_found_per_area_and_multiplied():
+    # 6 cells in 3 mm² are 2 per mm²; 58 and 29 mm² were not looked at.
+    area, seen, found = np.array([60.0, 30.0]), np.array([2.0, 1.0]), np.array([6, 0])
+    spread = missed_in(area, seen, found, 1.0, np.random.default_rng(0))
+    assert spread.point.tolist() == [6 + 2 * 58, 0 + 2 * 29]
+    assert (spread.low >= found).all() and (spread.high >= found).all()
+
+
+@pytest.mark.parametrize("found", [0, 1, 6])
+def test_a_single_density_gives_the_exact_interval(found):
+    """One mouse of which nearly nothing was looked at: Garwood."""
+    from scipy.stats import chi2
+
+    spread = missed_in(np.array([1e6]), np.array([2.0]), np.array([found]), 1.0,
+                       np.random.default_rng(0))  # fmt: skip
+    low, high = np.quantile(spread.low, 0.025), np.quantile(spread.high, 0.975)
+    exact = chi2.ppf(0.025, 2 * found) / 4 if found else 0.0
+    assert low / 1e6 == pytest.approx(exact, rel=0.2, abs=0.02)
+    assert high / 1e6 == pytest.approx(chi2.ppf(0.975, 2 * found + 2) / 4, rel=0.15)
+
+
+def test_likelihoods_are_those_of_scipy():
+    from scipy.stats import betabinom, nbinom
+
+    judged, true = np.array([20, 7, 40]), np.array([3, 0, 11])
+    mean, alike = RATES[:, None, None], LIKENESS[None, :, None]
+    exact = betabinom.logpmf(true, judged, mean * alike, (1 - mean) * alike).sum(-1)
+    # Priors: flat in a standard deviation, which goes with the square root of 1 / likeness.
+    assert np.ptp(_rate_fit(judged, true) + 0.5 * np.log(LIKENESS) - exact) < 1e-6
+
+    seen, found, means = np.array([0.4, 1.6, 0.8]), np.array([5, 0, 2]), np.geomspace(0.1, 30, 20)
+    shape, mean = DENSITY_SHAPES[None, :, None], means[:, None, None]
+    exact = nbinom.logpmf(found, shape, shape / (shape + mean * seen)).sum(-1)
+    assert np.ptp(_density_fit(seen, found, means) + 0.5 * np.log(DENSITY_SHAPES) - exact) < 1e-6
+
+    shape = VARIATIONS[None, :, None] ** -2.0
+    prior = np.sqrt(means[:, None] / (1 + means[:, None] * VARIATIONS**2))
+    exact = nbinom.logpmf(found, shape, shape / (shape + mean)).sum(-1)
+    exact = exact + np.log(prior / prior.sum(axis=0))
+    np.testing.assert_allclose(_fit(found.astype(float), means), exact, atol=1e-9)
+
+
+def test_clusters_are_pearsons_statistic_per_degree_of_freedom():
+    # 6 cells: 2.4, 2.4 and 1.2 are expected; 1.6²/2.4 + 2.4²/2.4 + 0.8²/1.2 = 4 of 2 degrees.
+    counts, areas = np.array([4.0, 0.0, 2.0]), np.array([0.04, 0.04, 0.02])
+    assert dispersion_of(counts, areas) == pytest.approx(2.0)
+    assert dispersion_of(np.array([2.0, 0.0]), np.array([0.04, 0.04])) == pytest.approx(2.0)
+    assert dispersion_of(np.array([1.0, 0.0]), areas[:2]) == 1.0
+    assert dispersion_of(counts[:1], areas[:1]) == 1.0
+
+
 def test_fields_with_clusters_count_as_fewer():
     areas = np.full(40, 0.04)
     even, lumped = np.ones(40), np.zeros(40)
@@ -229,6 +296,31 @@ def test_fields_with_clusters_count_as_fewer():
                            dispersion_of(counts, areas), rng)  # fmt: skip
         widths.append(np.quantile(spread.high, 0.975) - np.quantile(spread.low, 0.025))
     assert widths[1] > 1.3 * widths[0]
+
+
+def ends_of(*draws):
+    return [[group_ends(draws, share=share)[0] for share in (0.025, 0.975)], draws[0].mean()]
+
+
+def test_the_interval_of_a_large_group_is_that_of_the_textbook():
+    counts = np.random.default_rng(3).gamma(4.0, 250.0, 60).round()
+    (low, high), mean = ends_of(np.tile(counts, (200, 1)))
+    half = 1.96 * counts.std(ddof=1) / math.sqrt(60)
+    assert [low, high] == pytest.approx([mean - half, mean + half], rel=0.03)
+
+
+def test_a_group_learns_from_the_others_how_mice_differ():
+    few, many = np.tile([90.0, 110.0], (200, 1)), np.tile([95.0, 100.0, 105.0] * 6, (200, 1))
+    alone, together = ends_of(few)[0], ends_of(few, many)[0]
+    assert alone[0] < 0.8 * together[0] and alone[1] > 1.2 * together[1]
+
+
+def test_what_the_mice_may_hold_widens_the_interval_of_their_mean():
+    sure = np.full((200, 8), 100.0)
+    unsure = np.repeat(np.geomspace(30, 300, 100), 2)[:, None] * np.ones(8)
+    unsure = np.random.default_rng(0).permutation(unsure)
+    (low, high), (wide_low, wide_high) = ends_of(sure)[0], ends_of(unsure)[0]
+    assert wide_low < 40 < 0.6 * low and wide_high > 250 > 1.6 * high
 
 
 def test_an_arm_without_mice_has_no_mean():
