@@ -145,6 +145,35 @@ def test_what_was_not_judged_is_said():
     )
 
 
+def test_what_was_found_is_told_per_kind():
+    design = drawn()
+    verdicts = judge(design, missed=2)
+    accepted = [item.id for item in design.items if item.kind == ACCEPTED]
+    verdicts |= {accepted[0]: 0, accepted[1]: None}
+    rejected = [item.id for item in design.items if item.kind == REJECTED]
+    del verdicts[rejected[0]]
+    found = estimate_audit(design, verdicts)
+    columns = ["kind", "units", "sampled", "judged", "cannot_say", "cancer_cells"]
+    assert found.rates[columns].to_numpy().tolist() == [
+        [ACCEPTED, 200, 20, 19, 1, 18], [REJECTED, 600, 30, 29, 0, 0], [TISSUE, 80, 10, 10, 0, 20],
+    ]  # fmt: skip
+    assert found.rates["area_mm2"].isna().tolist() == [True, True, False]
+    assert found.rates["area_mm2"].iloc[2] == pytest.approx(80 * 0.04)
+    assert found.notes == (
+        "IAV, 9 dpi: of 1 of 20 accepted items it could not be said what they are; they are "
+        "treated as not drawn",
+        "IAV, 9 dpi: 1 of 30 rejected items are not judged yet",
+    )
+    # Of each mouse 5 fields of 40 were looked at: 10 cells in 0.2 of 1.6 mm².
+    rest = found.mice["cells_corrected"].sum() - 2 * 80
+    assert rest == pytest.approx(18 / 19 * 200, rel=0.02)
+    unsure = estimate_audit(design, judge(design) | dict.fromkeys(rejected))
+    assert unsure.notes == (
+        "IAV, 9 dpi: of none of 30 rejected items could it be said what they are; there is no "
+        "corrected count. Draw more (--draw --again)",
+    )
+
+
 def test_without_fields_in_the_draw_counts_are_of_objects_and_it_is_said():
     design = drawn(sizes=SIZES | {TISSUE: 0})
     estimate = estimate_audit(design, judge(design))
@@ -310,8 +339,8 @@ def test_the_interval_of_a_large_group_is_that_of_the_textbook():
 
 
 def test_a_group_learns_from_the_others_how_mice_differ():
-    few, many = np.tile([90.0, 110.0], (200, 1)), np.tile([95.0, 100.0, 105.0] * 6, (200, 1))
-    alone, together = ends_of(few)[0], ends_of(few, many)[0]
+    few = np.tile([90.0, 110.0], (200, 1))
+    alone, together = ends_of(few)[0], ends_of(*[few] * 6)[0]
     assert alone[0] < 0.8 * together[0] and alone[1] > 1.2 * together[1]
 
 
