@@ -53,6 +53,13 @@ def test_false_cells_of_a_control_raise_the_marker():
     assert one.false_per_mm2_upper == pytest.approx(-math.log(0.05) / 10)
 
 
+def test_thresholds_are_rounded_up_to_what_the_table_shows():
+    cells = np.linspace(20, 60, 100)
+    for strength, marker in ((7.25003, 7.2501), (7.2501, 7.2501)):
+        one = threshold(section("a", cells), section("wt", [3.0, strength], control=True))
+        assert one.gate.marker == pytest.approx(marker, abs=1e-9) and one.gate.marker >= strength
+
+
 def test_a_clean_control_changes_nothing_and_says_what_it_shows():
     one = threshold(section("a", [5.0] * 30), section("wt", [], control=True, mm2=2.0))
     assert one.gate == FLOOR and one.source == "controls"

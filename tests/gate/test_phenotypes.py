@@ -134,6 +134,41 @@ def test_what_spills_over_is_taken_off_and_told():
     assert gated["positive"].all()
 
 
+def test_strengths_are_what_is_left_in_units_of_what_is_asked_for():
+    # 0.3 of the marker spills over; asked for are 0.12 of a range of 1000 counts.
+    marker = np.linspace(300, 1300, 50)
+    rows = [
+        {"marker_mean": 150 + m, "Ki67_p90": 150 + 0.3 * m + 90, "y_um": 50.0 * i}
+        for i, m in enumerate(marker)
+    ]
+    gated = judge([*rows, {"marker_mean": 50.0, "Ki67_p90": 210.0, "y_um": 9e3}])
+    assert gated["positive"].tolist() == [True] * 50 + [False]
+    # Less marker than the surroundings spills nothing over, and takes nothing back.
+    np.testing.assert_allclose(gated["Ki67_strength"], [90 / 120] * 50 + [60 / 120])
+
+
+def test_without_the_channel_nothing_is_known_of_its_phenotype():
+    rows = pd.DataFrame([CELL])
+    unmeasured = rows.drop(columns=[name for name in rows if name.startswith("Ki67")])
+    no_stats = replace(FACTS, stats={"marker": STATS})
+    for objects, facts in ((rows, no_stats), (unmeasured, FACTS), (unmeasured, no_stats)):
+        gated = gate_objects(objects, facts, phenotypes=("Ki67",), settings=GateSettings())
+        assert gated["Ki67_positive"].isna().all() and gated["Ki67_strength"].isna().all()
+        assert gated["positive"].all() and not gated["flags"].str.contains("spill_over").any()
+
+
+@pytest.mark.parametrize(("within", "slope"), [(0.1, 0.1), (0.5, 0.3), (np.nan, 0.3)])
+def test_of_two_estimates_of_spill_over_the_less_holds_where_both_are_known(within, slope):
+    marker = np.linspace(300, 1300, 80)
+    rows = pd.DataFrame([CELL] * 80).assign(
+        positive=True, marker_excess=marker, marker_edge_mean=marker, marker_on_nucleus=0.0,
+        Ki67_nuclear_mean=150 + 0.3 * marker,
+        Ki67_edge_mean=150 + 0.3 * marker + within * marker,
+    )  # fmt: skip
+    found = section_spill_over(rows, "Ki67", PhenotypeRule("nuclear"))
+    assert found == pytest.approx(slope)
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.2])
 def test_dark_surroundings_are_no_spill_over_into_a_nuclear_phenotype(slope):
     # Both channels have more above a dark place than above a bright one.
