@@ -71,6 +71,26 @@ def test_only_borders_between_counted_pieces_count():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("edge", [6, 44])
+def test_objects_are_at_a_line_by_their_centre(edge):
+    # 12 µm are 24 px; the control line behind the border at 1024 lies at 1664.
+    for place, objects, control in ((1024, 2, 0), (1664, 0, 2)):
+        at = [(place + by, 500) for by in (-25, -23, 23, 25)]
+        found = report(boxes(at, edge))
+        assert (found["objects"], found["control_objects"]) == (objects, control)
+
+
+def test_the_last_border_is_one_of_its_own():
+    mask = np.zeros(LATTICE.cells, bool)
+    mask[1:, 0] = True
+    found = report(boxes([(1024, 500), (2048, 500), (2048, 500), (2048, 1500)]), mask)
+    assert (found["length_mm"], found["objects"]) == (0.512, 2)
+    mask = np.zeros(LATTICE.cells, bool)
+    mask[0, 2:] = True
+    found = report(boxes([(500, 2048), (500, 3072), (1500, 3072)]), mask)
+    assert (found["length_mm"], found["objects"]) == (0.512, 1)
+
+
 @pytest.mark.parametrize("shape", [(100, 100), (1, 5000), (5000, 1), (0, 0)])
 def test_sections_with_few_or_no_borders(shape):
     lattice = Lattice(shape)
@@ -85,7 +105,7 @@ def test_columns_of_a_section_that_was_not_counted_are_empty():
 
 
 def test_what_was_looked_at_is_summed_and_told_per_section():
-    seams = {"length_mm": 2.0, "objects": 6, "control_objects": 5, "repeats": 1}
+    seams = {"length_mm": 3.0, "objects": 10, "control_objects": 5, "repeats": 1}
     cells = {"all": 12, "counted": 3}
     found = looked_at(
         [("a", {"screened": 0.75, "decode_cells": cells, "seams": seams}), ("failed", None),
@@ -95,10 +115,10 @@ def test_what_was_looked_at_is_summed_and_told_per_section():
     assert list(found["sections"]) == ["a", "b"]
     a, b = found["sections"].values()
     assert (a["screened"], a["decode_cells"], a["decode_cells_counted"]) == (0.75, 12, 3)
-    assert (a["seams"]["rate_per_mm"], a["seams"]["control_rate_per_mm"]) == (3.0, 2.5)
+    assert (a["seams"]["rate_per_mm"], a["seams"]["control_rate_per_mm"]) == (3.3333, 1.6667)
     assert b["seams"]["rate_per_mm"] is None
     assert (found["all"]["decode_cells"], found["all"]["decode_cells_counted"]) == (13, 4)
-    assert found["all"]["seams"]["repeats"] == 1 and found["all"]["seams"]["rate_per_mm"] == 3.0
+    assert found["all"]["seams"]["repeats"] == 1 and found["all"]["seams"]["rate_per_mm"] == 3.3333
 
 
 @pytest.mark.parametrize("states", [[], [("a", None)], [("a", {})]])
