@@ -12,6 +12,7 @@ import shapely
 from fociquant.foci import find_foci
 from fociquant.foci._area import focus_areas
 from fociquant.foci._outlines import read_outlines
+from fociquant.model import FocusEdit
 from fociquant.settings import FociClass, FociProfile, load_profile
 
 PROFILE = load_profile("chia2025")
@@ -106,11 +107,13 @@ def test_overlapping_outlines_are_counted_once_in_the_area():
 def test_a_ring_of_cells_is_one_focus_with_its_hole_left_open():
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     ring = [square(200 + 100 * math.sin(a), 200 + 100 * math.cos(a)) for a in angles]
-    result = find(table([*ring, square(200, 200)]))
+    cells = table([*ring, square(200, 200)])
+    result = find(cells)
     assert result.foci["cells"].tolist() == [24, 1]  # the centre lies 85 µm from the ring
     assert result.foci["area_um2"][0] < 0.6 * math.pi * 100**2
     assert result.foci["y_um"].tolist() == [205.0, 205.0]  # same centre: lowest cell id first
     assert result.focus[-1] == 2
+    assert find(cells.assign(cell=[*range(2, 26), 1])).foci["cells"].tolist() == [1, 24]
 
 
 def test_a_cell_inside_anothers_outline_touches_it():
@@ -221,3 +224,12 @@ def test_a_table_that_cannot_be_meant_is_refused():
     for link_um in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="link_um must be"):
             find(cells, link_um=link_um)
+
+
+def test_an_override_needs_a_class_of_the_profile_and_a_merge_none():
+    cells = table([square(0, 0), square(500, 0)])
+    options = {"link_um": 20.0, "profile": PROFILE, "phenotypes": []}
+    merged = find_foci(cells, edits=[FocusEdit("merge", ((1, 2),))], **options)
+    assert merged.foci["cells"].tolist() == [2] and merged.edited.tolist() == ["merged"]
+    with pytest.raises(ValueError, match="profile 'chia2025' has no class 'huge'"):
+        find_foci(cells, edits=[FocusEdit("class", ((1,),), "huge")], **options)

@@ -152,6 +152,13 @@ def test_an_object_larger_than_the_halo_is_there_once(centre, diameter):
     assert area > 0.4 * np.pi / 4 * diameter**2
 
 
+def test_two_objects_larger_than_the_halo_are_there_once_each():
+    centres = [(128.0, 400.0), (256.0, 128.0)]
+    image = cones((384, 520), centres, 140)
+    # The view of one decode cell is cut, so its middle is some 40 px off.
+    assert_found(found(image, small_lattice(image.shape)), np.array(centres), 20 * 40)
+
+
 def test_large_neighbours_stay_apart():
     centres = [(100.0, 100.0), (100.0, 222.0), (222.0, 100.0)]
     image = cones((330, 330), centres, 118)

@@ -13,7 +13,14 @@ import pytest
 
 from fociquant.errors import InputError, ResultsError
 from fociquant.review import draw_audit, estimate_audit, read_design, settle_verdicts, write_design
-from fociquant.review.audit_design import ACCEPTED, REJECTED, TISSUE
+from fociquant.review.audit_design import (
+    ACCEPTED,
+    REJECTED,
+    TISSUE,
+    AuditDesign,
+    AuditItem,
+    Stratum,
+)
 from fociquant.review.audit_groups import VARIATIONS, _fit, group_ends
 from fociquant.review.audit_model import (
     DENSITY_SHAPES,
@@ -172,6 +179,45 @@ def test_what_was_found_is_told_per_kind():
         "IAV, 9 dpi: of none of 30 rejected items could it be said what they are; there is no "
         "corrected count. Draw more (--draw --again)",
     )
+
+
+def by_hand(mice, *, tissue_mm2=None):
+    """A design of mice as {name: {kind: [(verdict, area), ...]}}, all drawn, and its verdicts."""
+    strata, items, verdicts = [], [], {}
+    for mouse, kinds in mice.items():
+        for kind, drawn_of in kinds.items():
+            area = tissue_mm2 or sum(area for _, area in drawn_of)
+            strata.append(Stratum(mouse, "IAV", 9.0, kind, len(drawn_of), area))
+            for value, area in drawn_of:
+                verdicts[name := f"A{len(items):04d}"] = value
+                items.append(AuditItem(name, kind, "s", mouse, "IAV", 9.0, 1.0, area_mm2=area))
+    return AuditDesign(1, "", {}, tuple(strata), tuple(items)), verdicts
+
+
+def test_a_corrected_count_is_the_sum_of_the_three_kinds_and_a_group_the_mean_of_its_mice():
+    wrong_right_missed = {"a": (0, 1, 0), "b": (1, 0, 2), "c": (2, 14, 0)}
+    mice = {
+        mouse: {
+            ACCEPTED: [(int(i >= wrong), 0.0) for i in range(4)],
+            REJECTED: [(int(i < right), 0.0) for i in range(20)],
+            TISSUE: [(missed, 0.04)],
+        }
+        for mouse, (wrong, right, missed) in wrong_right_missed.items()
+    }
+    found = estimate_audit(*by_hand(mice))
+    assert found.mice["cells_corrected"].tolist() == [4 + 1, 3 + 2, 2 + 14]
+    assert found.groups["mean_corrected"].tolist() == [pytest.approx(26 / 3)]
+
+
+def test_fields_count_by_their_area_and_ends_hold_out_2_5_percent_each():
+    from scipy.stats import chi2
+
+    # 20 cells per mm² in both fields: no clusters, and Garwood's limits of 20.
+    mice = {"a": {TISSUE: [(2, 0.1), (18, 0.9)]}}
+    (row,) = estimate_audit(*by_hand(mice, tissue_mm2=1e4)).mice.to_dict("records")
+    assert row["cells_corrected"] == pytest.approx(20 * 1e4)
+    assert row["cells_corrected_low"] == pytest.approx(chi2.ppf(0.025, 40) / 2 * 1e4, rel=0.04)
+    assert row["cells_corrected_high"] == pytest.approx(chi2.ppf(0.975, 42) / 2 * 1e4, rel=0.04)
 
 
 def test_without_fields_in_the_draw_counts_are_of_objects_and_it_is_said():
