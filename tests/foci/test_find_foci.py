@@ -134,6 +134,20 @@ def test_closing_never_leaves_less_than_the_cells():
     assert areas[-1] <= hull + 0.01
 
 
+def test_only_chosen_foci_of_several_cells_are_measured():
+    outlines = [
+        square(0, 0),
+        square(0, 10),
+        *(square(99, 10 * i) for i in range(3)),
+        square(300, 0),
+    ]
+    cells = read_outlines([np.asarray(o) for o in outlines], cells=np.arange(6))
+    focus, chosen = np.array([0, 0, 1, 1, 1, 2]), np.array([True, False, False])
+    for some, areas in ((chosen, [200.0, np.nan, 100.0]), (~chosen, [np.nan, 300.0, 100.0])):
+        found = focus_areas(cells, focus, link_um=0.0, chosen=some)
+        np.testing.assert_array_equal(found, areas)
+
+
 @pytest.mark.parametrize(
     ("outline", "area"),
     [

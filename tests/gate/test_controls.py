@@ -102,6 +102,14 @@ def test_a_section_with_a_focus_is_no_control():
     assert "one group like a focus" in threshold(cells, focus).refused["wt"]
 
 
+def test_false_cells_in_two_small_groups_are_no_focus():
+    cells = section("a", np.linspace(10, 90, 300))
+    two = section("wt", [3.0] * 12, control=True, step=12)
+    two.places_um[6:] += 5000
+    one = threshold(cells, two)
+    assert one.controls == ("wt",) and one.false_at_floor == 12 and one.gate.marker == 3.0
+
+
 def test_controls_that_look_like_the_cells_are_refused_and_the_others_kept():
     rng = np.random.default_rng(4)
     cells = section("a", rng.uniform(10, 90, 400))

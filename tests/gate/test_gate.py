@@ -71,6 +71,20 @@ def test_each_reason_alone_sets_its_flag_alone(change, flag):
     assert gated["positive"].tolist() == [not parse_flags(flag) & REJECTING]
 
 
+@pytest.mark.parametrize(
+    ("name", "limit", "beyond", "flag"),
+    [
+        ("area_um2", 32.0, 31.99, "too_small"),
+        ("area_um2", 1200.0, 1200.01, "too_large"),
+        ("solidity", 0.7, 0.6999, "elongated"),
+    ],
+)
+def test_the_smallest_and_largest_that_are_cells_are_cells(name, limit, beyond, flag):
+    options = {"min_area_um2": 32.0, "max_area_um2": 1200.0, "min_solidity": 0.7}
+    found = [judge({name: value}, **options)["flags"][0] for value in (limit, beyond)]
+    assert found == ["", flag]
+
+
 def test_reasons_add_up():
     gated = judge({"marker_mean": 100.0, "area_um2": 5.0, "flags": int(CellFlag.EDGE)})
     names = gated["flags"][0].split(";")
