@@ -62,6 +62,15 @@ def fields_of(design):
     return [item for item in design.items if item.is_field]
 
 
+def test_outlines_of_another_section_are_not_those_of_a_field():
+    objects = pd.DataFrame({"section": ["s2"], "y_um": [20.0], "x_um": [20.0],
+                            "outline": [TRIANGLE]})  # fmt: skip
+    alone = with_surroundings(sample(), objects, {})
+    assert [item.outlines for item in fields_of(alone)] == [(), ()]
+    own = with_surroundings(sample(), objects.assign(section="s1"), {})
+    assert any(item.outlines for item in fields_of(own))
+
+
 def test_a_design_keeps_what_must_be_seen_to_judge_its_fields(sampled):
     design = read_design(sampled)
     left = next(item for item in fields_of(design) if item.box[1] == 0.0)
