@@ -45,6 +45,11 @@ def test_kappa_agrees_with_statsmodels():
         assert found.low == pytest.approx(expected.kappa_low, abs=1e-3)
 
 
+def test_the_interval_of_kappa_ends_at_one():
+    found = cohen_kappa([True] * 5 + [False] * 5, [True] * 5 + [False] * 4 + [True])
+    assert found.kappa == pytest.approx(0.8) and found.low < 0.5 and found.high == 1.0
+
+
 def test_kappa_of_nothing_and_of_one_answer_only():
     assert math.isnan(cohen_kappa([], []).kappa) and cohen_kappa([], []).n == 0
     always = cohen_kappa([True] * 5, [True] * 5)
@@ -61,6 +66,8 @@ def test_bland_altman():
     found = bland_altman([10, 20, 30], [12, 20, 34])
     assert (found.n, found.bias) == (3, 2.0)
     assert found.high - found.bias == pytest.approx(1.96 * 2.0)
+    # Two mice 1 and 3 apart: their standard deviation is the square root of 2.
+    assert bland_altman([5, 5], [6, 8]).low == pytest.approx(2 - 1.96 * math.sqrt(2))
     assert math.isnan(bland_altman([1], [2]).low) and math.isnan(bland_altman([], []).bias)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import chi2
 
 from fociquant.flags import CellFlag
+from fociquant.gate import BatchThreshold, Gate, Passing
 from fociquant.io import write_ome_tiff
+from fociquant.run import thresholds
 from fociquant.run.study import recount
+from fociquant.settings import GateSettings
 from fociquant.testing.segmenters import UphillSegmenter, cones
 from fociquant.testing.studies import grid_of_cells
 from fociquant.units import PixelSize
@@ -299,3 +304,56 @@ def test_what_controls_ask_of_a_phenotype_does_not_depend_on_screening(run, tmp_
         assert "Ki67 is judged by the sections alone: its negative controls have" in notes
     assert found[0].tolist() == found[1].tolist()
     assert found[0]["cells"] == 40
+
+
+def test_what_is_left_in_controls_is_told_per_area():
+    one = BatchThreshold("b", Gate(), "controls", ("wt1", "wt2"), control_mm2=4.0, warnings=("w",))
+    left = {"wt1": {3: (1, 1, 1), 8: (1, 1, 1)}, "wt2": {3: (1, 1, 1)}, "refused": {1: (1, 1, 1)}}
+    told = thresholds._told(one, left, {"b": ["n"], "other": ["m"]})
+    assert (told.false_left, told.false_per_mm2, told.warnings) == (3, 0.75, ("w", "n"))
+    assert told.false_per_mm2_upper == pytest.approx(chi2.ppf(0.95, 2 * 4) / 2 / 4.0)
+
+
+@pytest.mark.parametrize(("rounds", "marker"), [(0, 5.0), (1, 30.0), (3, 32.0), (9, 32.0)])
+def test_thresholds_are_sought_again_three_times_while_any_control_has_news(
+    monkeypatch, rounds, marker
+):
+    def passing(name, strengths, control):
+        n = len(strengths)
+        values = np.column_stack([strengths, np.full(n, 4.0), np.full(n, 0.5)])
+        places = np.column_stack([1000.0 * np.arange(n), np.zeros(n)])
+        return Passing(name, "b", control, 10.0, values, places)
+
+    sections = [passing("a", np.linspace(40, 60, 100), False)]
+    sections += [passing(name, [5.0], True) for name in ("wt1", "wt2")]
+    floor = {name: thresholds._Candidates("b", {1}, {}) for name in ("wt1", "wt2")}
+    asked = []
+
+    def left(*_):
+        # Object 1 is known; in each round another one comes up, in the first control only.
+        news = {100 + len(asked): (30.0 + len(asked), 4.0, 0.5)} if len(asked) < rounds else {}
+        asked.append(1)
+        return {"wt1": {1: (5.0, 4.0, 0.5)} | news, "wt2": {1: (5.0, 4.0, 0.5)}}
+
+    monkeypatch.setattr(thresholds, "_ranges", lambda *_: {})
+    monkeypatch.setattr(thresholds, "_at_the_floor", lambda *_: (sections, floor))
+    monkeypatch.setattr(thresholds, "_left_in_controls", left)
+    inputs = SimpleNamespace(settings=SimpleNamespace(gate=GateSettings()), phenotypes=(), rules={})
+    batch = thresholds.find_gating(None, inputs).batches["b"]
+    assert batch.gate.marker == marker and len(asked) == 1 + min(rounds, 3)
+    assert batch.false_at_floor == 2
+
+
+def test_controls_of_a_batch_ask_of_a_phenotype_together():
+    strengths = np.linspace(0.1, 3.0, 30)
+    found = {
+        "a": thresholds._Candidates("b", set(), {"Ki67": strengths[::2]}),
+        "b": thresholds._Candidates("b", set(), {"Ki67": strengths[1::2]}),
+        "c": thresholds._Candidates("few", set(), {"Ki67": np.r_[strengths[:19], np.nan]}),
+    }
+    settings = GateSettings(control_phenotype_fraction=0.1)
+    inputs = SimpleNamespace(settings=SimpleNamespace(gate=settings))
+    asked, notes = thresholds._of_phenotypes(found, inputs)
+    # At most 3 of 30 lie above the 28th; 29 steps of 0.1.
+    assert asked == {"b": {"Ki67": pytest.approx(2.8)}}
+    assert list(notes) == ["few"] and "have 19 candidates, 20 are needed" in notes["few"][0]

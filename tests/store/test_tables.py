@@ -170,3 +170,14 @@ def test_parquet_without_rows_keeps_its_types(tmp_path):
     nothing = pd.DataFrame({"cell": [], "flags": [], "positive": []})
     write_parquet(tmp_path / "c.parquet", nothing, schema)
     assert pa.parquet.read_schema(tmp_path / "c.parquet").equals(schema)
+
+
+def test_columns_asked_for_hold_numbers_where_they_are_not_text(tmp_path):
+    path, asked = tmp_path / "t.csv", {"text": ("mouse",), "columns": ("mouse", "cells")}
+    table = pd.DataFrame({"mouse": ["m1"], "cells": [3]})
+    for some in (table, table.iloc[:0]):
+        write_csv(path, some)
+        assert len(read_csv(path, **asked)) == len(some)
+    write_csv(path, table.astype({"cells": str}).assign(cells="many"))
+    with pytest.raises(ResultsError, match="column 'cells', holds more than numbers"):
+        read_csv(path, **asked)
