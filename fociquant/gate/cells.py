@@ -19,7 +19,7 @@ from fociquant.gate.batch import Gate
 from fociquant.gate.evidence import Evidence, evidence_of
 from fociquant.gate.halves import other_halves
 from fociquant.gate.likeness import score_of_pigment
-from fociquant.gate.lining import in_a_lining
+from fociquant.gate.lining import beside_a_lumen, in_a_lining
 from fociquant.gate.looks import ELSEWHERE, ON_NUCLEUS, fills_its_nucleus
 from fociquant.gate.pattern import CERTAIN_SCORE, EXPECTED_ELSEWHERE
 from fociquant.gate.phenotypes import Judged, judge_phenotype
@@ -164,6 +164,8 @@ def _by_marker(
         autofluorescence=facts.autofluorescence_slope is not None,
     )
     evident = is_evident(objects, glow, found.unexplained, facts, settings)
+    # Lining that binds the marker has a nucleus and no glow, as cells have.
+    evident[evident] = ~beside_a_lumen(objects[evident], facts)
     uncertain = found.score < np.where(evident, least - settings.evident_less_score, least)
     uncertain |= found.score <= gate.score
     pigment = found.score <= score_of_pigment(found.looks, found.ring, gate.usual)

@@ -55,13 +55,13 @@ def in_a_lining(
     around, alike = near(settings.lining_reach_um)
     row = (around >= LINING_NEIGHBOURS) & (around - alike >= LINING_SURPLUS)
     around, alike = near(min(NEXT_CELL_UM, settings.lining_reach_um))
-    beside = _beside_a_lumen(objects.iloc[asked], facts)
+    beside = beside_a_lumen(objects.iloc[asked], facts)
     lining[asked] = row | (beside & (around >= 1) & (around >= alike))
     return lining
 
 
-def _beside_a_lumen(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
-    """Whether the centre lies where the lining of an airway would be."""
+def beside_a_lumen(objects: pd.DataFrame, facts: SectionFacts) -> np.ndarray:
+    """Whether the centre lies where the lining of an airway would be; bool (n,)."""
     if facts.lumen is None or not facts.lumen.any():
         return np.zeros(len(objects), bool)
     places = places_on(facts.lumen, objects, facts.overview_px)

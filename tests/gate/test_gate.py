@@ -310,6 +310,15 @@ def test_less_score_will_do_only_where_all_else_leaves_no_doubt(change):
     assert judge(UNSURE, facts=unstained)["flags"].tolist() == ["uncertain"]
 
 
+@pytest.mark.parametrize(("column", "flags"), [(7, "uncertain"), (9, "")])
+def test_beside_a_lumen_the_network_has_to_be_sure(column, flags):
+    lumen = np.zeros((10, 10), bool)
+    lumen[3:7, column:] = True  # from x = 56 or 72 µm; the cell is at 40 µm
+    assert judge(UNSURE, facts=replace(FACTS, lumen=lumen))["flags"].tolist() == [flags]
+    sure = UNSURE | {"score_mean": 3.0}
+    assert judge(sure, facts=replace(FACTS, lumen=lumen))["flags"].tolist() == [""]
+
+
 def test_channels_that_are_not_there_ask_for_nothing():
     facts = replace(FACTS, stats={"marker": STATS}, autofluorescence_slope=None)
     table = pd.DataFrame([CELL])
