@@ -83,8 +83,8 @@ def read_sheet(results: Path, source: Path, reviewer: Reviewer) -> int:
     Raises
     ------
     InputError
-        The sheet is of another draw; or all that is wrong with it, one line each. Nothing is
-        taken in then.
+        The sheet is empty or of another draw; or all that is wrong with it, one line each.
+        Nothing is taken in then.
     """
     design = require_design(results)
     table = read_csv(source, text=("item", "verdict", "code", "draw"))
@@ -93,6 +93,11 @@ def read_sheet(results: Path, source: Path, reviewer: Reviewer) -> int:
             f"{source} has no columns 'item' and 'verdict'. Fill in a sheet of --sheet."
         )
     judged = table[table["verdict"].str.strip() != ""]
+    if not len(judged):
+        raise InputError(
+            f"{source} has no verdict yet. Fill in the column 'verdict', save the sheet as CSV "
+            "and give it again."
+        )
     _require_this_draw(results, source, judged, design)
     items = {item.id: item for item in design.items}
     wrong: list[str] = []

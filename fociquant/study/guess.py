@@ -54,7 +54,10 @@ _JOINED = (
     (re.compile(r"(?<![a-z])(mouse|animal|dpi|day|section|slice)[_\s-]+(?=\d)", re.I), r"\1"),
     (re.compile(r"(?<![a-z\d.,])(\d+)[_\s-]+(?=dpi(?![a-z]))", re.I), r"\1"),
 )
-_DPI = re.compile(r"(\d+(?:[.,]\d+)?)dpi|(?:dpi|day|d)(\d+)", re.IGNORECASE)
+_DPI = re.compile(
+    r"(\d+(?:[.,]\d+)?)(?:dpi|days?)|(?:dpi|day|d)(\d+)|(\d\d+|[014-9])d", re.IGNORECASE
+)
+"""Days; ``2d`` and ``3d`` are more often dimensions of an image."""
 _MOUSE = re.compile(r"(?:m|ms|mouse|animal)\d+[a-z]?", re.IGNORECASE)
 _SECTION = re.compile(r"(?:s|sec|section|sl|slice|slide)\d+[a-z]?", re.IGNORECASE)
 _GROUP = re.compile(r"[A-Za-z][A-Za-z0-9+]*")
@@ -171,7 +174,8 @@ def guess_samples(images: Sequence[str]) -> tuple[Sample, ...]:
     samples = []
     for image, (mouse, dpi, _), group in zip(images, parsed, groups, strict=True):
         days = _DPI.fullmatch(dpi)
-        number = (days[1] or days[2]).replace(",", ".") if days else ""
+        told = next(filter(None, days.groups())) if days else ""
+        number = f"{float(told.replace(',', '.')):g}" if told else ""
         clear = group is not None
         samples.append(Sample(image, mouse if clear else "", group or "", number))
     return _distinct(samples)

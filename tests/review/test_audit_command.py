@@ -239,6 +239,8 @@ def test_everything_wrong_with_a_sheet_is_said_at_once_and_nothing_is_taken_in(r
     recount(results)
     sheet = tmp_path / "audit.csv"
     run(audit.command, results, "--draw", "--seed", 1, "--sheet", sheet)
+    with pytest.raises(InputError, match="has no verdict yet"):
+        run(audit.command, results, "--verdicts", sheet, "--reviewer", "ana")
     table = sheet_of(sheet)
     objects = table.index[table["what"].str.startswith("Is this")]
     table.loc[objects[0], "verdict"] = "yes"

@@ -137,7 +137,7 @@ class OpenSection:
 
     @property
     def repeat_share(self) -> float:
-        """Share of the candidates that are shown twice; none in a section shown twice itself."""
+        """Share of the candidates that are shown a second time, alike in every section."""
         stored = self.results.record["settings"].get("review", {})
         return float(stored.get("repeat_share", ReviewSettings().repeat_share))
 
