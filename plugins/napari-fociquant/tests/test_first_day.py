@@ -13,8 +13,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QDockWidget
 
+from fociquant.study.sheet import OPTIONAL, REQUIRED
 from napari_fociquant._qt.gallery_widget import GalleryWidget
 from napari_fociquant._qt.notices import NoticeLine
+from napari_fociquant._qt.tips import COLUMN_TIPS
 from napari_fociquant._sample import sample_images
 
 BUSY, QUIET = "cut-mouse-bravo", "cut-mouse-alpha"
@@ -37,6 +39,10 @@ def sample_of(results) -> None:
          "--accepted=1", "--rejected=1", "--fields=1"],
         check=True, capture_output=True,
     )  # fmt: skip
+
+
+def test_every_column_of_the_sheet_says_what_it_is_for():
+    assert set(COLUMN_TIPS) == {*REQUIRED, *OPTIONAL}
 
 
 def checked(draft, qtbot) -> None:

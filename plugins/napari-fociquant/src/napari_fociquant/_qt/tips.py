@@ -8,6 +8,8 @@ COLUMN_TIPS = {
     "section": "Name of the section; empty: that of its file",
     "control": "'negative' for a section known to hold no labelled cell; else empty",
     "batch": "Staining or scan batch, if there were several",
+    "region": "Which piece of tissue on the slide, if it holds several",
+    "excluded": "Why the mouse is in no mean and no comparison, on all its rows; else empty",
 }
 """Of the sheet; others are carried through to the tables."""
 
