@@ -474,7 +474,7 @@ def test_an_option_that_jobqueue_does_not_know_is_said(queue_of):
 
 def test_without_jobqueue_the_cure_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
-    with pytest.raises(ClusterError, match=r"pip install 'fociquant\[slurm\]'"):
+    with pytest.raises(ClusterError, match="pip install dask-jobqueue"):
         BatchQueue(read_batch_jobs(SHIPPED))
 
 
