@@ -102,7 +102,7 @@ def foci_sizes(
 ) -> Figure | str:
     """How many foci of a mouse have at least so many cells, and at least such a diameter.
 
-    A line is a mouse, a column a day; dashed lines are mice with a failed section.
+    A line is a mouse, a column a day; dashed lines are mice that are in no mean.
     Grey lines are the limits of the profile's classes.
     """
     if foci is None or "section" not in foci.columns:

@@ -22,15 +22,15 @@ APART = 1.7
 MOUSE = ["marker", "group", "dpi", "mouse"]
 
 
-def mouse_bands(table: pd.DataFrame, *, controls: frozenset[str] = frozenset()) -> pd.DataFrame:
+def mouse_bands(table: pd.DataFrame, *, left_out: frozenset[str] = frozenset()) -> pd.DataFrame:
     """Bands of each mouse, over all its sections: cells and areas summed, then divided.
 
     Parameters
     ----------
     table : pandas.DataFrame
         As in ``immune_bands.csv``.
-    controls : frozenset of str
-        Sections that are negative controls, which are left out.
+    left_out : frozenset of str
+        Sections that are negative controls, and those of excluded mice.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def mouse_bands(table: pd.DataFrame, *, controls: frozenset[str] = frozenset()) 
     """
     keys = [*MOUSE, "inner_um", "outer_um"]
     used = table[(table["class"] == ALL) & table["cells"].notna()]
-    used = used[~used["section"].astype(str).isin(controls)]
+    used = used[~used["section"].astype(str).isin(left_out)]
     sums = used.groupby(keys, dropna=False, sort=False)[["area_mm2", "cells"]].sum().reset_index()
     sums = sums[sums["area_mm2"] > 0].reset_index(drop=True)
     cells = sums["cells"].astype("float64")

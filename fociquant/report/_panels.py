@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fociquant.atomic import write_bytes
-from fociquant.counts import several
+from fociquant.counts import is_excluded, several
 from fociquant.report import _contact as contact
 from fociquant.report._dots import is_complete, is_control
 from fociquant.report._extras import Panel, ReportExtras, panel
@@ -167,8 +167,8 @@ def immune_mice(extras: ReportExtras, sections: pd.DataFrame) -> pd.DataFrame:
     table = extras.tables.get("immune_bands")
     if table is None:
         return pd.DataFrame()
-    controls = sections.loc[is_control(sections), "section"].astype(str)
-    return mouse_bands(table, controls=frozenset(controls))
+    left_out = is_control(sections) | is_excluded(sections)
+    return mouse_bands(table, left_out=frozenset(sections.loc[left_out, "section"].astype(str)))
 
 
 def _gate_sweep(folder: Path, table: pd.DataFrame | None, reference: str | None) -> Panel:

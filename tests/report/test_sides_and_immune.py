@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fociquant.report._extras import ReportExtras
 from fociquant.report._immune import group_bands, immune_figure, mouse_bands
+from fociquant.report._panels import immune_mice
 from fociquant.report._sides import group_sides, has_sides, mouse_sides, sides, sides_section
 from fociquant.report._style import figure_style, group_styles, save
 
@@ -82,7 +84,7 @@ def test_sections_of_a_mouse_are_summed_before_they_are_divided():
         bands("a", "s2", [9, 9, 9, 9, 9], kind="cluster"),
         bands("b", "s3", [0] * 5, area=0.0), bands("c", "s4", [7] * 5, group="PBS"),
     ])  # fmt: skip
-    found = mouse_bands(table, controls=frozenset(["s4"])).set_index(["mouse", "inner_um"])
+    found = mouse_bands(table, left_out=frozenset(["s4"])).set_index(["mouse", "inner_um"])
     assert found.loc[("a", 0.0), "cells_per_mm2"] == pytest.approx(10 / 0.4)
     assert found.loc[("a", 100.0), "cells_per_mm2"] == pytest.approx(10 / 4.0)
     assert "c" not in found.index.get_level_values("mouse")
@@ -90,6 +92,16 @@ def test_sections_of_a_mouse_are_summed_before_they_are_divided():
     means = group_bands(found.reset_index())
     assert means.loc[0, "mice"] == 1
     assert means.loc[0, "beyond 100 µm"] == pytest.approx((2.5 + 2.5) / 2)
+
+
+def test_controls_and_excluded_mice_are_in_no_mean_of_bands():
+    table = pd.concat([bands(name, f"s{name}", [5] * 5) for name in "abc"])
+    sections = pd.DataFrame({
+        "section": ["sa", "sb", "sc"], "control": ["", "negative", ""],
+        "excluded": ["", "", "died at 2 dpi"],
+    })  # fmt: skip
+    found = immune_mice(ReportExtras(tables={"immune_bands": table}), sections)
+    assert set(found["mouse"]) == {"a"}
 
 
 def test_bands_are_drawn_or_excused(tmp_path):
