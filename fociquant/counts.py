@@ -33,11 +33,21 @@ def poisson_upper(count: int, exposure: float) -> float:
     return float(gammaincinv(count + 1, CONFIDENCE)) / exposure
 
 
+def is_control(mice: pd.DataFrame) -> pd.Series:
+    """Mice (or sections) that are negative controls; bool, aligned to `mice`."""
+    return _has_text(mice, "control")
+
+
 def is_excluded(mice: pd.DataFrame) -> pd.Series:
     """Mice (or their sections) that the sample sheet leaves out; bool, aligned to `mice`."""
-    if "excluded" not in mice.columns:
-        return pd.Series(False, index=mice.index)
-    return mice["excluded"].notna() & (mice["excluded"] != "")
+    return _has_text(mice, "excluded")
+
+
+def _has_text(table: pd.DataFrame, column: str) -> pd.Series:
+    """Rows in which a column, if it is there, is not empty."""
+    if column not in table.columns:
+        return pd.Series(False, index=table.index)
+    return table[column].notna() & (table[column] != "")
 
 
 def is_observed(mice: pd.DataFrame, value: str = "cells") -> pd.Series:

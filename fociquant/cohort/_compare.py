@@ -13,7 +13,7 @@ import pandas as pd
 from fociquant.cohort._likelihood import Arm, SharedSpread
 from fociquant.cohort._order import sort_mice
 from fociquant.cohort._ranks import rank_test, smallest_p
-from fociquant.counts import is_observed, several
+from fociquant.counts import is_control, is_observed, several
 from fociquant.errors import InputError
 
 COMPARISON_COLUMNS: tuple[str, ...] = (
@@ -91,7 +91,7 @@ def compare_groups(
         If the rows are not mice, a column is missing, or `value` does not hold counts.
     """
     _refuse_other_units(mice, value)
-    counted = _without_controls(mice)
+    counted = mice[~is_control(mice)]
     used = counted[is_observed(counted, value)]
     _refuse_other_numbers(used, value)
     offset, offset_note = _offset(used)
@@ -144,12 +144,6 @@ def _refuse_other_numbers(used: pd.DataFrame, value: str) -> None:
             f"column {value!r}, mouse {str(one['mouse'])!r}: {one[value]} is not a count. The "
             "comparison is one of whole numbers >= 0 per mouse: cells, or foci of a class."
         )
-
-
-def _without_controls(mice: pd.DataFrame) -> pd.DataFrame:
-    if "control" not in mice.columns:
-        return mice
-    return mice[mice["control"].isna() | (mice["control"] == "")]
 
 
 def _offset(used: pd.DataFrame) -> tuple[bool, str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fociquant.cohort._order import sort_mice
 from fociquant.cohort._zero import zero_note
-from fociquant.counts import is_observed, poisson_upper, ratio_decimals
+from fociquant.counts import is_control, is_observed, poisson_upper, ratio_decimals
 
 GROUP_COLUMNS: tuple[str, ...] = (
     "group", "dpi", "mice", "mice_incomplete", "mean", "median", "min", "max",
@@ -47,9 +47,7 @@ def group_table(
         would mean nothing; ``fold_change_note`` then says why. It is never infinite.
         ``zero_note`` says what a group without any cell still allows.
     """
-    counted = mice
-    if "control" in mice.columns:
-        counted = mice[mice["control"].isna() | (mice["control"] == "")]
+    counted = mice[~is_control(mice)]
     rows: list[dict[str, Any]] = [
         {"group": group, "dpi": dpi, **_describe(own, value)}
         for (dpi, group), own in counted.groupby(["dpi", "group"], sort=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from fociquant.counts import is_excluded, several
+from fociquant.counts import is_control, is_excluded, several
 from fociquant.report._audit import audited_mice
-from fociquant.report._dots import excluded_in_words, is_complete, is_control
+from fociquant.report._dots import excluded_in_words, is_complete
 from fociquant.report._review import reviewed_mice, touched_mice
 
 SMALLEST_GROUP = 4

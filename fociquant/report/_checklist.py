@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from fociquant.counts import is_excluded, several
-from fociquant.report._dots import excluded_in_words, is_complete, is_control
+from fociquant.counts import is_control, is_excluded, several
+from fociquant.report._dots import excluded_in_words, is_complete
 from fociquant.report._methods import pixels_in_words
 from fociquant.report._review import blinding_in_words, review_in_words
 

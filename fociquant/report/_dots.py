@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import TICKDOWN, TICKLEFT
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fociquant.counts import is_excluded, is_observed
+from fociquant.counts import is_control, is_excluded, is_observed
 from fociquant.report._style import CONTROL_COLOUR, fitting
 
 SLOT = 0.8
@@ -25,13 +25,6 @@ SMALL_TICK: dict[str, Any] = {"markersize": 2.0, "markeredgewidth": 0.6}
 
 Styles = Mapping[str, tuple[str, str]]
 """Group to (colour, marker)."""
-
-
-def is_control(mice: pd.DataFrame) -> pd.Series:
-    """Which mice (or sections) are negative controls; bool, aligned to `mice`."""
-    if "control" not in mice.columns:
-        return pd.Series(False, index=mice.index)
-    return mice["control"].notna() & (mice["control"] != "")
 
 
 def is_complete(mice: pd.DataFrame) -> pd.Series:

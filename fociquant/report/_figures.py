@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fociquant.counts import is_control
 from fociquant.report._dots import (
     Scale,
     Styles,
     dot_panel,
     is_complete,
-    is_control,
     legend_entries,
 )
 from fociquant.report._style import fitting

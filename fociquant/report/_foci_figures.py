@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from fociquant.report._dots import Styles, is_complete, is_control, label_small_ticks, zero_log_axis
+from fociquant.counts import is_control
+from fociquant.report._dots import Styles, is_complete, label_small_ticks, zero_log_axis
 from fociquant.report._figures import MAX_WIDTH_IN
 from fociquant.report._style import fitting, legend_beside
 from fociquant.units import UM2_PER_MM2, equivalent_diameter

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from fociquant.counts import is_excluded, several
+from fociquant.counts import is_control, is_excluded, several
 from fociquant.report._audit import audit_in_words
-from fociquant.report._dots import excluded_in_words, is_control
+from fociquant.report._dots import excluded_in_words
 from fociquant.report._review import review_in_words
 from fociquant.settings import score_asked_for
 from fociquant.units import COUNTS_PER_DENSITY

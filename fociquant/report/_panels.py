@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fociquant.atomic import write_bytes
-from fociquant.counts import is_excluded, several
+from fociquant.counts import is_control, is_excluded, several
 from fociquant.report import _contact as contact
-from fociquant.report._dots import is_complete, is_control
+from fociquant.report._dots import is_complete
 from fociquant.report._extras import Panel, ReportExtras, panel
 from fociquant.report._figures import CLASS_COLUMNS, density, foci_classes, time_course
 from fociquant.report._foci_figures import class_composition, foci_sizes

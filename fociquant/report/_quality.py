@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fociquant.counts import poisson_upper
+from fociquant.counts import is_control, poisson_upper
 from fociquant.flags import REJECTING, CellFlag
-from fociquant.report._dots import Styles, is_control, zero_log_axis
+from fociquant.report._dots import Styles, zero_log_axis
 from fociquant.report._style import CONTROL_COLOUR, legend_beside
 
 MEASURED = ("artefact", "masked", "seam", "shading", "field_step_pct")

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fociquant.counts import is_control
 from fociquant.report import _html as html
-from fociquant.report._dots import Styles, is_complete, is_control, zero_log_axis
+from fociquant.report._dots import Styles, is_complete, zero_log_axis
 from fociquant.report._style import legend_beside
 
 MANY = 1000.0

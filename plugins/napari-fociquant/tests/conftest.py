@@ -67,6 +67,30 @@ def results(counted: Path, tmp_path: Path) -> Path:
     return target / "results"
 
 
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """A folder of two images whose names tell nothing."""
+    folder = tmp_path / "lungs"
+    folder.mkdir()
+    for name, source in (("a", "PBS-09d-1-s1"), ("b", "IAV-15d-1-s1")):
+        shutil.copy(sample_images() / "images" / f"{source}.ome.tif", folder / f"{name}.ome.tif")
+    return folder
+
+
+@pytest.fixture
+def sample_of() -> Callable[[Path], None]:
+    """``sample_of(results)`` draws a small sample: one counted, one rejected object, one field."""
+
+    def draw(results: Path) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "fociquant", "audit", str(results), "--draw", "--seed=1",
+             "--accepted=1", "--rejected=1", "--fields=1"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+    return draw
+
+
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes the settings of the person who runs it."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -74,15 +72,6 @@ def visible_texts(viewer) -> list[str]:
     return found
 
 
-def sample_of(results) -> None:
-    """Draw a small sample: one counted and one rejected object, one field."""
-    subprocess.run(
-        [sys.executable, "-m", "fociquant", "audit", str(results), "--draw", "--seed=1",
-         "--accepted=1", "--rejected=1", "--fields=1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-
-
 def leaks(viewer) -> list[str]:
     texts = visible_texts(viewer)
     return [f"{word}: {text[:120]}" for text in texts for word in SECRETS if word in text]
@@ -123,7 +112,7 @@ def test_messages_are_cleaned_of_paths_however_they_are_written():
     assert spellings([PurePosixPath("/data/x")]) == {"/data/x"}
 
 
-def test_no_word_unblinds_and_unblinding_is_written_down(bench, results, qtbot):
+def test_no_word_unblinds_and_unblinding_is_written_down(bench, results, qtbot, sample_of):
     # a study that was being written must not be read on, either
     bench.study.draft.open(results.parent)
     assert leaks(bench.viewer)

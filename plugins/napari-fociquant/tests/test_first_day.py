@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 
 import numpy as np
-import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QDockWidget
@@ -17,28 +13,8 @@ from fociquant.study.sheet import OPTIONAL, REQUIRED
 from napari_fociquant._qt.gallery_widget import GalleryWidget
 from napari_fociquant._qt.notices import NoticeLine
 from napari_fociquant._qt.tips import COLUMN_TIPS
-from napari_fociquant._sample import sample_images
 
 BUSY, QUIET = "cut-mouse-bravo", "cut-mouse-alpha"
-
-
-@pytest.fixture
-def two(tmp_path):
-    """A folder of two images whose names tell nothing."""
-    folder = tmp_path / "lungs"
-    folder.mkdir()
-    for name, source in (("a", "PBS-09d-1-s1"), ("b", "IAV-15d-1-s1")):
-        shutil.copy(sample_images() / "images" / f"{source}.ome.tif", folder / f"{name}.ome.tif")
-    return folder
-
-
-def sample_of(results) -> None:
-    """Draw the smallest sample."""
-    subprocess.run(
-        [sys.executable, "-m", "fociquant", "audit", str(results), "--draw", "--seed=1",
-         "--accepted=1", "--rejected=1", "--fields=1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
 
 
 def test_every_column_of_the_sheet_says_what_it_is_for():
@@ -214,7 +190,7 @@ def test_the_sheet_that_the_study_file_names_is_the_one_that_is_shown_and_writte
     assert "june.csv\n" in (two / "study.yaml").read_text(encoding="utf-8")
 
 
-def test_results_that_are_gone_are_not_told_as_not_reviewed(bench, results, qtbot):
+def test_results_that_are_gone_are_not_told_as_not_reviewed(bench, results, qtbot, sample_of):
     bench.gallery.act("accept")
     assert bench.desk.notices[-1] == "Open a section first."
     bench.queue.act("accept")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
-import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
@@ -14,19 +11,8 @@ from napari_fociquant._colours import CLASS_COLOURS, COLOURS
 from napari_fociquant._qt.legend import Legend
 from napari_fociquant._qt.notices import NoticeLine
 from napari_fociquant._qt.process import Command, interpreter
-from napari_fociquant._sample import sample_images
 
 BUSY = "cut-mouse-bravo"
-
-
-@pytest.fixture
-def two(tmp_path):
-    """A folder of two images whose names tell nothing."""
-    folder = tmp_path / "lungs"
-    folder.mkdir()
-    for name, source in (("a", "PBS-09d-1-s1"), ("b", "IAV-15d-1-s1")):
-        shutil.copy(sample_images() / "images" / f"{source}.ome.tif", folder / f"{name}.ome.tif")
-    return folder
 
 
 def in_front(bench, qtbot, *widgets):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fociquant.review import ReviewSession
+from fociquant.review import ACCEPTED, REJECTED, ReviewSession
 from napari_fociquant._colours import Shown
 
-SECOND_LOOKS = {1: Shown.ACCEPTED, 2: Shown.REJECTED}
+SECOND_LOOKS = {ACCEPTED: Shown.ACCEPTED, REJECTED: Shown.REJECTED}
 """How a second look is drawn by its verdict."""
 
 COUNTING = (Shown.COUNTED, Shown.ACCEPTED, Shown.ADDED)

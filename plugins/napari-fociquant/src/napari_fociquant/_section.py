@@ -11,7 +11,7 @@ from skimage.draw import polygon2mask
 from fociquant.errors import InputError
 from fociquant.io import SectionImage
 from fociquant.model import Box, SectionFacts
-from fociquant.review import ReviewSession, queue_rows
+from fociquant.review import ACCEPTED, REJECTED, ReviewSession, queue_rows
 from fociquant.settings import FociProfile, ReviewSettings, score_asked_for
 from fociquant.units import PixelSize
 from napari_fociquant._colours import Shown, role_colours
@@ -22,9 +22,6 @@ from napari_fociquant._looks import Looks
 from napari_fociquant._picture import Outlines
 from napari_fociquant._results import Results
 from napari_fociquant._segment import WINDOW_UM, Clicked, outline_at
-
-ACCEPTED, REJECTED = 1, 2
-"""Verdicts of a :class:`~fociquant.review.ReviewSession`."""
 
 REACH_UM = 15.0
 """A click means the cell whose centre is nearest, at most so far away, µm."""

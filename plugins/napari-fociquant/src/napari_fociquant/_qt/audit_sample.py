@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from fociquant.review import AuditSession, read_design
 from fociquant.settings import ReviewSettings
 from napari_fociquant._qt.counts_table import CountsTable
-from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.process import Command, said_by
 from napari_fociquant._qt.room import WrappingRow
 from napari_fociquant._qt.unblinding import ask_to_unblind
 
@@ -164,7 +164,7 @@ class SamplePanel(QWidget):
     def _finish(self, code: int, _: str, errors: str) -> None:
         self._busy(False)
         if code not in (0, 1):
-            self.desk.say(errors.strip().removeprefix("error: ") or "That could not be done.")
+            self.desk.say(said_by(errors, "That could not be done."))
         elif not self._drawing:
             self.desk.say("Tables and report hold the corrected counts now.")
         self.desk.reread()

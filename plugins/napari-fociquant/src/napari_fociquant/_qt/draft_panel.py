@@ -40,7 +40,7 @@ from napari_fociquant._draft import (
     with_new_images,
 )
 from napari_fociquant._qt.parts import header_of
-from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.process import Command, said_by
 from napari_fociquant._qt.room import WrappingRow
 from napari_fociquant._qt.sheet_table import SheetTable
 from napari_fociquant._qt.tips import COLUMN_TIPS, ROLE_TIPS
@@ -340,9 +340,7 @@ class DraftPanel(QWidget):
         try:
             found: dict[str, Any] = json.loads(out)
         except ValueError:
-            self.told.emit(
-                errors.strip().removeprefix("error: ") or "The study could not be checked."
-            )
+            self.told.emit(said_by(errors, "The study could not be checked."))
             self.checked.emit(False)
             return
         if self.draft is not None:

@@ -38,6 +38,11 @@ class _Process(QProcess):
 _held: set[_Process] = set()
 
 
+def said_by(errors: str, otherwise: str) -> str:
+    """What a command that failed wrote, as a window says it; `otherwise` if it wrote nothing."""
+    return errors.strip().removeprefix("error: ") or otherwise
+
+
 class Command(QObject):
     """Runs ``python ARGUMENTS``; one at a time.
 

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 from fociquant.review import Entry, Reviewer, ReviewMark, View
 from napari_fociquant._qt.counts_table import CountsTable
 from napari_fociquant._qt.parts import header_of, side_header_of
-from napari_fociquant._qt.process import Command
+from napari_fociquant._qt.process import Command, said_by
 from napari_fociquant._qt.results_desk import GONE
 from napari_fociquant._qt.room import Body, Scrolled, WrappingRow, rows_px
 from napari_fociquant._qt.tips import SECTION_TIPS
@@ -315,7 +315,7 @@ class SectionsPanel(QWidget):
         if code not in (0, 1):
             self._busy(False)
             self.refresh()
-            self.desk.say(errors.strip().removeprefix("error: ") or "The tables could not be made.")
+            self.desk.say(said_by(errors, "The tables could not be made."))
             return
         if self._after:
             formats, self._after = self._after, ""
